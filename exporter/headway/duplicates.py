@@ -1,0 +1,67 @@
+"""Duplicates: the gate that looks at all processes at once. Pure: standard library only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Final
+
+from headway.gates import span
+from headway.model import Condition, ConditionReport, Process, Severity, Status
+
+# Queued ones do not run yet, and during a restart the old one is stopping while the new one runs.
+_DUPLICABLE: Final = frozenset({Status.STARTING, Status.RUNNING, Status.PAUSED})
+_COMPARED: Final = 8  # each is compared with so many earlier ones of its command, so that thousands of workers stay cheap
+
+
+def duplicates(processes: Iterable[Process]) -> dict[str, ConditionReport]:
+    """Which processes run what an earlier one still runs: the same command in the same directory on the same host, by id.
+
+    The later one is the duplicate. Meant to be alike, and none: parent and child, children of one parent (its workers), and
+    several records of one OS process.
+    """
+    groups: dict[tuple[str, str | None, str | None], list[Process]] = {}
+    parents: dict[str, str | None] = {}
+    for process in processes:
+        spec = process.spec
+        parents[process.id] = spec.parent_id
+        if spec.command and process.status in _DUPLICABLE:
+            groups.setdefault((spec.command, spec.cwd, spec.host), []).append(process)
+    found: dict[str, ConditionReport] = {}
+    for group in groups.values():
+        if len(group) > 1:
+            found.update(_duplicates_in(group, parents))
+    return found
+
+
+def ancestors_of(process_id: str, parents: Mapping[str, str | None]) -> Iterator[str]:
+    """The ids of parent, grandparent … as far as `parents` (id → parent id) knows them; ends at a cycle."""
+    seen = {process_id}
+    parent = parents.get(process_id)
+    while parent is not None and parent not in seen:
+        yield parent
+        seen.add(parent)
+        parent = parents.get(parent)
+
+
+def _duplicates_in(group: list[Process], parents: Mapping[str, str | None]) -> Iterator[tuple[str, ConditionReport]]:
+    group.sort(key=lambda p: (p.started_at or 0.0, p.id))
+    originals: list[Process] = []
+    for process in group:
+        original = next((o for o in originals if not _belong_together(o, process, parents)), None)
+        if original is None:
+            if len(originals) < _COMPARED:
+                originals.append(process)
+            continue
+        started = process.started_at or 0.0
+        ahead = span(started - (original.started_at or 0.0))
+        reason = f"same command and directory as {original.name} ({original.id}), which started {ahead} earlier and still runs"
+        yield process.id, ConditionReport(Condition.DUPLICATE, Severity.WARNING, started, reason)
+
+
+def _belong_together(one: Process, other: Process, parents: Mapping[str, str | None]) -> bool:
+    if one.spec.parent_id is not None and one.spec.parent_id == other.spec.parent_id:
+        return True
+    a, b = one.spec.os_process, other.spec.os_process
+    if a is not None and b is not None and (a.pid, a.pid_namespace) == (b.pid, b.pid_namespace):
+        return True
+    return one.id in ancestors_of(other.id, parents) or other.id in ancestors_of(one.id, parents)

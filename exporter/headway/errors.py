@@ -1,0 +1,84 @@
+"""Errors a user can meet. Each says which field is wrong and what to do; the API turns them into RFC 9457 problems."""
+
+from __future__ import annotations
+
+
+class HeadwayError(Exception):
+    """Something a user can act on. `status` is the HTTP status it answers with, `title` its constant short name."""
+
+    status = 500
+    title = "Internal error"
+
+    def __init__(self, detail: str, *, field: str | None = None) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.field = field
+
+
+class InvalidInput(HeadwayError):
+    """A value cannot be accepted; `field` is its path, such as progress.total."""
+
+    status = 422
+    title = "Invalid input"
+
+
+class MalformedRequest(HeadwayError):
+    """The request cannot be read at all (not JSON, wrong media type)."""
+
+    status = 400
+    title = "Malformed request"
+
+
+class Unauthenticated(HeadwayError):
+    """A key is needed, or the one given is unknown."""
+
+    status = 401
+    title = "Key required"
+
+
+class Forbidden(HeadwayError):
+    """The caller is known, but may not do this."""
+
+    status = 403
+    title = "Not allowed"
+
+
+class NotFound(HeadwayError):
+    """There is no such process, or the caller may not see it."""
+
+    status = 404
+    title = "Not found"
+
+
+class Conflict(HeadwayError):
+    """The request contradicts what is already so: an illegal transition, an id in use."""
+
+    status = 409
+    title = "Conflict"
+
+
+class TooLarge(HeadwayError):
+    """The body, a field or the registry is over its limit."""
+
+    status = 413
+    title = "Too large"
+
+
+class StoreUnavailable(HeadwayError):
+    """The change could not be made durable and was undone; nothing that was acknowledged before is affected."""
+
+    status = 507
+    title = "Could not be stored"
+
+
+class StoreCorrupt(HeadwayError):
+    """The database file cannot be trusted. Nothing was overwritten."""
+
+    status = 503
+    title = "Store unusable"
+
+
+class ConfigError(HeadwayError):
+    """A setting is unknown or has a wrong value; says where it came from and what is accepted."""
+
+    title = "Configuration error"

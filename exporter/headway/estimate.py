@@ -1,0 +1,281 @@
+"""How fast a process is and how long it still needs, from what it reported. Pure: standard library only, `now` is an argument.
+
+One :class:`Estimator` belongs to one running process. It keeps a bounded number of points (time, items done), spread evenly over
+the run, however many updates arrive. What is not known is None: no rate before there was progress, no time left without a total.
+How the time left is worked out: :mod:`headway.forecast` and docs/estimates.md.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
+from math import isfinite, log
+from typing import Final, NamedTuple
+
+from headway.forecast import LEAST_PARTS, PARTS, TINY, Parts, forecast, median
+
+SHARES: Final = 64  # a shape keeps the time of this many equally large parts of the work
+POINTS: Final = 128  # points kept at most; then every second one goes and the spacing doubles
+FIRST_SPACING: Final = 0.05  # s; updates closer than this are one
+CLOCK_STEP: Final = 1.0  # a clock that goes back by more (s) was set; by less, two threads crossed
+
+# A forecast costs some 100 µs. In between it is scaled with the items that are left, and made anew when this share of the time
+# worked, or of the time left, has passed; or when the items went on so differently from what it said. Never sooner than every 2 s.
+ANEW_AFTER: Final = 0.04
+ANEW_BEFORE_END: Final = 0.2
+ANEW_OFF: Final = 0.02
+ANEW_AT_MOST_EVERY: Final = 2.0
+
+RATE_SHARE: Final = 0.1  # the rate looks back over this share of the time worked,
+RATE_WINDOW: Final = 300.0  # but not over more seconds than this,
+RATE_UPDATES: Final = 3  # and never over less than this many updates usually take
+
+BEFORE_PROGRESS: Final = (
+    0.7,
+    1.4,
+)  # factors of the range while only earlier runs are known: a quarter, as LEVEL_VARIANCE, times 1.28
+
+OUTLIER: Final = 6.0  # a part of the only earlier run that took so many times as long as its neighbours counts as an accident
+NEIGHBOURS: Final = 4
+
+
+class _Fit(NamedTuple):
+    """A forecast and what it was made from. `low` and `high` are factors of `seconds`."""
+
+    at: float
+    done: float
+    total: float
+    seconds: float
+    low: float
+    high: float
+
+
+class Estimator:
+    """Rate and time left of one process. Mutable, not thread-safe, at most POINTS points large.
+
+    `started_at` unix seconds; `initial` items that were done before (a resumed run); `shapes` of earlier runs of the same name,
+    newest last, each as :meth:`shape` returned it.
+    """
+
+    __slots__ = ("_dones", "_fit", "_initial", "_next", "_paused_at", "_restarted", "_shapes", "_spacing", "_times", "_usual")
+
+    def __init__(self, started_at: float, initial: float | None = None, shapes: Sequence[Sequence[float]] = ()) -> None:
+        self._shapes = shapes
+        self._usual: _Shape | None = None
+        self._paused_at: float | None = None
+        self._restarted = False
+        self._begin(started_at, initial or 0.0)
+
+    def _begin(self, t: float, done: float) -> None:
+        self._initial = done
+        self._times, self._dones = [t], [done]
+        self._spacing, self._next = FIRST_SPACING, t
+        self._fit: _Fit | None = None
+
+    def add(self, t: float, done: float, total: float | None = None) -> None:
+        """At `t` (unix s) `done` items were done in all; repeating the same count changes nothing.
+
+        A count that falls below half of what it was begins anew from there; one that falls less is a correction. `total` need
+        not be told: it counts when the time left is asked for.
+        """
+        times, dones = self._times, self._dones
+        if done > dones[-1] and t >= times[-1]:
+            if t < self._next:
+                times[-1], dones[-1] = t, done  # the last point moves on until it is far enough from the one before
+            else:
+                self._append(t, done)
+        elif done != dones[-1]:
+            self._unusual(t, done)
+
+    def pause(self, t: float) -> None:
+        """From `t` on it does nothing, on purpose: time stands still until :meth:`resume`."""
+        if self._paused_at is None:
+            self._paused_at = max(t, self._times[-1])
+
+    def resume(self, t: float) -> None:
+        """It goes on at `t`; the pause never was."""
+        if self._paused_at is not None:
+            self._shift(max(0.0, t - self._paused_at))
+            self._paused_at = None
+
+    def rate(self, now: float) -> float | None:
+        """Items per second lately, silence included; None before any progress, 0 when the silence outlasts the window."""
+        times, done = self._times, self._dones[-1]
+        now = self._now(now)
+        worked = now - times[0]
+        if done <= self._initial or worked <= 0:
+            return None
+        window = min(worked, max(min(RATE_SHARE * worked, RATE_WINDOW), RATE_UPDATES * self._gap()))
+        rate = max(0.0, done - _interpolate(now - window, times, self._dones)) / window
+        return rate if isfinite(rate) else None
+
+    def eta(self, now: float, total: float | None) -> float | None:
+        """Seconds until `total` items are done; None while unknown, 0 when nothing is left."""
+        left = self._left(now, total)
+        return None if left is None else left[0]
+
+    def eta_range(self, now: float, total: float | None) -> tuple[float, float] | None:
+        """Seconds that :meth:`eta` is below in one of ten cases, and above in one of ten."""
+        left = self._left(now, total)
+        return None if left is None else (left[0] * left[1], left[0] * left[2])
+
+    def shape(self) -> tuple[float, ...]:
+        """The items of the whole run, then the seconds from its start at which 1/SHARES, 2/SHARES … of them were done.
+
+        Empty when it teaches nothing: no progress, a count that began anew, or a resumed run, whose first part was elsewhere.
+        """
+        done = self._dones[-1]
+        if done <= 0 or self._initial > 0 or self._restarted:
+            return ()
+        start = self._times[0]
+        return (done, *(_interpolate(done * k / SHARES, self._dones, self._times) - start for k in range(1, SHARES + 1)))
+
+    def _left(self, now: float, total: float | None) -> tuple[float, float, float] | None:
+        """Seconds left, and the factors that make its range."""
+        if total is None:
+            return None
+        at, done = self._times[-1], self._dones[-1]
+        if done >= total:
+            return 0.0, 1.0, 1.0
+        fit = self._fit
+        if fit is None or self._is_old(fit, at, total):
+            fit = self._fit = self._forecast(at, done, total)
+            if fit is None:
+                return None
+        seconds = fit.seconds * (total - done) / (fit.total - fit.done)
+        # The next update is due after a usual gap, or at the end. Until then time runs down; when it is late, the longer it
+        # has been silent, the longer it will be: half of the silence again, at least.
+        silent, due = self._now(now) - at, min(seconds, self._gap() if done > self._initial else seconds)
+        return seconds - due + max(due - silent, silent / 2), fit.low, fit.high
+
+    def _is_old(self, fit: _Fit, at: float, total: float) -> bool:
+        age = at - fit.at
+        if age < ANEW_AT_MOST_EVERY:
+            return False
+        if total != fit.total or age >= min(ANEW_AFTER * (at - self._times[0]), ANEW_BEFORE_END * fit.seconds):
+            return True
+        by_items = fit.seconds * (total - self._dones[-1]) / (fit.total - fit.done)
+        return abs(by_items - (fit.seconds - age)) > ANEW_OFF * by_items
+
+    def _forecast(self, at: float, done: float, total: float) -> _Fit | None:
+        if self._usual is None and self._shapes:
+            self._usual = _usual(self._shapes)
+        usual, initial = self._usual, self._initial
+        if done <= initial:
+            if usual is None or total <= 0:
+                return None
+            seconds = (usual.ends[-1] - usual.at(initial / total)) * total / usual.items
+            return _Fit(at, done, total, seconds, *BEFORE_PROGRESS) if seconds > 0 else None
+        updates = len(self._times) - 1
+        parts = min(PARTS, max(LEAST_PARTS, updates))  # finer than the updates there is nothing to see
+        ways = [self._part_ends([initial + (done - initial) * k / parts for k in range(parts + 1)])]
+        known = [Parts(ways[0], parts * (total - done) / (done - initial), updates)]
+        if usual is not None:
+            first, here = usual.at(initial / total), usual.at(done / total)
+            if here > first and usual.ends[-1] > here:
+                marks = [total * usual.share(first + (here - first) * k / parts) for k in range(parts + 1)]
+                part = (here - first) / parts
+                ahead = (usual.ends[-1] - here) / part
+                known.append(Parts(self._part_ends(marks), ahead, updates, log(max(TINY, part * total / usual.items))))
+        found = forecast(known)
+        return _Fit(at, done, total, *found) if isfinite(found.seconds) else None
+
+    def _part_ends(self, marks: Sequence[float]) -> list[float]:
+        """Seconds from the start at which each of these counts was reached."""
+        start = self._times[0]
+        return [_interpolate(mark, self._dones, self._times) - start for mark in marks]
+
+    def _now(self, now: float) -> float:
+        return max(now if self._paused_at is None else self._paused_at, self._times[-1])
+
+    def _gap(self) -> float:
+        """Seconds between updates, usually (after thinning: between points)."""
+        return (self._times[-1] - self._times[0]) / max(1, len(self._times) - 1)
+
+    def _append(self, t: float, done: float) -> None:
+        times, dones = self._times, self._dones
+        times.append(t)
+        dones.append(done)
+        if len(times) > POINTS:
+            del times[1:-1:2]
+            del dones[1:-1:2]
+            self._spacing = (t - times[0]) * 2 / POINTS
+        self._next = t + self._spacing
+
+    def _unusual(self, t: float, done: float) -> None:
+        back = self._times[-1] - t
+        if back > CLOCK_STEP:
+            self._shift(-back)
+        t = max(t, self._times[-1])
+        if done > self._dones[-1]:
+            self.add(t, done)
+        elif done < self._initial or (done - self._initial) < (self._dones[-1] - self._initial) / 2:
+            self._begin(t, done)
+            self._restarted = True
+        else:
+            while len(self._dones) > 1 and self._dones[-1] >= done:
+                self._dones.pop()
+                self._times.pop()
+            self._fit = None
+            self._append(t, done)
+
+    def _shift(self, seconds: float) -> None:
+        """Moves everything so far in time."""
+        self._times = [t + seconds for t in self._times]
+        self._next += seconds
+        if self._fit is not None:
+            self._fit = self._fit._replace(at=self._fit.at + seconds)
+
+
+class _Shape(NamedTuple):
+    """What earlier runs have in common: for `items` items, the seconds (`ends`, from 0) after each of SHARES equal parts."""
+
+    items: float
+    ends: Sequence[float]
+
+    def at(self, share: float) -> float:
+        """Seconds from the start until `share` (0–1) of the work is done."""
+        x = min(1.0, max(0.0, share)) * SHARES
+        k = min(int(x), SHARES - 1)
+        return self.ends[k] + (self.ends[k + 1] - self.ends[k]) * (x - k)
+
+    def share(self, seconds: float) -> float:
+        """The share of the work that is done after `seconds`."""
+        k = min(max(bisect_right(self.ends, seconds), 1), SHARES)
+        before, after = self.ends[k - 1], self.ends[k]
+        return (k - 1 + (min(1.0, (seconds - before) / (after - before)) if after > before else 1.0)) / SHARES
+
+
+def _usual(shapes: Sequence[Sequence[float]]) -> _Shape | None:
+    """Several runs: each part takes the median of its shares of the time. One run: as it was, without its accidents."""
+    good = [shape for shape in shapes if len(shape) == SHARES + 1 and shape[0] > 0 and shape[-1] > 0]
+    if not good:
+        return None
+    items = good[-1][0]
+    whole = median([shape[-1] / shape[0] for shape in good]) * items
+    parts = [[max(0.0, b - a) / shape[-1] for a, b in zip((0.0, *shape[1:-1]), shape[1:], strict=True)] for shape in good]
+    usual = [median(shares) for shares in zip(*parts, strict=True)] if len(parts) > 1 else _without_accidents(parts[0])
+    ends = [0.0]
+    for share in usual:
+        ends.append(ends[-1] + share * whole)
+    return _Shape(items, ends) if ends[-1] > 0 else None
+
+
+def _without_accidents(parts: Sequence[float]) -> list[float]:
+    """Parts cut to OUTLIER times the median around them; the first and the last stay, which often are steps of another kind."""
+    result = list(parts)
+    for k in range(1, len(parts) - 1):
+        around = median(parts[max(0, k - NEIGHBOURS) : k + NEIGHBOURS + 1])
+        result[k] = min(parts[k], OUTLIER * around) if around > 0 else parts[k]
+    return result
+
+
+def _interpolate(x: float, xs: Sequence[float], ys: Sequence[float]) -> float:
+    """y at `x` on the line through the points; `xs` ascending. Beyond the ends: the end."""
+    k = bisect_left(xs, x)
+    if k == 0:
+        return ys[0]
+    if k == len(xs):
+        return ys[-1]
+    x0, x1 = xs[k - 1], xs[k]
+    return ys[k - 1] + (ys[k] - ys[k - 1]) * (x - x0) / (x1 - x0) if x1 > x0 else ys[k]

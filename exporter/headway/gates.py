@@ -1,0 +1,305 @@
+"""Gates: named predicates over one process and what was read of it. Pure: standard library only, `now` is an argument.
+
+Each gate answers None, or a :class:`ConditionReport` with the evidence in words. Limits that are None switch their gate off; at
+the limit counts as beyond it. A time that lies in the future (the clock was set back) counts as now: no gate fires because of it.
+
+The alert rules encode the same gates in PromQL. What they need to agree is here as constants, and nowhere else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from headway.model import Condition, ConditionReport, Process, Severity, Status
+from headway.names import NameStats
+from headway.samples import Sample
+from headway.view import Limits
+
+# Of a second of wall clock, how much a process must spend ready to run but not running (run-queue delay of all its threads),
+# or stalled for memory, before it counts as really waiting. 10% is the level at which a person would notice the slowdown and
+# ten times what wakeups cost on a machine with idle cores.
+WAITING_FROM: Final = 0.1
+TIME_SINK_CRITICAL_RATIO: Final = 3.0
+# A process with a time sink limit of its own above 2 is not critical at once: critical is at least half as much again, as 3 is
+# of 2.
+CRITICAL_OVER_WARNING: Final = 1.5
+ZOMBIE_AFTER: Final = 300.0
+
+_WORKING: Final = frozenset({Status.STARTING, Status.RUNNING, Status.STOPPING})
+_NAMED: Final = 3  # a sentence names so many others at most, and counts the rest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Neighbour:
+    """Another running tracked process on this host, as far as :func:`bottleneck` needs it.
+
+    `cpu_wait_ratio` is :func:`cpu_wait_ratio` of its last two samples; `memory_wait_ratio` the share of time it stalls for memory
+    (pressure of its cgroup, or of the host if it has none of its own), 0–1; None is unknown. `ancestors`: ids of the tracked
+    processes it is nested in; their trees contain its own.
+    """
+
+    id: str
+    name: str
+    cpu_wait_ratio: float | None = None
+    memory_wait_ratio: float | None = None
+    ancestors: frozenset[str] = frozenset()
+
+
+def conditions(
+    process: Process,
+    *,
+    now: float,
+    limits: Limits,
+    expected: float | None = None,
+    sample: Sample | None = None,
+    eta: float | None = None,
+    child_activity_at: float | None = None,
+    observable: bool | None = None,
+    watching_since: float | None = None,
+    neighbours: Iterable[Neighbour] = (),
+    ancestors: Collection[str] = (),
+    duplicate: ConditionReport | None = None,
+    time_sink_critical_ratio: float = TIME_SINK_CRITICAL_RATIO,
+    zombie_after: float = ZOMBIE_AFTER,
+    before: Sequence[ConditionReport] = (),
+) -> tuple[ConditionReport, ...]:
+    """All conditions that hold, in the order of :class:`Condition`. Parameters: see the gate that takes each.
+
+    `duplicate` is this process's part of :func:`headway.duplicates.duplicates`. `before` is the answer of the time before: a
+    condition whose beginning cannot be worked out from the facts keeps the one it had.
+    """
+    reports = (
+        stuck(
+            process,
+            now=now,
+            limits=limits,
+            sample=sample,
+            child_activity_at=child_activity_at,
+            observable=observable,
+            watching_since=watching_since,
+        ),
+        time_sink(process, now=now, limits=limits, expected=expected, eta=eta, critical_ratio=time_sink_critical_ratio),
+        bottleneck(process, limits=limits, sample=sample, neighbours=neighbours, ancestors=ancestors),
+        overdue(process, now=now, sample=sample),
+        zombie(process, now=now, sample=sample, zombie_after=zombie_after),
+        duplicate,
+    )
+    return tuple(_continued(report, before) for report in reports if report is not None)
+
+
+def stuck(
+    process: Process,
+    *,
+    now: float,
+    limits: Limits,
+    sample: Sample | None = None,
+    child_activity_at: float | None = None,
+    observable: bool | None = None,
+    watching_since: float | None = None,
+) -> ConditionReport | None:
+    """Running, and neither output nor progress here or in a tracked child for `limits.stuck_after`.
+
+    Critical when CPU and I/O of its tree were quiet for the same time; CPU use alone is no progress and stays a warning.
+    `child_activity_at`: the latest start, output, progress or end of any tracked descendant. `observable`: whether output or
+    progress of it could be seen at all, without which silence says nothing; None works it out from what was seen so far (give
+    True when its output is captured). `watching_since`: since when the exporter watches without a gap; after its own restart,
+    or when the machine was suspended, silence counts from there.
+    """
+    if process.status is not Status.RUNNING or limits.stuck_after is None:
+        return None
+    if not (can_observe(process) if observable is None else observable):
+        return None
+    last = last_activity(process, child_activity_at)
+    if last is None:
+        return None
+    if watching_since is not None:
+        last = max(last, watching_since)
+    silence = now - last
+    if silence < limits.stuck_after:
+        return None
+    quiet = 0.0
+    if sample is not None and sample.quiet_since is not None:
+        quiet = min(now, sample.at) - sample.quiet_since  # what was seen: an old sample says nothing of the time after it
+    severity = Severity.CRITICAL if quiet >= limits.stuck_after else Severity.WARNING
+    reason = f"no {_watched(process)} for {span(silence)}; {_evidence(sample, quiet)}"
+    return ConditionReport(Condition.STUCK, severity, last + limits.stuck_after, reason)
+
+
+def can_observe(process: Process) -> bool:
+    """Whether output or progress was seen or promised, so that its absence means something."""
+    activity = process.activity
+    seen = (activity.last_output_at, activity.last_progress_at, activity.current, activity.total)
+    return any(value is not None for value in seen)
+
+
+def last_activity(process: Process, child_activity_at: float | None = None) -> float | None:
+    """When it last did something that can be seen (unix s): start, output, progress, a child's activity. None before the start."""
+    started = process.started_at
+    if started is None:
+        return None
+    seen = (process.activity.last_output_at, process.activity.last_progress_at, child_activity_at)
+    return max((started, *(t for t in seen if t is not None)))
+
+
+def expected_duration(process: Process, stats: NameStats | None) -> float | None:
+    """Seconds it should take: declared, else what its name usually takes; None when nobody knows."""
+    declared = process.spec.expected_duration
+    if declared is not None:
+        return declared
+    return None if stats is None else stats.expected_duration
+
+
+def time_sink(
+    process: Process,
+    *,
+    now: float,
+    limits: Limits,
+    expected: float | None,
+    eta: float | None = None,
+    critical_ratio: float = TIME_SINK_CRITICAL_RATIO,
+) -> ConditionReport | None:
+    """Running for `limits.time_sink_ratio` times as long as `expected` (s, :func:`expected_duration`): a warning.
+
+    Critical at `critical_ratio`, or at 1.5 times its own limit if that is more. Low when it is only foreseen: elapsed and `eta`
+    (s) together reach the limit.
+    """
+    ratio, started = limits.time_sink_ratio, process.started_at
+    if ratio is None or expected is None or expected <= 0 or started is None or process.status not in _WORKING:
+        return None
+    elapsed = max(0.0, now - started)
+    limit, usual = ratio * expected, "expected" if process.spec.expected_duration is not None else "usual"
+    if elapsed >= limit:
+        critical = max(critical_ratio, ratio * CRITICAL_OVER_WARNING) * expected
+        severity = Severity.CRITICAL if elapsed >= critical else Severity.WARNING
+        reason = f"{_times(elapsed / expected)} its {usual} {span(expected)}"
+        return ConditionReport(Condition.TIME_SINK, severity, started + limit, reason)
+    if eta is None or elapsed + eta < limit:
+        return None
+    whole = f"{_times((elapsed + eta) / expected)} its {usual} {span(expected)}"
+    reason = f"foreseen: {span(elapsed)} so far and {span(eta)} to go make {whole}"
+    return ConditionReport(Condition.TIME_SINK, Severity.LOW, now, reason)
+
+
+def cpu_wait_ratio(before: Sample | None, after: Sample) -> float | None:
+    """Seconds of run-queue delay per second between two samples of one tree; None when either is unknown or out of order."""
+    if before is None or before.cpu_wait_seconds is None or after.cpu_wait_seconds is None or after.at <= before.at:
+        return None
+    return max(0.0, after.cpu_wait_seconds - before.cpu_wait_seconds) / (after.at - before.at)
+
+
+def bottleneck(
+    process: Process,
+    *,
+    limits: Limits,
+    sample: Sample | None,
+    neighbours: Iterable[Neighbour] = (),
+    ancestors: Collection[str] = (),
+) -> ConditionReport | None:
+    """At least `limits.cpu_ratio` of a core or `limits.memory_ratio` of the memory, while other tracked processes wait for it.
+
+    `neighbours`: the other running processes on this host; `ancestors`: ids of those that this one is nested in (they share
+    its CPU time and are not blocked by it). Since: the sample that shows it.
+    """
+    if sample is None:
+        return None
+    causes, names = [], []
+    by_cpu, by_memory = blocks(process, limits=limits, sample=sample, neighbours=neighbours, ancestors=ancestors)
+    if by_cpu:
+        causes.append(f"CPU at {sample.cpu_ratio:.2f} of a core")
+        names += by_cpu
+    if by_memory:
+        causes.append(f"memory at {sample.memory_ratio:.0%} of what there is")
+        names += [n for n in by_memory if n not in by_cpu]
+    if not names:
+        return None
+    shown = ", ".join(n.name for n in names[:_NAMED]) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
+    longest = max((n.cpu_wait_ratio or 0.0 for n in by_cpu), default=0.0)
+    waits = f" (up to {longest:.2f} s per second)" if by_cpu else ""
+    reason = f"{' and '.join(causes)} while {shown} {'waits' if len(names) == 1 else 'wait'} for it{waits}"
+    return ConditionReport(Condition.BOTTLENECK, Severity.WARNING, sample.at, reason)
+
+
+def blocks(
+    process: Process,
+    *,
+    limits: Limits,
+    sample: Sample | None,
+    neighbours: Iterable[Neighbour] = (),
+    ancestors: Collection[str] = (),
+) -> tuple[list[Neighbour], list[Neighbour]]:
+    """Whom it keeps from the CPU and whom from memory, the longest waiting first. Parameters as for :func:`bottleneck`."""
+    if sample is None or not sample.alive or process.status not in _WORKING:
+        return [], []
+    cpu = limits.cpu_ratio is not None and sample.cpu_ratio is not None and sample.cpu_ratio >= limits.cpu_ratio
+    memory = limits.memory_ratio is not None and sample.memory_ratio is not None and sample.memory_ratio >= limits.memory_ratio
+    if not cpu and not memory:
+        return [], []
+    others = [n for n in neighbours if n.id != process.id and n.id not in ancestors and process.id not in n.ancestors]
+    by_cpu = [n for n in others if cpu and (n.cpu_wait_ratio or 0.0) >= WAITING_FROM]
+    by_memory = [n for n in others if memory and (n.memory_wait_ratio or 0.0) >= WAITING_FROM]
+    by_cpu.sort(key=lambda n: (-(n.cpu_wait_ratio or 0.0), n.id))
+    by_memory.sort(key=lambda n: (-(n.memory_wait_ratio or 0.0), n.id))
+    return by_cpu, by_memory
+
+
+def overdue(process: Process, *, now: float, sample: Sample | None = None) -> ConditionReport | None:
+    """Past its timeout and alive. The status timed_out comes only after it was ended for it."""
+    timeout, started = process.spec.timeout, process.started_at
+    if timeout is None or started is None or not process.status.active or (sample is not None and not sample.alive):
+        return None
+    elapsed = now - started
+    if elapsed < timeout:
+        return None
+    reason = f"running for {span(elapsed)}, {span(elapsed - timeout)} past its timeout of {span(timeout)}"
+    return ConditionReport(Condition.OVERDUE, Severity.CRITICAL, started + timeout, reason)
+
+
+def zombie(process: Process, *, now: float, sample: Sample | None, zombie_after: float = ZOMBIE_AFTER) -> ConditionReport | None:
+    """Its OS process has ended, and its parent has not reaped it for `zombie_after` seconds."""
+    if sample is None or sample.zombie_since is None or now - sample.zombie_since < zombie_after:
+        return None
+    pid = f" (pid {process.spec.os_process.pid})" if process.spec.os_process is not None else ""
+    reason = f"its OS process{pid} ended {span(now - sample.zombie_since)} ago and was not reaped by its parent"
+    return ConditionReport(Condition.ZOMBIE, Severity.WARNING, sample.zombie_since + zombie_after, reason)
+
+
+def span(seconds: float) -> str:
+    """A duration in a sentence, in one unit and never more than it was: "75 s", "12 min", "3.5 h", "2.1 d"."""
+    if seconds < 10:
+        return f"{int(max(0.0, seconds) * 10) / 10:g} s"
+    if seconds < 120:
+        return f"{int(seconds)} s"
+    if seconds < 7200:
+        return f"{int(seconds / 60)} min"
+    return f"{int(seconds / 360) / 10:g} h" if seconds < 172_800 else f"{int(seconds / 8640) / 10:g} d"
+
+
+def _times(ratio: float) -> str:
+    return f"{int(ratio * 10 + 1e-9) / 10:.1f}x"
+
+
+def _watched(process: Process) -> str:
+    """What is missing: that of output and progress which was seen before, or both."""
+    output = process.activity.last_output_at is not None
+    progress = process.activity.last_progress_at is not None
+    return "output or progress" if output is progress else "output" if output else "progress"
+
+
+def _evidence(sample: Sample | None, quiet: float) -> str:
+    if sample is None or (sample.quiet_since is None and sample.cpu_ratio is None):
+        return "CPU and I/O unknown"
+    if sample.quiet_since is not None:
+        return f"CPU and I/O quiet for {span(quiet)}"
+    return f"CPU at {sample.cpu_ratio:.2f} of a core meanwhile"
+
+
+def _continued(report: ConditionReport, before: Sequence[ConditionReport]) -> ConditionReport:
+    """`report` with the beginning it had, if it holds for the moment only and held before."""
+    if report.condition is not Condition.BOTTLENECK and report.severity is not Severity.LOW:
+        return report
+    for earlier in before:
+        if earlier.condition is report.condition and earlier.since < report.since:
+            return replace(report, since=earlier.since)
+    return report

@@ -1,0 +1,72 @@
+"""What is remembered of a name for ever: results, durations and the shape of earlier runs. Pure, bounded, immutable."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from statistics import median
+from typing import Final
+
+from headway.model import ENDED, Kind, Process, Status
+
+# Upper bounds of headway_duration_seconds, from a second to a day: a factor of 2 to 3 apart.
+DURATION_BUCKETS: Final = (1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0, 7200.0, 21600.0, 86400.0)
+GOOD_DURATIONS_KEPT: Final = 10
+GOOD_DURATIONS_NEEDED: Final = 3
+SHAPES_KEPT: Final = 3
+OUTCOMES: Final = tuple(s for s in Status if s in ENDED)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NameStats:
+    """Totals of one (name, kind). `shapes`: for each of the last good runs the seconds at which fixed shares of the work were
+    done (see headway.estimate), newest last."""
+
+    name: str
+    kind: Kind
+    finished: Mapping[Status, int] = field(default_factory=dict)
+    duration_counts: tuple[int, ...] = (0,) * (len(DURATION_BUCKETS) + 1)
+    duration_sum: float = 0.0
+    last_success_at: float | None = None
+    last_status: Status | None = None
+    gate_trips: Mapping[str, int] = field(default_factory=dict)
+    good_durations: tuple[float, ...] = ()
+    shapes: tuple[tuple[float, ...], ...] = ()
+
+    @property
+    def expected_duration(self) -> float | None:
+        """Median of the last ten good ends (s); None with fewer than three, which would be a guess."""
+        if len(self.good_durations) < GOOD_DURATIONS_NEEDED:
+            return None
+        return median(self.good_durations)
+
+    def with_end(self, process: Process, shape: tuple[float, ...] | None = None) -> NameStats:
+        """These totals and one more ended process. `shape` is kept when the end was good."""
+        finished_at, status = process.finished_at, process.status
+        if finished_at is None:
+            raise ValueError(f"process {process.id} has not ended: {status}")
+        counts, total, good, shapes = self.duration_counts, self.duration_sum, self.good_durations, self.shapes
+        duration = process.elapsed(finished_at)
+        if duration is not None:
+            slot = bisect_left(DURATION_BUCKETS, duration)
+            counts = (*counts[:slot], counts[slot] + 1, *counts[slot + 1 :])
+            total += duration
+        if status is Status.DONE:
+            if duration is not None:
+                good = (*good, duration)[-GOOD_DURATIONS_KEPT:]
+            if shape is not None:
+                shapes = (*shapes, shape)[-SHAPES_KEPT:]
+        return replace(
+            self,
+            finished={**self.finished, status: self.finished.get(status, 0) + 1},
+            duration_counts=counts,
+            duration_sum=total,
+            last_success_at=finished_at if status is Status.DONE else self.last_success_at,
+            last_status=status,
+            good_durations=good,
+            shapes=shapes,
+        )
+
+    def with_gate_trip(self, gate: str) -> NameStats:
+        return replace(self, gate_trips={**self.gate_trips, gate: self.gate_trips.get(gate, 0) + 1})

@@ -1,0 +1,28 @@
+"""A sample: one reading of the OS process tree of a process. Pure data: the sampler makes it, gates and metrics read it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """Totals over the whole tree at `at` (unix s). None is a value that could not be read, never 0.
+
+    Counters (`…_seconds`, `io_…_bytes`) never fall while the root lives: what a child used stays counted after its exit.
+    """
+
+    at: float
+    alive: bool
+    zombie_since: float | None = None
+    cpu_seconds: float | None = None
+    cpu_ratio: float | None = None  # 1 = one core, over the time since the sample before; None in the first one
+    cpu_wait_seconds: float | None = None  # run-queue delay, summed over all threads
+    resident_bytes: int | None = None
+    memory_ratio: float | None = None  # of what the host (or its cgroup) has
+    io_read_bytes: int | None = None
+    io_written_bytes: int | None = None
+    threads: int | None = None
+    open_fds: int | None = None
+    os_processes: int | None = None
+    quiet_since: float | None = None  # since when neither CPU nor I/O of the tree moved noticeably; None: it moves, or unknown

@@ -1,0 +1,323 @@
+"""The shapes of requests: what may be sent, within which bounds, and how a wrong one is explained.
+
+A field that was not sent is UNSET, which is not the same as null. Numbers must be finite, unknown fields are refused with a
+suggestion. The same declarations make the OpenAPI document.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, Final, Literal, TypeVar
+
+import msgspec
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from headway.durations import parse_duration
+from headway.errors import InvalidInput, MalformedRequest, TooLarge
+from headway.model import Condition, Kind, Status
+
+MAX_BATCH: Final = 1000
+MAX_LINES: Final = 1000
+MAX_LINE_CHARS: Final = 8192
+# SQLite and metrics hold 64-bit numbers; beyond 2^53 a float cannot count by one any more.
+MAX_COUNT: Final = 2**53
+
+Id = Annotated[
+    str,
+    Meta(pattern="^[A-Za-z0-9_-]{1,64}$", description="1 to 64 of A-Z a-z 0-9 _ -", examples=["nightly-backfill-42"]),
+]
+Label = Annotated[str, Meta(max_length=256)]
+Name = Annotated[str, Meta(min_length=1, max_length=512, examples=["NLP Backfill"])]
+Text = Annotated[str, Meta(max_length=4096)]
+Command = Annotated[str, Meta(max_length=16384)]
+Count = Annotated[float, Meta(ge=0, le=MAX_COUNT)]
+Rate = Annotated[float, Meta(ge=0, le=1e12, description="items per minute")]
+Seconds = Annotated[float, Meta(ge=0, le=1e10)]
+Duration = (
+    Annotated[float, Meta(ge=0, le=1e10)]
+    | Annotated[
+        str,
+        # The pattern is for the document; headway.durations explains a wrong value better than a regular expression could.
+        Meta(max_length=32, examples=["90s", "5m", "1h30m"], extra_json_schema={"pattern": "^[0-9]{1,6}(s|m|h)$"}),
+    ]
+)
+Ratio = Annotated[float, Meta(ge=0, le=1e6)]
+ExitCode = Annotated[int, Meta(ge=-255, le=0xFFFFFFFF)]
+Signal = Annotated[int, Meta(ge=1, le=64)]
+Pid = Annotated[int, Meta(ge=1, le=2**22)]
+Sequence = Annotated[int, Meta(ge=1, le=MAX_COUNT)]
+
+
+class ProgressIn(Struct, forbid_unknown_fields=True, rename=None):
+    """`initial` items were done before this execution began (a resumed job); they do not count towards the rate."""
+
+    current: Count | UnsetType | None = UNSET
+    total: Count | UnsetType | None = UNSET
+    unit: Annotated[str, Meta(max_length=64)] | UnsetType | None = UNSET
+    initial: Count | UnsetType | None = UNSET
+
+
+class ThresholdsIn(Struct, forbid_unknown_fields=True):
+    """Limits of the gates for this process alone; null returns to the setting."""
+
+    stuck_after: Duration | UnsetType | None = UNSET
+    time_sink_ratio: Ratio | UnsetType | None = UNSET
+    cpu_ratio: Ratio | UnsetType | None = UNSET
+    memory_ratio: Ratio | UnsetType | None = UNSET
+
+
+class CreateIn(Struct, forbid_unknown_fields=True, kw_only=True):
+    """A new process. Give an `id` to make the call repeatable."""
+
+    name: Name
+    type: Kind
+    id: Id | UnsetType = UNSET
+    status: Literal["queued", "running"] = "running"
+    progress: ProgressIn | UnsetType = UNSET
+    stage: Label | None = None
+    parent_id: Id | None = None
+    pid: Pid | None = None
+    create_time: Seconds | None = None
+    pid_namespace: Annotated[int, Meta(ge=1, le=2**63 - 1)] | None = None
+    host: Label | None = None
+    lease: Duration | None = None
+    command: Command | None = None
+    description: Text | None = None
+    user: Label | None = None
+    project: Label | None = None
+    task: Label | None = None
+    attempt: Label | None = None
+    agent: Label | None = None
+    group: Label | None = None
+    cwd: Text | None = None
+    executor: bool = False
+    cancellable: bool = False
+    expected_duration: Duration | None = None
+    timeout: Duration | None = None
+    rate: Rate | None = None
+    eta_seconds: Seconds | None = None
+    metadata: dict[str, Any] | UnsetType = UNSET
+    thresholds: ThresholdsIn | UnsetType = UNSET
+    started_age: Annotated[float, Meta(ge=0, le=1e10, description="seconds between the start and the sending")] = 0.0
+
+
+class UpdateIn(Struct, forbid_unknown_fields=True, kw_only=True):
+    """Any of these; what is not sent stays. `seq` makes a repeat harmless, `age` is how many seconds ago it happened."""
+
+    status: Status | UnsetType = UNSET
+    progress: ProgressIn | UnsetType = UNSET
+    stage: Label | UnsetType | None = UNSET
+    log: str | Annotated[list[str], Meta(max_length=MAX_LINES)] | UnsetType = UNSET
+    summary: Text | UnsetType | None = UNSET
+    error: Text | UnsetType | None = UNSET
+    exit_code: ExitCode | UnsetType | None = UNSET
+    signal: Signal | UnsetType | None = UNSET
+    metadata: dict[str, Any] | UnsetType = UNSET
+    rate: Rate | UnsetType | None = UNSET
+    eta_seconds: Seconds | UnsetType | None = UNSET
+    expected_duration: Duration | UnsetType | None = UNSET
+    timeout: Duration | UnsetType | None = UNSET
+    thresholds: ThresholdsIn | UnsetType = UNSET
+    alive: Annotated[bool, Meta(description="true only renews the lease; it is not progress")] = False
+    seq: Sequence | UnsetType = UNSET
+    age: Annotated[float, Meta(ge=0, le=1e10)] = 0.0
+
+
+class BatchItem(UpdateIn, forbid_unknown_fields=True, kw_only=True):
+    """An update of one process; with `create`, its creation first (harmless if it exists already)."""
+
+    id: Id
+    create: CreateIn | UnsetType = UNSET
+
+
+class BatchIn(Struct, forbid_unknown_fields=True):
+    items: Annotated[list[BatchItem], Meta(max_length=MAX_BATCH)]
+
+
+class _RawBatch(Struct, forbid_unknown_fields=True):
+    items: Annotated[list[msgspec.Raw], Meta(max_length=MAX_BATCH)]
+
+
+class EmptyIn(Struct, forbid_unknown_fields=True):
+    """Nothing is required."""
+
+
+class ListParams(Struct, forbid_unknown_fields=True):
+    """Filters of the list; several together must all hold."""
+
+    status: str | None = None
+    state: str | None = None
+    type: Kind | None = None
+    user: Label | None = None
+    project: Label | None = None
+    task: Label | None = None
+    attempt: Label | None = None
+    agent: Label | None = None
+    group: Label | None = None
+    parent: Id | None = None
+    name: Name | None = None
+    executors_only: bool = False
+    since: Annotated[str, Meta(max_length=64)] | None = None
+    limit: Annotated[int, Meta(ge=1, le=1000)] = 20
+    cursor: Annotated[str, Meta(max_length=256)] | None = None
+
+
+class OutputParams(Struct, forbid_unknown_fields=True):
+    tail: Annotated[int, Meta(ge=0, le=100_000)] = 500
+    follow: bool = False
+
+
+class NoParams(Struct, forbid_unknown_fields=True):
+    """The call takes no parameters."""
+
+
+STATE_WORDS: Final = (*(s.value for s in Status), *(c.value for c in Condition), "completed", "active", "ended", "all")
+
+T = TypeVar("T", bound=Struct)
+_decoders: dict[type, msgspec.json.Decoder[Any]] = {}
+
+
+def decode(body: bytes, shape: type[T]) -> T:
+    """`body` as JSON of this shape. Raises MalformedRequest (not JSON) or InvalidInput (names the field and the fix)."""
+    decoder = _decoders.get(shape)
+    if decoder is None:
+        decoder = _decoders[shape] = msgspec.json.Decoder(shape)
+    try:
+        answer: T = decoder.decode(body)
+        return answer
+    except msgspec.ValidationError as error:
+        raise explain(error, shape) from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise MalformedRequest(f"the body is not valid JSON: {error}. Send one JSON object, UTF-8, numbers finite.") from None
+    except RecursionError:
+        raise MalformedRequest("the body is nested too deeply; at most some hundred levels can be read") from None
+
+
+def decode_batch(body: bytes) -> list[BatchItem | InvalidInput | MalformedRequest]:
+    """The items of a batch; a wrong item becomes its error, so that the others are not lost with it."""
+    try:
+        return list(decode(body, BatchIn).items)
+    except InvalidInput:
+        raw = decode(body, _RawBatch)
+    items: list[BatchItem | InvalidInput | MalformedRequest] = []
+    for part in raw.items:
+        try:
+            items.append(decode(bytes(part), BatchItem))
+        except (InvalidInput, MalformedRequest) as error:
+            items.append(error)
+    return items
+
+
+def parse_params(params: Mapping[str, str], shape: type[T]) -> T:
+    """Query parameters as this shape; numbers and booleans are read from text. Raises InvalidInput."""
+    try:
+        return msgspec.convert(dict(params), shape, strict=False)
+    except msgspec.ValidationError as error:
+        raise explain(error, shape, what="query parameter") from None
+
+
+_PATH = re.compile(r"^(?P<what>.*?)(?: - at `(?P<path>[^`]*)`)?$", re.S)
+_UNKNOWN = re.compile(r"unknown field `(.*)`", re.S)
+_MISSING = re.compile(r"missing required field `(.*)`", re.S)
+_WORDS = {"`str": "`text", "`float": "`number", "`int": "`whole number", "`bool": "`true or false", "| float": "| number"}
+
+
+def explain(error: msgspec.ValidationError, shape: type, what: str = "field") -> InvalidInput:
+    """The error of the decoder in words: which field, what is wrong, what is accepted. The input is not repeated, but for a
+    field's own name."""
+    match = _PATH.match(str(error))
+    text, path = (match["what"], match["path"]) if match else (str(error), None)
+    field = (path or "").removeprefix("$").removeprefix(".")
+    if unknown := _UNKNOWN.search(text):
+        name = unknown[1][:64]
+        full = f"{field}.{name}" if field else name
+        return InvalidInput(f"unknown {what} {full}{suggestion(name, _fields_at(shape, field))}", field=full)
+    if missing := _MISSING.search(text):
+        full = f"{field}.{missing[1]}" if field else missing[1]
+        return InvalidInput(f"{full} is required", field=full)
+    for word, plain in _WORDS.items():
+        text = text.replace(word, plain)
+    text = text[:1].lower() + text[1:].replace("`", "")
+    if not field:
+        return InvalidInput(f"the body: {text}")
+    return InvalidInput(f"{what} {field}: {text}", field=field)
+
+
+# What people send who know another API, beside what is merely misspelt.
+_SYNONYMS = {
+    "kind": "type",
+    "eta": "eta_seconds",
+    "line": "log",
+    "lines": "log",
+    "message": "log",
+    "current": "progress.current",
+    "total": "progress.total",
+    "unit": "progress.unit",
+    "parent": "parent_id",
+    "state": "status",
+    "expected": "expected_duration",
+    "page_size": "limit",
+    "offset": "cursor",
+}
+_UNITS = {
+    "expected_duration": ", in seconds",
+    "timeout": ", in seconds",
+    "eta_seconds": ", in seconds",
+    "rate": ", in items per minute",
+}
+
+
+def suggestion(name: str, known: list[str]) -> str:
+    """`: did you mean …?` for a misspelt name, else the accepted names."""
+    snake = re.sub(r"(?<=[a-z0-9])([A-Z])", r"_\1", name).lower().replace("-", "_")
+    close = [snake] if snake in known else difflib.get_close_matches(snake, known, n=1)
+    synonym = _SYNONYMS.get(snake)
+    if not close and synonym and synonym.split(".")[0] in known:
+        close = [synonym]
+    if close:
+        return f": did you mean {close[0]}{_UNITS.get(close[0], '')}?"
+    return f"; known are {', '.join(known)}" if known else "; none is accepted here"
+
+
+def _fields_at(shape: type, path: str) -> list[str]:
+    """The field names of the struct at `path` (such as progress or items[...].progress)."""
+    current: Any = shape
+    for part in [p for p in re.split(r"\.|\[[^]]*\]", path) if p]:
+        types = {f.encode_name: f.type for f in msgspec.structs.fields(current)}
+        nested = _structs_in(types.get(part))
+        if not nested:
+            return []
+        current = nested[0]
+    return [f.encode_name for f in msgspec.structs.fields(current)]
+
+
+def _structs_in(annotation: Any) -> list[type[Struct]]:
+    if isinstance(annotation, type) and issubclass(annotation, Struct):
+        return [annotation]
+    found: list[type[Struct]] = []
+    for inner in getattr(annotation, "__args__", ()):
+        found += _structs_in(inner)
+    return found
+
+
+def seconds(value: float | str, field: str) -> float:
+    """A duration in seconds. Raises InvalidInput naming `field`."""
+    try:
+        return parse_duration(value)
+    except ValueError as error:
+        raise InvalidInput(f"{field}: {error}", field=field) from None
+
+
+def check_metadata(metadata: Mapping[str, Any], limit: int) -> None:
+    """Raises TooLarge over `limit` bytes of JSON, InvalidInput for what JSON cannot hold."""
+    try:
+        size = len(msgspec.json.encode(metadata))
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
+        raise InvalidInput(f"metadata cannot be stored as JSON: {error}", field="metadata") from None
+    if size > limit:
+        raise TooLarge(
+            f"metadata would be {size} bytes; at most {limit} are kept. Store large results elsewhere and keep a reference.",
+            field="metadata",
+        )

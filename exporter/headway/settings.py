@@ -1,0 +1,255 @@
+"""The settings: one table from which configuration file, environment, flags, defaults and docs/settings.md come.
+
+The table is the body of :class:`Settings`; :data:`SETTINGS` is derived from it. `python -m headway.settings` prints
+docs/settings.md. Where values come from is in :mod:`headway.configuration`.
+"""
+
+# ruff: noqa: RUF009 (the rows of the table are calls that make a dataclass field each, as dataclasses.field itself)
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any, Final, Literal, TypeVar, get_args
+
+from headway.forms import ADDRESS, HOSTS, PATH, URL, AnyForm, Form, choice, count, duration, ratio, size, split_address
+from headway.model import Kind, Thresholds
+from headway.view import Limits
+
+T = TypeVar("T")
+Anonymous = Literal["auto", "none", "viewer", "reporter"]
+LogLevel = Literal["debug", "info", "warning", "error"]
+ENVIRONMENT_PREFIX: Final = "HEADWAY_"
+NAME_MAX: Final = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One row of the table. `default` is text as a user would write it, or words in parentheses when it depends on the machine."""
+
+    name: str
+    group: str
+    form: AnyForm
+    default: str
+    help: str
+
+    @property
+    def flag(self) -> str:
+        return "--" + self.name.replace("_", "-")
+
+    @property
+    def variable(self) -> str:
+        return ENVIRONMENT_PREFIX + self.name.upper()
+
+
+@dataclass(frozen=True, slots=True)
+class ThresholdRule:
+    """Limits for processes of a kind, or whose name matches a pattern (`*`, `?`, `[…]`, case counts). `values` holds only what
+    the rule sets of `stuck_after` (s), `time_sink_ratio`, `cpu_ratio`, `memory_ratio`; None switches that gate off."""
+
+    values: Mapping[str, float | None]
+    kind: Kind | None = None
+    name: str | None = None
+
+    def matches(self, kind: Kind, name: str) -> bool:
+        return (self.kind is None or self.kind is kind) and (self.name is None or fnmatchcase(name, self.name))
+
+
+THRESHOLD_FORMS: Final[Mapping[str, Form[float]]] = {
+    "stuck_after": duration(least=1),
+    "time_sink_ratio": ratio(above=1),
+    "cpu_ratio": ratio(),
+    "memory_ratio": ratio(most=1),
+}
+# Daemons are idle by nature: silence says nothing about them.
+DEFAULT_RULES: Final = (ThresholdRule({"stuck_after": None}, kind=Kind.DAEMON),)
+
+
+def default_data_dir(environ: Mapping[str, str], uid: int) -> Path:
+    """Where an exporter keeps its data unless told: of the machine for root, else of the user (XDG base directories)."""
+    if uid == 0:
+        return Path("/var/lib/headway")
+    state = environ.get("XDG_STATE_HOME", "")
+    # The XDG specification: a relative path is invalid and must be ignored.
+    base = Path(state) if state.startswith("/") else Path(environ.get("HOME") or "~").expanduser() / ".local" / "state"
+    return base / "headway"
+
+
+def _setting(default: T, form: Form[T] | Form[str], group: str, help: str) -> T:
+    row = {"form": form, "group": group, "help": help, "default": form.write(default)}  # type: ignore[arg-type]
+    return field(default=default, metadata={"setting": row})
+
+
+def _computed(factory: Any, words: str, form: AnyForm, group: str, help: str) -> Any:
+    row = {"form": form, "group": group, "help": help, "default": f"({words})"}
+    return field(default_factory=factory, metadata={"setting": row})
+
+
+_ADDRESSES, _ACCESS, _GATES, _ENDS, _KEPT, _LIMITS, _OWN = (
+    "Addresses",
+    "Access",
+    "Gates",
+    "Watching and ending",
+    "What is kept",
+    "Limits",
+    "The exporter itself",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """The effective configuration. Durations are seconds, sizes bytes."""
+
+    listen: str = _setting(
+        "127.0.0.1:14323",
+        ADDRESS,
+        _ADDRESSES,
+        "Where the exporter listens. Beyond loopback every call needs a key. Port 0 lets the system choose a free one.",
+    )
+    external_url: str = _computed(
+        str,
+        "http://LISTEN",
+        URL,
+        _ADDRESSES,
+        "How others reach the exporter; links in alerts, dashboards and pages are built from it.",
+    )
+    grafana_url: str = _setting("http://127.0.0.1:3000", URL, _ADDRESSES, "Where Grafana is, for links.")
+    prometheus_url: str = _setting("http://127.0.0.1:9090", URL, _ADDRESSES, "Where Prometheus is, for links and trends.")
+    alertmanager_url: str = _setting("http://127.0.0.1:9093", URL, _ADDRESSES, "Where Alertmanager is, for links.")
+    allowed_hosts: tuple[str, ...] = _setting(
+        (),
+        HOSTS,
+        _ACCESS,
+        "Host names, beside loopback ones, that a request may name; guards against DNS rebinding. Compose sets exporter.",
+    )
+    anonymous: Anonymous = _setting(
+        "auto",
+        choice(*get_args(Anonymous)),
+        _ACCESS,
+        "What a caller on loopback may do without a key; auto is reporter while only the first-start key exists, then viewer. "
+        "Off loopback a key is always needed.",
+    )
+    data_dir: Path = _computed(
+        lambda: default_data_dir(os.environ, os.geteuid()),
+        "/var/lib/headway for root, else $XDG_STATE_HOME/headway, else ~/.local/state/headway",
+        PATH,
+        _OWN,
+        "Database, keys and the spool of reporters. One exporter per directory.",
+    )
+    log_level: LogLevel = _setting("info", choice(*get_args(LogLevel)), _OWN, "How much the exporter writes to standard error.")
+    sample_interval: float = _setting(2.0, duration(least=0.1), _OWN, "How often the OS processes of tracked processes are read.")
+    stuck_after: float = _setting(
+        60.0, THRESHOLD_FORMS["stuck_after"], _GATES, "Stuck: running, and neither output nor progress for so long."
+    )
+    time_sink_ratio: float = _setting(
+        2.0, THRESHOLD_FORMS["time_sink_ratio"], _GATES, "Time sink: running so many times as long as expected (warning)."
+    )
+    time_sink_critical_ratio: float = _setting(3.0, ratio(above=1), _GATES, "The same, critical. At least time_sink_ratio.")
+    cpu_ratio: float = _setting(
+        0.8, THRESHOLD_FORMS["cpu_ratio"], _GATES, "Bottleneck: so much CPU (1 = one core) while others wait for it."
+    )
+    memory_ratio: float = _setting(
+        0.7, THRESHOLD_FORMS["memory_ratio"], _GATES, "Bottleneck: so much of the memory there is while others wait for it."
+    )
+    zombie_after: float = _setting(300.0, duration(least=1), _GATES, "Zombie: ended, and not reaped by its parent for so long.")
+    stop_grace: float = _setting(5.0, duration(), _ENDS, "From the polite signal to SIGKILL when a process is ended.")
+    lease: float = _setting(
+        300.0,
+        duration(least=1),
+        _ENDS,
+        "A reporter that cannot be watched by its pid (other host or pid namespace) is lost after so long without an update.",
+    )
+    cleanup_interval: float = _setting(60.0, duration(least=1), _ENDS, "How often what has faded or is too old is cleaned up.")
+    active_retention: float = _setting(
+        1800.0, duration(), _KEPT, "How long a finished process stays in the active view and in per-process metrics."
+    )
+    history_retention: float = _setting(30 * 86400.0, duration(least=60), _KEPT, "How long finished processes are kept.")
+    history_max: int = _setting(100_000, count(), _KEPT, "How many finished processes are kept at most; the oldest go first.")
+    log_tail_lines: int = _setting(500, count(), _KEPT, "Lines of output kept for each process.")
+    log_tail_bytes: int = _setting(262_144, size(least=1024), _KEPT, "Bytes of output kept for each process.")
+    max_processes: int = _setting(
+        20_000, count(), _LIMITS, "Processes with metrics of their own at most; more are counted as dropped."
+    )
+    max_names: int = _setting(1000, count(), _LIMITS, "Names with totals of their own at most; the rest count as other.")
+    max_body_bytes: int = _setting(4 << 20, size(least=1024), _LIMITS, "The longest request body.")
+    max_metadata_bytes: int = _setting(65_536, size(least=2), _LIMITS, "The longest metadata of one process, as JSON.")
+    # Not a row of the table: the `thresholds` section of the file. Lowest precedence first.
+    threshold_rules: tuple[ThresholdRule, ...] = DEFAULT_RULES
+
+    def __post_init__(self) -> None:
+        if not self.external_url:
+            host, port = self.address
+            loopback = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}
+            shown = loopback.get(host, f"[{host}]" if ":" in host else host)
+            object.__setattr__(self, "external_url", f"http://{shown}:{port}")
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host (without brackets) and port of `listen`."""
+        return split_address(self.listen)
+
+    def limits(self, kind: Kind, name: str, own: Thresholds | None = None) -> Limits:
+        """The thresholds in force for one process: the settings, then each matching rule, then the process's own."""
+        values: dict[str, float | None] = {limit: getattr(self, limit) for limit in THRESHOLD_FORMS}
+        for rule in self.threshold_rules:
+            if rule.matches(kind, name):
+                values.update(rule.values)
+        if own is not None:
+            values.update({limit: value for limit in THRESHOLD_FORMS if (value := getattr(own, limit)) is not None})
+        return Limits(**values)
+
+
+SETTINGS: Final[Mapping[str, Setting]] = {
+    row.name: Setting(name=row.name, **row.metadata["setting"]) for row in fields(Settings) if "setting" in row.metadata
+}
+
+
+def document() -> str:
+    """docs/settings.md."""
+    lines = [
+        "# Settings",
+        "",
+        "<!-- Made from exporter/headway/settings.py by `python -m headway.settings`; a test holds it current. -->",
+        "",
+        "Each setting has one name in three spellings: `stuck_after` in the configuration file (`headway serve --config FILE`, or",
+        "`HEADWAY_CONFIG`), `HEADWAY_STUCK_AFTER` in the environment, `--stuck-after` as a flag of `headway serve`. A flag wins",
+        "over the environment, the environment over the file, the file over the default. An empty environment variable counts as",
+        "not set. A value that cannot be read, or a name that does not exist, stops the start with a sentence that says where it",
+        "stands. `headway config` prints what is in force and where each value came from.",
+    ]
+    for group in dict.fromkeys(row.group for row in SETTINGS.values()):
+        lines += ["", f"## {group}", "", "| setting | default | what it does | accepted |", "|---|---|---|---|"]
+        for row in SETTINGS.values():
+            if row.group == group:
+                default = row.default if row.default.startswith("(") else f"`{row.default}`" if row.default else "(none)"
+                lines.append(f"| `{row.name}` | {default} | {row.help} | {row.form.accepts} |")
+    lines += [
+        "",
+        "## Thresholds by type and by name",
+        "",
+        "The limits of the gates can differ by type and by name, in the file only:",
+        "",
+        "```yaml",
+        "stuck_after: 60s            # for everything not named below",
+        "thresholds:",
+        "  type:",
+        "    daemon: {stuck_after: null}         # null switches the gate off; this one is the default",
+        "    pipeline: {time_sink_ratio: 3}",
+        "  name:",
+        '    "backup-*": {stuck_after: 10m, memory_ratio: 0.9}',
+        "```",
+        "",
+        "| limit | accepted |",
+        "|---|---|",
+        *(f"| `{limit}` | {form.accepts}, or null |" for limit, form in THRESHOLD_FORMS.items()),
+        "",
+        "A pattern of a name may hold `*`, `?` and `[…]`. A rule for a name wins over one for a type; of several names that match,",
+        "the one further down wins, limit by limit; what the reporter of a process asks for itself wins over all of them.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    print(document(), end="")

@@ -1,0 +1,3 @@
+"""The one place that says which Headway this is."""
+
+VERSION = "0.1.0"
