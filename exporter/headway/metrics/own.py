@@ -1,0 +1,204 @@
+"""The exporter's own health, exposed through client_python from a registry of its own.
+
+The figures are kept as plain numbers, because counting a request must cost next to nothing; client_python sees them when a page
+is asked for. Nothing here is a client_python metric object, so there are no `_created` series either.
+"""
+
+from __future__ import annotations
+
+import logging
+import platform
+from bisect import bisect_left
+from collections.abc import Callable, Iterable
+from itertools import accumulate
+from typing import Final, Protocol
+
+from prometheus_client import CollectorRegistry, ProcessCollector
+from prometheus_client.exposition import generate_latest as write_text
+from prometheus_client.metrics_core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    InfoMetricFamily,
+    Metric,
+)
+from prometheus_client.openmetrics.exposition import generate_latest as write_openmetrics
+
+from headway.metrics.family import Family, Type
+from headway.metrics.own_families import OWN_FAMILIES
+from headway.metrics.page import Format
+from headway.version import VERSION
+
+_log = logging.getLogger(__name__)
+
+_DECLARED: Final = {family.name: family for family in OWN_FAMILIES}
+# From a quick pass over a few processes to one that eats the whole sample interval.
+_SAMPLE_BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
+_RENDER_BUCKETS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0)
+# From an update in memory to a creation that waits for a slow disk.
+_REQUEST_BUCKETS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0)
+_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+OTHER: Final = "other"
+
+
+class WriterFigures(Protocol):
+    """What is read of the store's writer (see headway.store.writer); None and absent figures have no series."""
+
+    @property
+    def commits_total(self) -> int: ...
+    @property
+    def commit_groups_total(self) -> int: ...
+    @property
+    def commit_failures_total(self) -> int: ...
+    @property
+    def last_commit_seconds(self) -> float | None: ...
+    @property
+    def pending(self) -> int: ...
+    @property
+    def dropped_lines_total(self) -> int: ...
+
+
+class SamplerFigures(Protocol):
+    @property
+    def errors_total(self) -> int: ...
+
+
+class Tally:
+    """A histogram as numbers: observations per bucket, and their sum."""
+
+    __slots__ = ("bounds", "counts", "sum")
+
+    def __init__(self, bounds: tuple[float, ...]) -> None:
+        self.bounds = bounds
+        self.counts = [0] * (len(bounds) + 1)
+        self.sum = 0.0
+
+    def observe(self, value: float) -> None:
+        self.counts[bisect_left(self.bounds, value)] += 1
+        self.sum += value
+
+    def buckets(self) -> list[tuple[str, float]]:
+        """Upper bound and cumulative count, as client_python wants them."""
+        return list(zip((*map(str, self.bounds), "+Inf"), accumulate(self.counts), strict=True))
+
+
+class OwnMetrics:
+    """What the exporter knows of itself. `observe_…` may be called from one thread each, at any rate; `page` from any thread.
+
+    A figure that cannot be read now (a store that is away) has no series on that page; the page itself never fails for it.
+    """
+
+    def __init__(self, *, external_url: str = "", grafana_url: str = "", version: str = VERSION, proc: str = "/proc") -> None:
+        """`external_url`, `grafana_url`: how people reach the exporter and dashboards; links in alerts come from these labels."""
+        self._version = version
+        self.external_url = external_url
+        self.grafana_url = grafana_url
+        self._figures: dict[str, Callable[[], float | None]] = {}
+        self._samples = Tally(_SAMPLE_BUCKETS)
+        self._renders = Tally(_RENDER_BUCKETS)
+        self._durations: dict[str, Tally] = {}
+        self._requests: dict[tuple[str, str, str], int] = {}
+        self._registry = CollectorRegistry(auto_describe=False)
+        self._registry.register(self)
+        ProcessCollector(proc=proc, registry=self._registry)
+
+    # ── what the app tells ─────────────────────────────────────────────────────────────────────────────────────────
+
+    def watch_store(self, writer: WriterFigures, *, size_bytes: Callable[[], int], up: Callable[[], bool]) -> None:
+        """`size_bytes` and `up` are asked for every page: they must be quick and not wait for the disk."""
+        self._figures |= {
+            "headway_store_commits_total": lambda: writer.commits_total,
+            "headway_store_commit_groups_total": lambda: writer.commit_groups_total,
+            "headway_store_commit_failures_total": lambda: writer.commit_failures_total,
+            "headway_store_commit_duration_seconds": lambda: writer.last_commit_seconds,
+            "headway_store_pending": lambda: writer.pending,
+            "headway_store_dropped_lines_total": lambda: writer.dropped_lines_total,
+            "headway_store_size_bytes": size_bytes,
+            "headway_store_up": lambda: int(up()),
+        }
+
+    def watch_sampler(self, sampler: SamplerFigures) -> None:
+        self._figures["headway_sample_errors_total"] = lambda: sampler.errors_total
+
+    def watch_stream(self, subscribers: Callable[[], int]) -> None:
+        self._figures["headway_stream_subscribers"] = subscribers
+
+    def watch_series(self, series: Callable[[], int]) -> None:
+        self._figures["headway_collector_series"] = series
+
+    def observe_sample(self, seconds: float) -> None:
+        self._samples.observe(seconds)
+
+    def observe_render(self, seconds: float) -> None:
+        self._renders.observe(seconds)
+
+    def observe_request(self, method: str, route: str, code: int, seconds: float) -> None:
+        """`route` is the pattern (`/api/processes/{id}`), never a path; whoever has none says "other"."""
+        if method not in _METHODS:
+            method = OTHER
+        key = (method, route, str(code))
+        self._requests[key] = self._requests.get(key, 0) + 1
+        tally = self._durations.get(method)
+        if tally is None:
+            tally = self._durations[method] = Tally(_REQUEST_BUCKETS)
+        tally.observe(seconds)
+
+    # ── what client_python asks ────────────────────────────────────────────────────────────────────────────────────
+
+    def page(self, format: Format) -> bytes:
+        """The families of the scope `own` as text; in OpenMetrics with the mark of the end."""
+        if format is Format.OPENMETRICS:
+            return bytes(write_openmetrics(self._registry))  # type: ignore[no-untyped-call]
+        return write_text(self._registry)
+
+    def collect(self) -> Iterable[Metric]:
+        """For client_python's registry."""
+        build = InfoMetricFamily("headway_build", _DECLARED["headway_build_info"].help)
+        about = {
+            "version": self._version,
+            "python": platform.python_version(),
+            "external_url": self.external_url,
+            "grafana_url": self.grafana_url,
+        }
+        build.add_metric([], about)
+        yield build
+        yield self._histogram("headway_sample_duration_seconds", {(): self._samples})
+        yield self._histogram("headway_collector_render_duration_seconds", {(): self._renders})
+        yield self._histogram("headway_http_request_duration_seconds", {(m,): t for m, t in list(self._durations.items())})
+        requests = CounterMetricFamily(
+            "headway_http_requests",
+            _DECLARED["headway_http_requests_total"].help,
+            labels=_DECLARED["headway_http_requests_total"].labels,
+        )
+        for key, count in list(self._requests.items()):
+            requests.add_metric(key, count)
+        yield requests
+        for name, read in self._figures.items():
+            value = _ask(name, read)
+            if value is not None:
+                yield _single(_DECLARED[name], value)
+
+    def describe(self) -> Iterable[Metric]:
+        """Nothing: the names are declared in the table, and the registry need not read every figure to learn them."""
+        return ()
+
+    def _histogram(self, name: str, tallies: dict[tuple[str, ...], Tally]) -> Metric:
+        family = _DECLARED[name]
+        metric = HistogramMetricFamily(name, family.help, labels=family.labels, unit=family.unit)
+        for key, tally in tallies.items():
+            metric.add_metric(key, tally.buckets(), tally.sum)
+        return metric
+
+
+def _ask(name: str, read: Callable[[], float | None]) -> float | None:
+    try:
+        return read()
+    except Exception:  # whatever ails the part that is asked, the page must say how the others are
+        _log.debug("%s cannot be read now", name, exc_info=True)
+        return None
+
+
+def _single(family: Family, value: float) -> Metric:
+    if family.type is Type.COUNTER:
+        return CounterMetricFamily(family.metadata_name, family.help, value=value, unit=family.unit)
+    return GaugeMetricFamily(family.name, family.help, value=value, unit=family.unit)

@@ -1,0 +1,1 @@
+"""The current truth about processes, and the only writer of their records."""

@@ -1,0 +1,237 @@
+"""From a request to a record: pure functions that make the new record of a creation or an update."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, cast
+
+from msgspec import UNSET, UnsetType
+
+from headway.errors import InvalidInput
+from headway.masking import mask_command
+from headway.model import (
+    Activity,
+    OSProcess,
+    Process,
+    Queued,
+    Running,
+    Spec,
+    State,
+    Status,
+    Thresholds,
+)
+from headway.registry.lifecycle import advance
+from headway.schemas import CreateIn, ProgressIn, ThresholdsIn, UpdateIn, check_metadata, seconds
+
+SECONDS_PER_MINUTE = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class HostFacts:
+    """Which host and pid namespace this exporter watches; `identify` says which OS process has a pid now."""
+
+    name: str
+    pid_namespace: int | None
+    identify: Callable[[int], OSProcess | None] = lambda pid: None
+
+
+def new_process(process_id: str, form: CreateIn, *, now: float, host: HostFacts, metadata_limit: int) -> Process:
+    """The record of a creation received at `now`. Raises InvalidInput or TooLarge naming the field."""
+    if form.parent_id == process_id:
+        raise InvalidInput("parent_id: a process cannot be its own parent", field="parent_id")
+    metadata = {} if form.metadata is UNSET else merged({}, form.metadata)
+    check_metadata(metadata, metadata_limit)
+    started_at = now - form.started_age
+    spec = Spec(
+        name=form.name,
+        kind=form.type,
+        created_at=started_at,
+        user=form.user,
+        project=form.project,
+        task=form.task,
+        attempt=form.attempt,
+        agent=form.agent,
+        group=form.group,
+        parent_id=form.parent_id,
+        host=form.host or host.name,
+        os_process=new_os_process(form, host),
+        command=None if form.command is None else mask_command(form.command),
+        description=form.description,
+        cwd=form.cwd,
+        executor=form.executor,
+        cancellable=form.cancellable,
+        expected_duration=optional_seconds(form.expected_duration, "expected_duration"),
+        timeout=optional_seconds(form.timeout, "timeout"),
+        lease=optional_seconds(form.lease, "lease"),
+        thresholds=new_thresholds(Thresholds(), form.thresholds),
+    )
+    progress = form.progress
+    activity = Activity(
+        updated_at=now,
+        stage=form.stage,
+        rate=None if form.rate is None else form.rate / SECONDS_PER_MINUTE,
+        ends_at=None if form.eta_seconds is None else now + form.eta_seconds,
+    )
+    if progress is not UNSET:
+        activity = with_progress(activity, progress)
+    state: State = Queued() if form.status == "queued" else Running(started_at)
+    return Process(id=process_id, spec=spec, state=state, activity=activity, metadata=metadata)
+
+
+def new_os_process(form: CreateIn, host: HostFacts) -> OSProcess | None:
+    """The OS process a creation names. A pid of this host that came without its create time is looked up: without it, the pid
+    would mean somebody else's process one day."""
+    if form.pid is None:
+        return None
+    here = form.host in (None, host.name) and form.pid_namespace in (None, host.pid_namespace)
+    if form.create_time is None and here and (found := host.identify(form.pid)) is not None:
+        return found
+    return OSProcess(form.pid, form.create_time, form.pid_namespace)
+
+
+def same_creation(process: Process, form: CreateIn) -> bool:
+    """Whether a repeated creation means this process: the facts that never change agree."""
+    spec = process.spec
+    return spec.name == form.name and spec.kind == form.type and (form.parent_id is None or spec.parent_id == form.parent_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Updated:
+    """What an update makes: the new record, and whether work was seen to advance."""
+
+    process: Process
+    progressed: bool
+
+
+def updated(process: Process, form: UpdateIn, *, at: float, now: float, last_line: str | None, metadata_limit: int) -> Updated:
+    """The record after an update that happened at `at` and arrived at `now`; `last_line` is the last of its log lines.
+
+    Raises Conflict for an illegal transition, InvalidInput or TooLarge naming the field; the record is unchanged then.
+    """
+    old, progress = process.activity, form.progress
+    # Written out rather than with replace(): this runs for every update there is.
+    current, total, unit, initial = old.current, old.total, old.unit, old.initial
+    if progress is not UNSET:
+        current = current if progress.current is UNSET else progress.current
+        total = total if progress.total is UNSET else progress.total
+        unit = unit if progress.unit is UNSET else progress.unit
+        initial = initial if progress.initial is UNSET else progress.initial
+    stage = old.stage if form.stage is UNSET else form.stage
+    progressed = current != old.current or stage != old.stage
+    activity = Activity(
+        updated_at=now if not form.alive or changes_anything(form) else old.updated_at,
+        current=current,
+        initial=initial,
+        total=total,
+        unit=unit,
+        stage=stage,
+        summary=old.summary if form.summary is UNSET else form.summary,
+        rate=old.rate if form.rate is UNSET else (None if form.rate is None else form.rate / SECONDS_PER_MINUTE),
+        ends_at=old.ends_at if form.eta_seconds is UNSET else (None if form.eta_seconds is None else at + form.eta_seconds),
+        last_output_at=latest(old.last_output_at, at) if last_line is not None else old.last_output_at,
+        last_progress_at=latest(old.last_progress_at, at) if progressed else old.last_progress_at,
+        last_line=old.last_line if last_line is None else last_line,
+        seq=old.seq if form.seq is UNSET else form.seq,
+    )
+    metadata = process.metadata
+    if form.metadata is not UNSET:
+        metadata = merged(metadata, form.metadata)
+        check_metadata(metadata, metadata_limit)
+    return Updated(
+        Process(
+            id=process.id,
+            spec=new_spec(process.spec, form),
+            state=new_state(process, form, at),
+            activity=activity,
+            metadata=metadata,
+            cancel_requested_at=process.cancel_requested_at,
+            dismissed_at=process.dismissed_at,
+        ),
+        progressed,
+    )
+
+
+def changes_anything(form: UpdateIn) -> bool:
+    """Whether an update says more than «still alive»."""
+    return any(
+        getattr(form, name) is not UNSET for name in form.__struct_fields__ if name not in ("alive", "seq", "age", "id", "create")
+    )
+
+
+def new_state(process: Process, form: UpdateIn, at: float) -> State:
+    state = process.state
+    exit_code = None if form.exit_code is UNSET else form.exit_code
+    signal = None if form.signal is UNSET else form.signal
+    error = None if form.error is UNSET else form.error
+    if form.status is not UNSET and form.status is not process.status:
+        to = form.status
+        if to is Status.CANCELLED or process.cancel_requested_at is None:
+            return advance(process, to, at=at, exit_code=exit_code, signal=signal, error=error)
+        return advance(process, to, at=at, exit_code=exit_code, signal=signal, error=error, requested=True)
+    if exit_code is None and signal is None and error is None:
+        return state
+    given = {"exit_code": exit_code, "signal": signal, "error": error}
+    known: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    if state.status.ended and all(hasattr(state, name) for name in known):
+        return cast(State, replace(cast(Any, state), **known))
+    field = next(name for name in known if not (state.status.ended and hasattr(state, name)))
+    if state.status is Status.DONE:
+        raise InvalidInput(f"{field}: a process that is done has none; send the status failed instead", field=field)
+    raise InvalidInput(f"{field}: belongs to an ended process; send it together with the final status", field=field)
+
+
+def new_spec(spec: Spec, form: UpdateIn) -> Spec:
+    if form.expected_duration is UNSET and form.timeout is UNSET and form.thresholds is UNSET:
+        return spec
+    return replace(
+        spec,
+        expected_duration=spec.expected_duration
+        if form.expected_duration is UNSET
+        else optional_seconds(form.expected_duration, "expected_duration"),
+        timeout=spec.timeout if form.timeout is UNSET else optional_seconds(form.timeout, "timeout"),
+        thresholds=new_thresholds(spec.thresholds, form.thresholds),
+    )
+
+
+def new_thresholds(old: Thresholds, form: ThresholdsIn | UnsetType) -> Thresholds:
+    if form is UNSET:
+        return old
+    return Thresholds(
+        stuck_after=old.stuck_after if form.stuck_after is UNSET else optional_seconds(form.stuck_after, "thresholds.stuck_after"),
+        time_sink_ratio=old.time_sink_ratio if form.time_sink_ratio is UNSET else form.time_sink_ratio,
+        cpu_ratio=old.cpu_ratio if form.cpu_ratio is UNSET else form.cpu_ratio,
+        memory_ratio=old.memory_ratio if form.memory_ratio is UNSET else form.memory_ratio,
+    )
+
+
+def with_progress(activity: Activity, form: ProgressIn) -> Activity:
+    return replace(
+        activity,
+        current=activity.current if form.current is UNSET else form.current,
+        total=activity.total if form.total is UNSET else form.total,
+        unit=activity.unit if form.unit is UNSET else form.unit,
+        initial=activity.initial if form.initial is UNSET else form.initial,
+    )
+
+
+def merged(old: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, Any]:
+    """JSON merge patch (RFC 7396): objects merge, null removes, everything else replaces."""
+    result = dict(old)
+    for key, value in patch.items():
+        if value is None:
+            result.pop(key, None)
+        elif isinstance(value, dict):
+            below = result.get(key)
+            result[key] = merged(below if isinstance(below, dict) else {}, value)
+        else:
+            result[key] = value
+    return result
+
+
+def optional_seconds(value: float | str | None, field: str) -> float | None:
+    return None if value is None else seconds(value, field)
+
+
+def latest(old: float | None, new: float) -> float:
+    return new if old is None else max(old, new)

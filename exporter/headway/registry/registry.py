@@ -1,0 +1,444 @@
+"""The registry: the current truth, and the only writer of process records.
+
+Its verbs are synchronous, contain no await and run on the event-loop thread, so that each is atomic. A verb that creates a
+process or changes its status hands the change to the writer and returns a future: when it resolves the change is durable and has
+been published; when it fails the registry has already undone it. Progress and log lines are written behind.
+
+In memory are the active processes and the ended ones that have not faded; older ones are read from the store.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import takewhile
+from typing import Final, Protocol
+
+from msgspec import UNSET
+
+from headway.errors import Conflict, InvalidInput, NotFound, StoreUnavailable, TooLarge
+from headway.estimate import Estimator
+from headway.ids import check_id, new_id
+from headway.model import Process, Queued, Status, Transition
+from headway.names import NameStats
+from headway.registry.changes import HostFacts, new_process, same_creation, updated
+from headway.registry.derive import view_of
+from headway.registry.entry import Entry
+from headway.registry.hub import Hub
+from headway.registry.lifecycle import advance, needs_attention
+from headway.registry.logs import LogTail, split_lines
+from headway.schemas import CreateIn, UpdateIn
+from headway.settings import Settings
+from headway.store.base import LogLine
+from headway.view import View
+
+OTHER: Final = "other"
+REMOVALS_KEPT: Final = 10_000
+NameKey = tuple[str, str]
+
+
+class Writes(Protocol):
+    """What the registry needs of the writer (see headway.store.writer)."""
+
+    def commit(
+        self,
+        *,
+        processes: Sequence[Process] = (),
+        transitions: Sequence[Transition] = (),
+        names: Sequence[NameStats] = (),
+        lines: Sequence[LogLine] = (),
+        token: object = None,
+    ) -> asyncio.Future[None]: ...
+
+    def behind(self, *, process: Process | None = None, lines: Sequence[LogLine] = (), names: Sequence[NameStats] = ()) -> None: ...
+
+
+@dataclass(slots=True)
+class Undo:
+    """How to take back one change that could not be stored: what was there before."""
+
+    process_id: str
+    before: Process | None
+    name_key: NameKey | None
+    name_before: NameStats | None
+    line_numbers: range
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a verb did. Await `stored` (if any) before telling the caller."""
+
+    process: Process
+    stored: asyncio.Future[None] | None = None
+    created: bool = False
+    duplicate: bool = False
+
+    @property
+    def cancel_requested(self) -> bool:
+        return self.process.cancel_requested_at is not None and self.process.status.active
+
+
+class Registry:
+    """`clock` gives unix seconds; `host` says which pids this exporter may believe."""
+
+    def __init__(self, settings: Settings, writer: Writes, host: HostFacts, clock: Callable[[], float]) -> None:
+        self.settings = settings
+        self.host = host
+        self.clock = clock
+        self.hub = Hub()
+        self.entries: dict[str, Entry] = {}
+        self.names: dict[NameKey, NameStats] = {}
+        self.status_counts: dict[Status, int] = dict.fromkeys(Status, 0)
+        self.version = 0
+        self._names_changed: set[NameKey] = set()
+        self._recent: dict[str, Entry] = {}  # by version, oldest change first
+        self.removals_known_since = 0
+        self._removed: list[tuple[int, str]] = []
+        self._writer = writer
+        self._orphan_children: dict[str, set[str]] = {}
+
+    # ── verbs ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def create(self, form: CreateIn, *, process_id: str | None = None) -> Outcome:
+        """A new process. Raises Conflict when the id is in use for something else, InvalidInput, TooLarge.
+
+        With an id that exists for the same creation nothing changes and `created` is false.
+        """
+        given = form.id if form.id is not UNSET else process_id
+        if given is not None:
+            try:
+                check_id(given)
+            except ValueError as error:
+                raise InvalidInput(f"id: {error}", field="id") from None
+            known = self.entries.get(given)
+            if known is not None:
+                if not same_creation(known.process, form):
+                    raise Conflict(
+                        f"id {given} is in use by {known.process.kind} {known.process.name!r}; leave id away to get a new one",
+                        field="id",
+                    )
+                return Outcome(known.process, known.pending)
+        now = self.clock()
+        process = new_process(given or new_id(), form, now=now, host=self.host, metadata_limit=self.settings.max_metadata_bytes)
+        entry = self._insert(process, now)
+        key = self._name_key(process)
+        stats = self.names.get(key)
+        born = None if stats is not None else NameStats(name=key[0], kind=process.kind)
+        if born is not None:
+            self.names[key] = born
+        self._counted(None, process.status)
+        stored = self._commit(
+            entry,
+            before=None,
+            transition=Transition(process.id, process.spec.created_at, None, process.status, "created"),
+            names=None if born is None else (key, stats, born),
+        )
+        return Outcome(process, stored, created=True)
+
+    def update(self, process_id: str, form: UpdateIn) -> Outcome:
+        """Applies what the reporter said. Raises NotFound, Conflict (illegal transition), InvalidInput, TooLarge."""
+        entry = self.entry(process_id)
+        before = entry.process
+        now = self.clock()
+        entry.contact_at = now
+        if form.seq is not UNSET and form.seq <= before.activity.seq:
+            return Outcome(before, entry.pending, duplicate=True)
+        at = max(min(now - form.age, now), before.spec.created_at)
+        texts = split_lines(form.log) if form.log is not UNSET else []
+        result = updated(
+            before,
+            form,
+            at=at,
+            now=now,
+            last_line=texts[-1] if texts else None,
+            metadata_limit=self.settings.max_metadata_bytes,
+        )
+        process = result.process
+        lines = entry.log.append(process_id, at, texts) if texts else []
+        entry.process = process
+        current = process.activity.current
+        if result.progressed and current is not None and entry.estimator is not None:
+            entry.estimator.add(at, current, process.activity.total)
+        if process.state is before.state:
+            self._writer.behind(process=process, lines=lines)
+            self._touch(entry)
+            return Outcome(process)
+        return Outcome(process, self._settle(entry, before, at, "reported", lines))
+
+    def end(self, process_id: str, status: Status, *, at: float, cause: str, error: str | None = None) -> Outcome:
+        """Ends a process for a reason that Headway itself saw. Raises NotFound, Conflict."""
+        entry = self.entry(process_id)
+        before = entry.process
+        state = advance(before, status, at=at, error=error)
+        entry.process = replace(before, state=state, activity=replace(before.activity, updated_at=self.clock()))
+        return Outcome(entry.process, self._settle(entry, before, at, cause, []))
+
+    def request_cancel(self, process_id: str) -> Outcome:
+        """Asks the reporter to end: its next answer says so. Raises NotFound, Conflict when it has ended already."""
+        entry = self.entry(process_id)
+        before = entry.process
+        if before.status.ended:
+            raise Conflict(f"process {process_id} has already ended: {before.status}")
+        if before.cancel_requested_at is None:
+            entry.process = replace(before, cancel_requested_at=self.clock())
+        return Outcome(entry.process, self._commit(entry, before=before))
+
+    def dismiss(self, process_id: str) -> Outcome:
+        """Takes an ended process out of the active view; its history stays. Raises NotFound, Conflict while it is active."""
+        entry = self.entry(process_id)
+        before = entry.process
+        if before.status.active:
+            raise Conflict(f"process {process_id} is {before.status}; only an ended one can be dismissed. Cancel it first.")
+        if before.dismissed_at is None:
+            entry.process = replace(before, dismissed_at=self.clock())
+        return Outcome(entry.process, self._commit(entry, before=before))
+
+    # ── reading ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def entry(self, process_id: str) -> Entry:
+        """Raises NotFound."""
+        entry = self.entries.get(process_id)
+        if entry is None:
+            raise NotFound(f"there is no process {process_id[:64]} (ended ones are kept for the time of history_retention)")
+        return entry
+
+    def view(self, entry: Entry, now: float | None = None) -> View:
+        return view_of(entry, self.stats_for(entry.process), self.settings, self.clock() if now is None else now)
+
+    def archived(self, process: Process) -> Entry:
+        """A process that is only in the history, in the form of an entry; not inserted."""
+        return Entry(process, LogTail(0, 0), None, 0.0)
+
+    def newer_than(self, version: int) -> list[Entry]:
+        """Entries that changed after `version`, the newest change first."""
+        return list(takewhile(lambda entry: entry.version > version, reversed(self._recent.values())))
+
+    def stats_for(self, process: Process) -> NameStats | None:
+        """Totals of its name; None for a name over the limit, whose totals are mixed with others."""
+        return self.names.get((process.name, process.kind))
+
+    def names_changed(self) -> list[NameStats]:
+        """Totals that changed since the last call."""
+        changed = [self.names[key] for key in self._names_changed if key in self.names]
+        self._names_changed.clear()
+        return changed
+
+    def removed_since(self, version: int) -> list[str]:
+        """Ids that left the active view after `version`, oldest first; complete from `removals_known_since` on."""
+        return [process_id for at, process_id in self._removed if at > version]
+
+    # ── start, samples and time ────────────────────────────────────────────────────────────────────────────────────
+
+    def load(
+        self,
+        processes: Iterable[Process],
+        names: Iterable[NameStats],
+        status_counts: Mapping[Status, int],
+        lines: Callable[[str], Sequence[LogLine]],
+    ) -> None:
+        """Takes over what the store kept. Called once, before any verb."""
+        now = self.clock()
+        self.names = {(stats.name, stats.kind): stats for stats in names}
+        self._names_changed = set(self.names)
+        for process in processes:
+            self._insert(process, now, lines(process.id))
+        self.status_counts.update(status_counts)
+
+    def recall(self, process: Process, lines: Sequence[LogLine]) -> Entry:
+        """Brings one process back from the history, because its reporter spoke again."""
+        return self.entries.get(process.id) or self._insert(process, self.clock(), lines)
+
+    def fade(self) -> list[str]:
+        """Takes out of the active view what ended well a while ago or was dismissed; returns the ids."""
+        now = self.clock()
+        gone = []
+        for process_id, entry in self.entries.items():
+            process = entry.process
+            finished_at = process.finished_at
+            if finished_at is None:
+                continue
+            faded = not needs_attention(process) and now - finished_at >= self.settings.active_retention
+            old = now - finished_at >= self.settings.history_retention
+            if faded or old or process.dismissed_at is not None:
+                gone.append(process_id)
+        self.drop(gone)
+        return gone
+
+    def drop(self, process_ids: Iterable[str]) -> None:
+        """Forgets these in memory."""
+        for process_id in process_ids:
+            entry = self.entries.pop(process_id, None)
+            if entry is None:
+                continue
+            self._recent.pop(process_id, None)
+            self.version += 1
+            self._removed.append((self.version, process_id))
+            parent_id = entry.process.spec.parent_id
+            if parent_id is not None:
+                self._children_of(parent_id).discard(process_id)
+                if not self._orphan_children.get(parent_id, True):
+                    del self._orphan_children[parent_id]
+            if entry.children:
+                self._orphan_children[process_id] = entry.children
+        if len(self._removed) > REMOVALS_KEPT:
+            self.removals_known_since = self._removed[-REMOVALS_KEPT - 1][0]
+            del self._removed[:-REMOVALS_KEPT]
+        self.hub.wake()
+
+    def changed(self, entry: Entry) -> None:
+        """Says that what is derived from this process changed (conditions, samples)."""
+        self._touch(entry)
+
+    def trip(self, process: Process, gates: Iterable[str]) -> None:
+        """Counts conditions that begin to hold."""
+        key = self._name_key(process)
+        stats = self.names.get(key) or NameStats(name=key[0], kind=process.kind)
+        for gate in gates:
+            stats = stats.with_gate_trip(gate)
+        self.names[key] = stats
+        self._names_changed.add(key)
+        self._writer.behind(names=[stats])
+
+    def set_counts(self, counts: Mapping[Status, int]) -> None:
+        """What the store counted after it forgot old ones."""
+        self.status_counts = {status: counts.get(status, 0) for status in Status}
+
+    def undo(self, tokens: Iterable[object]) -> None:
+        """Takes back changes that could not be stored; `tokens` in reverse order of the changes."""
+        for token in tokens:
+            if not isinstance(token, Undo):
+                continue
+            entry = self.entries.get(token.process_id)
+            if token.name_key is not None:
+                if token.name_before is None:
+                    self.names.pop(token.name_key, None)
+                else:
+                    self.names[token.name_key] = token.name_before
+                self._names_changed.add(token.name_key)
+            if entry is None:
+                continue
+            self._counted(entry.process.status, None if token.before is None else token.before.status)
+            if token.before is None:
+                self.drop([token.process_id])
+                continue
+            entry.process = token.before
+            entry.log.withdraw(token.line_numbers)
+            self._writer.behind(process=token.before)
+            self._touch(entry)
+
+    # ── inside ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _settle(self, entry: Entry, before: Process, at: float, cause: str, lines: list[LogLine]) -> asyncio.Future[None]:
+        """Commits a change of the state, with the totals of its name if that was the end."""
+        process = entry.process
+        if process.status is before.status:
+            return self._commit(entry, before=before, lines=lines)
+        names: tuple[NameKey, NameStats | None, NameStats] | None = None
+        if process.status.ended:
+            key = self._name_key(process)
+            known = self.names.get(key)
+            shape = None
+            if entry.estimator is not None and process.status is Status.DONE:
+                shape = entry.estimator.shape() or None
+            stats = (known or NameStats(name=key[0], kind=process.kind)).with_end(process, shape)
+            self.names[key] = stats
+            names = (key, known, stats)
+        elif entry.estimator is None and process.started_at is not None:
+            entry.estimator = self._estimator(process)
+        self._counted(before.status, process.status)
+        return self._commit(
+            entry,
+            before=before,
+            transition=Transition(process.id, at, before.status, process.status, cause),
+            names=names,
+            lines=lines,
+        )
+
+    def _commit(
+        self,
+        entry: Entry,
+        *,
+        before: Process | None,
+        transition: Transition | None = None,
+        names: tuple[NameKey, NameStats | None, NameStats] | None = None,
+        lines: Sequence[LogLine] = (),
+    ) -> asyncio.Future[None]:
+        numbers = range(lines[0].number, lines[-1].number + 1) if lines else range(0)
+        key, name_before, stats = names or (None, None, None)
+        token = Undo(entry.process.id, before, key, name_before, numbers)
+        try:
+            future = self._writer.commit(
+                processes=[entry.process],
+                transitions=[] if transition is None else [transition],
+                names=[] if stats is None else [stats],
+                lines=lines,
+                token=token,
+            )
+        except StoreUnavailable:
+            self.undo([token])
+            raise
+
+        entry.pending = future
+
+        def publish(done: asyncio.Future[None]) -> None:
+            if entry.pending is done:
+                entry.pending = None
+            if done.cancelled() or done.exception() is not None:
+                return
+            if key is not None:
+                self._names_changed.add(key)
+            if entry.process.dismissed_at is not None:
+                self.drop([entry.process.id])
+            else:
+                self._touch(entry)
+
+        future.add_done_callback(publish)
+        return future
+
+    def _insert(self, process: Process, now: float, lines: Sequence[LogLine] = ()) -> Entry:
+        if process.status.active and len(self.entries) >= 10 * self.settings.max_processes:
+            raise TooLarge(f"{len(self.entries)} processes are being tracked already; end or dismiss some")
+        log = LogTail(self.settings.log_tail_lines, self.settings.log_tail_bytes, lines)
+        entry = Entry(process, log, None if isinstance(process.state, Queued) else self._estimator(process), now)
+        self.entries[process.id] = entry
+        entry.children = self._orphan_children.pop(process.id, set())
+        if process.spec.parent_id is not None:
+            self._children_of(process.spec.parent_id).add(process.id)
+        self._touch(entry)
+        return entry
+
+    def _children_of(self, parent_id: str) -> set[str]:
+        """The ids of the children; a parent may be created after them, or have faded before them."""
+        parent = self.entries.get(parent_id)
+        return parent.children if parent is not None else self._orphan_children.setdefault(parent_id, set())
+
+    def _estimator(self, process: Process) -> Estimator | None:
+        started_at = process.started_at
+        if started_at is None or process.status.ended:
+            return None
+        stats = self.stats_for(process)
+        activity = process.activity
+        estimator = Estimator(started_at, activity.initial, stats.shapes if stats is not None else ())
+        if activity.current is not None:
+            estimator.add(activity.last_progress_at or started_at, activity.current, activity.total)
+        return estimator
+
+    def _touch(self, entry: Entry) -> None:
+        self.version += 1
+        entry.version = self.version
+        self._recent.pop(entry.process.id, None)
+        self._recent[entry.process.id] = entry
+        self.hub.wake()
+
+    def _counted(self, before: Status | None, after: Status | None) -> None:
+        if before is not None:
+            self.status_counts[before] -= 1
+        if after is not None:
+            self.status_counts[after] += 1
+
+    def _name_key(self, process: Process) -> NameKey:
+        key = (process.name, process.kind)
+        if key in self.names or len(self.names) < self.settings.max_names:
+            return key
+        return (OTHER, process.kind)

@@ -1,0 +1,164 @@
+"""What happens without a request: samples arrive, OS processes vanish, reporters fall silent, conditions begin and end."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from headway import gates
+from headway.duplicates import ancestors_of, duplicates
+from headway.model import ConditionReport, OSProcess, Process, Status
+from headway.registry.entry import Entry
+from headway.registry.registry import Registry
+from headway.samples import Sample
+
+# A script's last words may arrive a moment after its end was seen: so long is waited for them (s).
+LAST_WORDS: Final = 5.0
+
+
+class Watch:
+    """Applies what was read of the host to the registry, on the event-loop thread. `watching_since`: silence before the exporter
+    began to watch is no evidence of anything."""
+
+    def __init__(self, registry: Registry) -> None:
+        self.registry = registry
+        self.watching_since = registry.clock()
+        self._waits: dict[str, float | None] = {}
+        self._last = self.watching_since
+
+    def roots(self) -> dict[str, OSProcess]:
+        """The OS processes to sample: of active processes on this host, in a pid namespace that this exporter shares."""
+        return {
+            process_id: root
+            for process_id, entry in self.registry.entries.items()
+            if entry.process.status.active and (root := self.visible(entry.process)) is not None
+        }
+
+    def visible(self, process: Process) -> OSProcess | None:
+        """The OS process of a record, if its pid means something here."""
+        root, host = process.spec.os_process, self.registry.host
+        if root is None or process.spec.host != host.name or root.create_time is None:
+            return None
+        if root.pid_namespace is not None and host.pid_namespace is not None and root.pid_namespace != host.pid_namespace:
+            return None
+        return root
+
+    def apply(self, samples: Mapping[str, Sample]) -> None:
+        """Keeps the samples; a process whose OS process is gone, without a last word, becomes orphaned."""
+        now = self.registry.clock()
+        for process_id, sample in samples.items():
+            entry = self.registry.entries.get(process_id)
+            if entry is None or entry.process.status.ended:
+                continue
+            if sample.alive:
+                before = entry.sample
+                self._waits[process_id] = gates.cpu_wait_ratio(before, sample)
+                entry.sample, entry.gone_since, entry.contact_at = sample, None, now
+            elif entry.gone_since is None:
+                entry.gone_since = now
+            elif now - max(entry.gone_since, entry.contact_at) >= LAST_WORDS:
+                self.orphan(entry, entry.sample.at if entry.sample is not None else entry.gone_since, "its OS process is gone")
+
+    def expire(self) -> None:
+        """Gives up reporters that cannot be watched and were silent for their lease."""
+        now = self.registry.clock()
+        for entry in list(self.registry.entries.values()):
+            process = entry.process
+            if process.status.ended or process.status is Status.QUEUED or self.visible(process) is not None:
+                continue
+            lease = process.spec.lease or self.registry.settings.lease
+            if now - entry.contact_at >= lease:
+                self.orphan(entry, entry.contact_at, f"its reporter was silent for {gates.span(now - entry.contact_at)}")
+
+    def orphan(self, entry: Entry, last_seen: float, what: str) -> None:
+        started = entry.process.started_at
+        at = last_seen if started is None else max(last_seen, started)
+        outcome = self.registry.end(
+            entry.process.id, Status.ORPHANED, at=at, cause=what, error=f"{what}; it never said how it ended"
+        )
+        if outcome.stored is not None:
+            # The registry undoes it if it cannot be stored, and the next round tries again.
+            outcome.stored.add_done_callback(lambda future: future.cancelled() or future.exception())
+
+    def evaluate(self) -> None:
+        """Works out all conditions anew."""
+        registry = self.registry
+        now = registry.clock()
+        interval = registry.settings.sample_interval
+        if now < self._last or now - self._last > max(30.0, 10 * interval):
+            self.watching_since = now  # the clock jumped or the machine slept: nobody's silence counts
+        self._last = now
+        active = {i: e for i, e in registry.entries.items() if e.process.status.active}
+        parents = {process_id: entry.process.spec.parent_id for process_id, entry in registry.entries.items()}
+        children = activity_below(registry.entries, parents)
+        twins = duplicates(entry.process for entry in active.values())
+        self._waits = {process_id: wait for process_id, wait in self._waits.items() if process_id in active}
+        neighbours = [
+            gates.Neighbour(
+                id=process_id,
+                name=active[process_id].process.name,
+                cpu_wait_ratio=wait,
+                ancestors=frozenset(ancestors_of(process_id, parents)),
+            )
+            for process_id, wait in self._waits.items()
+            if wait is not None and wait >= gates.WAITING_FROM
+        ]
+        blocked: dict[str, list[str]] = {}
+        for process_id, entry in active.items():
+            view = registry.view(entry, now)
+            ancestors = frozenset(ancestors_of(process_id, parents)) if neighbours else frozenset()
+            found = gates.conditions(
+                entry.process,
+                now=now,
+                limits=view.limits,
+                expected=view.expected_duration,
+                sample=entry.sample,
+                eta=view.eta,
+                child_activity_at=children.get(process_id),
+                watching_since=self.watching_since,
+                neighbours=neighbours,
+                ancestors=ancestors,
+                duplicate=twins.get(process_id),
+                time_sink_critical_ratio=registry.settings.time_sink_critical_ratio,
+                zombie_after=registry.settings.zombie_after,
+                before=entry.conditions,
+            )
+            if neighbours and found:
+                by_cpu, by_memory = gates.blocks(
+                    entry.process, limits=view.limits, sample=entry.sample, neighbours=neighbours, ancestors=ancestors
+                )
+                for neighbour in (*by_cpu, *by_memory):
+                    blocked.setdefault(neighbour.id, []).append(process_id)
+            self.note(entry, found)
+        for process_id, entry in active.items():
+            entry.blocked_by = tuple(dict.fromkeys(blocked.get(process_id, ())))
+
+    def note(self, entry: Entry, found: tuple[ConditionReport, ...]) -> None:
+        """Keeps the conditions, counts those that begin, and tells followers when the set of them changed."""
+        had = {(report.condition, report.severity) for report in entry.conditions}
+        has = {(report.condition, report.severity) for report in found}
+        known = {condition for condition, _ in had}
+        began = [report.condition for report in found if report.condition not in known]
+        entry.conditions = found
+        if began:
+            self.registry.trip(entry.process, began)
+        if had != has:
+            self.registry.changed(entry)
+
+
+def activity_below(entries: Mapping[str, Entry], parents: Mapping[str, str | None]) -> dict[str, float]:
+    """By id of every process with children: when anything below it was last created, started, reported or ended (unix s)."""
+    latest: dict[str, float] = {}
+    for process_id, entry in entries.items():
+        if parents.get(process_id) is None:
+            continue
+        process = entry.process
+        at = max(
+            process.spec.created_at,
+            gates.last_activity(process) or 0.0,
+            process.finished_at or 0.0,
+        )
+        for ancestor in ancestors_of(process_id, parents):
+            if latest.get(ancestor, 0.0) < at:
+                latest[ancestor] = at
+    return latest
