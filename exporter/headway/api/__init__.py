@@ -1,0 +1,1 @@
+"""The HTTP interface: routes, guards and the shapes of requests and answers."""

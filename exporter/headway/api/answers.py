@@ -1,0 +1,124 @@
+"""A process as JSON: the one place that decides names, units and order of the fields of an answer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from headway.model import Process
+from headway.store.base import LogLine
+from headway.view import View
+
+
+def timestamp(at: float | None) -> str | None:
+    """Unix seconds as RFC 3339 in UTC with milliseconds."""
+    if at is None:
+        return None
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def summary(view: View, children: Sequence[str]) -> dict[str, Any]:
+    """One process as it stands in a list: `log_tail` holds the last line, `children` the ids."""
+    process = view.process
+    spec, activity, sample = process.spec, process.activity, view.sample
+    ratio = process.progress_ratio
+    os_process = spec.os_process
+    return {
+        "id": process.id,
+        "name": spec.name,
+        "type": spec.kind,
+        "status": process.status,
+        "stage": activity.stage,
+        "progress": {
+            "current": activity.current,
+            "total": activity.total,
+            "unit": activity.unit,
+            "initial": activity.initial,
+            "ratio": ratio,
+        },
+        "rate": None if view.rate is None else view.rate * 60.0,
+        "eta_seconds": view.eta,
+        "eta_range": view.eta_range,
+        "elapsed_seconds": process.elapsed(view.now),
+        "conditions": [
+            {
+                "name": report.condition,
+                "severity": report.severity,
+                "since": timestamp(report.since),
+                "reason": report.reason,
+            }
+            for report in view.conditions
+        ],
+        "blocked_by": list(view.blocked_by),
+        "summary": activity.summary,
+        "error": process.error,
+        "exit_code": process.exit_code,
+        "signal": process.signal,
+        "created_at": timestamp(spec.created_at),
+        "started_at": timestamp(process.started_at),
+        "updated_at": timestamp(activity.updated_at),
+        "finished_at": timestamp(process.finished_at),
+        "dismissed_at": timestamp(process.dismissed_at),
+        "last_output_at": timestamp(activity.last_output_at),
+        "last_progress_at": timestamp(activity.last_progress_at),
+        "user": spec.user,
+        "project": spec.project,
+        "task": spec.task,
+        "attempt": spec.attempt,
+        "agent": spec.agent,
+        "group": spec.group,
+        "parent_id": spec.parent_id,
+        "children": list(children),
+        "host": spec.host,
+        "pid": None if os_process is None else os_process.pid,
+        "create_time": None if os_process is None else os_process.create_time,
+        "command": spec.command,
+        "description": spec.description,
+        "cwd": spec.cwd,
+        "executor": spec.executor,
+        "cancellable": spec.cancellable,
+        "cancel_requested": process.cancel_requested_at is not None,
+        "expected_duration": view.expected_duration,
+        "timeout": spec.timeout,
+        "thresholds": {
+            "stuck_after": view.limits.stuck_after,
+            "time_sink_ratio": view.limits.time_sink_ratio,
+            "cpu_ratio": view.limits.cpu_ratio,
+            "memory_ratio": view.limits.memory_ratio,
+        },
+        "cpu_ratio": None if sample is None else sample.cpu_ratio,
+        "memory_bytes": None if sample is None else sample.resident_bytes,
+        "metadata": process.metadata,
+        "log_tail": [] if activity.last_line is None else [activity.last_line],
+    }
+
+
+def line(entry: LogLine) -> dict[str, Any]:
+    return {"number": entry.number, "at": timestamp(entry.at), "text": entry.text}
+
+
+def totals(processes: Sequence[Process]) -> dict[str, Any]:
+    """What a process and everything below it come to: counts by status, and sums of what their metadata says they cost."""
+    by_status: dict[str, int] = {}
+    tokens: dict[str, float] = {}
+    cost = 0.0
+    priced = False
+    for process in processes:
+        by_status[process.status] = by_status.get(process.status, 0) + 1
+        used = process.metadata.get("tokens")
+        if isinstance(used, Mapping):
+            for direction, count in used.items():
+                if isinstance(count, int | float) and not isinstance(count, bool):
+                    tokens[direction] = tokens.get(direction, 0) + count
+        price = process.metadata.get("cost_dollars")
+        if isinstance(price, int | float) and not isinstance(price, bool):
+            cost, priced = cost + price, True
+    ended = sum(1 for process in processes if process.status.ended)
+    return {
+        "processes": len(processes),
+        "ended": ended,
+        "by_status": by_status,
+        "tokens": tokens,
+        "cost_dollars": cost if priced else None,
+    }

@@ -1,0 +1,190 @@
+"""The ASGI application: every route once, with what the OpenAPI document says about it."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi_offline import FastAPIOffline
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from headway.api import health, openapi, pages, problems, processes, stream
+from headway.api.access import Guard
+from headway.api.context import Context
+from headway.errors import HeadwayError
+from headway.schemas import BatchIn, CreateIn, EmptyIn, ListParams, OutputParams, UpdateIn
+from headway.version import VERSION
+
+log = logging.getLogger(__name__)
+
+Handler = Callable[[Request], Awaitable[Response]]
+COMMON = {401: "A key is needed, or the one given is unknown", 403: "The caller may not do this", 422: "A value is refused"}
+BODY = {
+    400: "The body is not JSON",
+    413: "Over a limit",
+    415: "The body is not declared as JSON",
+    503: "Not ready",
+    507: "Not stored",
+}
+ONE = {404: "There is no such process"}
+WRITE = {**COMMON, **BODY, 409: "Contradicts what is already so"}
+
+
+def application(context: Context, lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]]) -> ASGIApp:
+    """The whole application, guarded and measured."""
+    app: FastAPI = FastAPIOffline(
+        redoc_url=None,
+        title="Headway",
+        version=VERSION,
+        summary="What runs in the background of a machine: progress, time left, resources, verdicts.",
+        openapi_url="/openapi.json",
+        lifespan=lifespan,
+        separate_input_output_schemas=False,
+    )
+    app.state.context = context
+    app.router.redirect_slashes = False
+    add_process_routes(app)
+    add_health_routes(app)
+    add_pages(app)
+    add_error_handlers(app)
+    build = app.openapi
+
+    def document() -> dict[str, Any]:
+        found = build()
+        found.setdefault("components", {}).setdefault("schemas", {}).update(openapi.components())
+        found["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
+        found["security"] = [{}, {"key": []}]
+        return found
+
+    app.openapi = document  # type: ignore[method-assign]
+    return Measured(Guard(app, context.settings, context.keys), context, app)
+
+
+def add_process_routes(app: FastAPI) -> None:
+    def route(method: str, path: str, handler: Handler, status: int = 200, **about: Any) -> None:
+        app.add_api_route(
+            path,
+            handler,
+            methods=[method],
+            response_class=Response,
+            status_code=status,
+            summary=(handler.__doc__ or "").split(".")[0],
+            description=handler.__doc__,
+            tags=["processes"],
+            openapi_extra=openapi.operation(**about),
+        )
+
+    base, one = "/api/processes", "/api/processes/{id}"
+    ok = {200: "Done"}
+    route("GET", base, processes.list_processes, params=ListParams, answers={**ok, **COMMON})
+    route("POST", base, processes.create_process, 201, body=CreateIn, answers={200: "It existed", 201: "Created", **WRITE})
+    route("POST", f"{base}/batch", processes.batch, body=BatchIn, answers={**ok, **COMMON, **BODY})
+    route("GET", f"{base}/stats", processes.stats, answers={**ok, **COMMON})
+    route("GET", f"{base}/stream", stream.stream, answers={**ok, **COMMON}, media_types=["text/event-stream"])
+    route("GET", one, processes.get_process, answers={**ok, **COMMON, **ONE}, on_process=True)
+    route("PATCH", one, processes.update_process, body=UpdateIn, answers={**ok, **WRITE, **ONE}, on_process=True)
+    ends = {**ok, **WRITE, **ONE}
+    optional: dict[str, Any] = {"body": EmptyIn, "body_required": False, "on_process": True}
+    route("DELETE", one, processes.dismiss_process, answers=ends, **optional)
+    route("POST", f"{one}/cancel", processes.cancel_process, 202, answers={202: "Asked", **WRITE, **ONE}, **optional)
+    route(
+        "GET",
+        f"{one}/output",
+        stream.output,
+        params=OutputParams,
+        answers={**ok, **COMMON, **ONE},
+        media_types=["application/json", "text/plain"],
+        on_process=True,
+    )
+
+
+def add_health_routes(app: FastAPI) -> None:
+    for path, handler in (("/health", health.health), ("/ready", health.ready), ("/metrics", health.metrics)):
+        answers = {200: "Yes", 401: COMMON[401]} | ({503: "No, and why"} if path == "/ready" else {})
+        media_types = ["text/plain" if path == "/metrics" else "application/json"]
+        app.add_api_route(
+            path,
+            handler,
+            methods=["GET"],
+            response_class=Response,
+            summary=(handler.__doc__ or "").split(":")[0],
+            description=handler.__doc__,
+            tags=["health"],
+            openapi_extra=openapi.operation(answers=answers, media_types=media_types),
+        )
+
+
+def add_pages(app: FastAPI) -> None:
+    for path, handler in (
+        ("/", pages.active),
+        ("/processes", pages.active),
+        ("/processes/{id}", pages.process),
+        ("/history", pages.history),
+        ("/services", pages.services),
+        ("/attention", pages.attention),
+    ):
+        app.add_api_route(path, handler, methods=["GET"], response_class=Response, include_in_schema=False)
+    app.mount("/static", StaticFiles(directory=pages.FOLDER / "static"), name="static")
+
+
+def add_error_handlers(app: FastAPI) -> None:
+    async def known(request: Request, error: Exception) -> Response:
+        assert isinstance(error, HeadwayError)
+        if wants_page(request):
+            return pages.problem_page(error, request.app.state.context)
+        return problems.error_response(error)
+
+    async def http(request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        return problems.http_response(error.status_code, error.detail, error.headers)
+
+    async def gone(request: Request, error: Exception) -> Response:
+        return problems.response(problems.problem(400, "Request broken off", "the connection ended before the body was complete"))
+
+    async def unknown(request: Request, error: Exception) -> Response:
+        detail = "an error inside the exporter; its log says more. Nothing that was acknowledged is lost."
+        return problems.response(problems.problem(500, "Internal error", detail))
+
+    app.add_exception_handler(HeadwayError, known)
+    app.add_exception_handler(HTTPException, http)
+    app.add_exception_handler(ClientDisconnect, gone)
+    app.add_exception_handler(Exception, unknown)
+
+
+def wants_page(request: Request) -> bool:
+    return not request.url.path.startswith("/api/") and "text/html" in request.headers.get("accept", "")
+
+
+class Measured:
+    """Outermost: counts and times every request under the pattern of its route."""
+
+    def __init__(self, app: ASGIApp, context: Context, routes: FastAPI) -> None:
+        self.app = app
+        self.context = context
+        self.routes = routes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        started, code = time.perf_counter(), 500
+
+        async def noted(message: Message) -> None:
+            nonlocal code
+            if message["type"] == "http.response.start":
+                code = message["status"]
+            await send(message)
+
+        try:
+            await self.app(scope, receive, noted)
+        finally:
+            route = getattr(scope.get("route"), "path", "other")
+            self.context.own.observe_request(scope["method"], route, code, time.perf_counter() - started)

@@ -1,0 +1,87 @@
+"""What the handlers work with, made once by headway.app and found in the application's state."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from headway.api import answers
+from headway.api.access import Caller, caller_of
+from headway.collector import Collector
+from headway.errors import NotFound
+from headway.keys import KeyRing
+from headway.metrics.own import OwnMetrics
+from headway.model import Process
+from headway.registry.entry import Entry
+from headway.registry.registry import Registry
+from headway.settings import Settings
+from headway.store.base import Store
+from headway.store.writer import Writer
+
+T = TypeVar("T")
+
+
+@dataclass(slots=True, kw_only=True)
+class Context:
+    """`boot` names this run of the exporter: versions of a stream mean nothing to the next one. `shown_version` is the version of
+    the registry that the collector was last told of."""
+
+    settings: Settings
+    registry: Registry
+    store: Store
+    writer: Writer
+    collector: Collector
+    own: OwnMetrics
+    keys: KeyRing
+    boot: str
+    shown_version: int = 0
+
+    async def read(self, call: Callable[..., T], *args: Any) -> T:
+        """A read of the store, in a thread: the loop never waits for the disk."""
+        return await asyncio.to_thread(call, *args)
+
+    async def find(self, process_id: str, caller: Caller) -> Process:
+        """The record, from memory or from history. Raises NotFound, also when the caller may not see it."""
+        entry = self.registry.entries.get(process_id)
+        process = entry.process if entry is not None else await self.read(self.store.get, process_id)
+        if process is None or not caller.sees(process.spec.user):
+            raise self.not_found(process_id)
+        return process
+
+    async def active_entry(self, process_id: str, caller: Caller) -> Entry:
+        """The entry of a process that is to be changed; one from the history is brought back. Raises NotFound."""
+        process = await self.find(process_id, caller)
+        if process_id not in self.registry.entries:
+            lines = await self.read(self.store.lines, process_id, self.settings.log_tail_lines)
+            return self.registry.recall(process, lines)
+        return self.registry.entry(process_id)
+
+    def not_found(self, process_id: str) -> NotFound:
+        return NotFound(f"there is no process {process_id[:64]!r}; GET /api/processes?state=all lists those that are kept")
+
+    def summary(self, process: Process, now: float) -> dict[str, Any]:
+        """The list form of a process, whether it is in memory or only in the history."""
+        entry = self.registry.entries.get(process.id)
+        if entry is None:
+            entry = self.registry.archived(process)
+        return answers.summary(self.registry.view(entry, now), sorted(entry.children))
+
+
+def context_of(request: Request) -> Context:
+    context: Context = request.app.state.context
+    return context
+
+
+def caller(request: Request) -> Caller:
+    return caller_of(request.scope)
+
+
+def data(value: Any, status: int = 200, **members: Any) -> Response:
+    """The envelope of every answer."""
+    return Response(msgspec.json.encode({"data": value, **members}), status, media_type="application/json")

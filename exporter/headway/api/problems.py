@@ -1,0 +1,49 @@
+"""Errors as RFC 9457 problem details. The input is never echoed, but for the name of a field."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+from starlette.responses import Response
+
+from headway.errors import HeadwayError
+
+MEDIA_TYPE = "application/problem+json"
+
+
+def problem(status: int, title: str, detail: str, field: str | None = None) -> dict[str, Any]:
+    """The members of a problem: `type` is about:blank (the title says it), `field` the path of the offending field."""
+    body: dict[str, Any] = {"type": "about:blank", "title": title, "status": status, "detail": detail}
+    if field is not None:
+        body["field"] = field
+    return body
+
+
+def of_error(error: HeadwayError) -> dict[str, Any]:
+    return problem(error.status, error.title, error.detail, error.field)
+
+
+def response(body: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> Response:
+    return Response(msgspec.json.encode(body), body["status"], dict(headers or {}), media_type=MEDIA_TYPE)
+
+
+def error_response(error: HeadwayError) -> Response:
+    headers = {}
+    if error.status == 401:
+        headers["WWW-Authenticate"] = 'Bearer realm="headway"'
+    if error.status in (503, 507):
+        headers["Retry-After"] = "2"
+    return response(of_error(error), headers)
+
+
+def http_response(status: int, detail: str | None, headers: Mapping[str, str] | None = None) -> Response:
+    """For errors of the framework itself: no such route, wrong method."""
+    title = HTTPStatus(status).phrase
+    if status == 404:
+        detail = "there is nothing at this address; /docs lists all calls"
+    elif status == 405:
+        detail = "this address does not know that method; /docs lists all calls"
+    return response(problem(status, title, detail or title), headers)

@@ -1,0 +1,299 @@
+"""The calls under /api/processes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, Final
+
+from msgspec import UNSET
+from starlette.requests import Request
+from starlette.responses import Response
+
+from headway.api import answers
+from headway.api.access import Caller
+from headway.api.context import Context, caller, context_of, data
+from headway.api.listing import select, write_cursor
+from headway.api.problems import of_error
+from headway.errors import Conflict, Forbidden, HeadwayError, InvalidInput
+from headway.keys import Role
+from headway.model import ACTIVE, Condition, Kind, Process, Status
+from headway.registry.changes import same_creation
+from headway.registry.registry import Outcome
+from headway.schemas import (
+    BatchItem,
+    CreateIn,
+    EmptyIn,
+    ListParams,
+    NoParams,
+    UpdateIn,
+    decode,
+    decode_batch,
+    parse_params,
+)
+
+# Children deeper than this are listed by id only; a tree of work that people make has a few levels.
+MAX_NESTING: Final = 32
+
+
+async def list_processes(request: Request) -> Response:
+    """Processes, newest first; the running ones unless asked otherwise."""
+    context, who = context_of(request), caller(request)
+    params = parse_params(single(request), ListParams)
+    selection = select(params, who)
+    if selection.in_memory:
+        found = selection.pick(context.registry.entries.values())
+    else:
+        # The store has every process; what is still on its way to it is flushed first, so that filters by time are right.
+        await context.writer.flush()
+        stored = await context.read(context.store.list, selection.query)
+        if selection.conditions:
+            active = replace(selection, statuses=selection.statuses & ACTIVE)
+            stored = [*stored, *active.pick(context.registry.entries.values())]
+        entries = context.registry.entries
+        unique = {process.id: entries[process.id].process if process.id in entries else process for process in stored}
+        found = sorted(unique.values(), key=lambda p: (p.spec.created_at, p.id), reverse=True)
+    page = found[: params.limit]
+    following = write_cursor(page[-1]) if len(found) > params.limit else None
+    now = context.registry.clock()
+    return data([context.summary(process, now) for process in page], next=following)
+
+
+async def create_process(request: Request) -> Response:
+    """Creates a process. With an `id` that exists already for the same creation nothing changes and the answer is 200."""
+    context, who = context_of(request), caller(request)
+    parse_params(single(request), NoParams)
+    who.require(Role.REPORTER)
+    form = decode(await request.body(), CreateIn)
+    outcome = await create(context, who, form)
+    if outcome.stored is not None:
+        await outcome.stored
+    status = 201 if outcome.created else 200
+    return data(context.summary(outcome.process, context.registry.clock()), status)
+
+
+async def get_process(request: Request) -> Response:
+    """One process with its whole log tail, its history of statuses, its children (nested) and their totals."""
+    context, who = context_of(request), caller(request)
+    parse_params(single(request), NoParams)
+    process = await context.find(request.path_params["id"], who)
+    return data(await detail(context, process))
+
+
+async def update_process(request: Request) -> Response:
+    """Changes what is sent and leaves the rest."""
+    context, who = context_of(request), caller(request)
+    parse_params(single(request), NoParams)
+    who.require(Role.REPORTER)
+    form = decode(await request.body(), UpdateIn)
+    entry = await context.active_entry(request.path_params["id"], who)
+    outcome = context.registry.update(entry.process.id, form)
+    if outcome.stored is not None:
+        await outcome.stored
+    members: dict[str, Any] = {"cancel_requested": outcome.cancel_requested}
+    if outcome.duplicate:
+        members["duplicate"] = True
+    return data(context.summary(outcome.process, context.registry.clock()), **members)
+
+
+async def dismiss_process(request: Request) -> Response:
+    """Takes an ended process out of the active view; it stays in the history."""
+    context, who = context_of(request), caller(request)
+    parse_params(single(request), NoParams)
+    who.require(Role.REPORTER)
+    await empty_body(request)
+    entry = await context.active_entry(request.path_params["id"], who)
+    outcome = context.registry.dismiss(entry.process.id)
+    if outcome.stored is not None:
+        await outcome.stored
+    return data(context.summary(outcome.process, context.registry.clock()))
+
+
+async def cancel_process(request: Request) -> Response:
+    """Asks the reporter of a process to end it; its next answer says so. The process decides when."""
+    context, who = context_of(request), caller(request)
+    parse_params(single(request), NoParams)
+    who.require(Role.OPERATOR)
+    await empty_body(request)
+    entry = await context.active_entry(request.path_params["id"], who)
+    outcome = context.registry.request_cancel(entry.process.id)
+    if outcome.stored is not None:
+        await outcome.stored
+    return data(context.summary(outcome.process, context.registry.clock()), 202, cancel_requested=True)
+
+
+async def batch(request: Request) -> Response:
+    """Many updates in one request. Each item has a result of its own; a wrong one does not stop the others."""
+    context, who = context_of(request), caller(request)
+    parse_params(single(request), NoParams)
+    who.require(Role.REPORTER)
+    items = decode_batch(await request.body())
+    results: list[dict[str, Any]] = []
+    waiting: list[tuple[int, Outcome]] = []
+    for item in items:
+        if isinstance(item, HeadwayError):
+            results.append({"id": None, "status": item.status, "error": of_error(item)})
+            continue
+        try:
+            for outcome in await apply(context, who, item):
+                if outcome.stored is not None:
+                    waiting.append((len(results), outcome))
+            result: dict[str, Any] = {"id": item.id, "status": 200, "cancel_requested": outcome.cancel_requested}
+            if outcome.duplicate:
+                result["duplicate"] = True
+            results.append(result)
+        except HeadwayError as error:
+            results.append({"id": item.id, "status": error.status, "error": of_error(error)})
+    for index, outcome in waiting:
+        assert outcome.stored is not None
+        try:
+            await outcome.stored
+        except HeadwayError as error:
+            results[index] = {"id": outcome.process.id, "status": error.status, "error": of_error(error)}
+    return data(results)
+
+
+async def stats(request: Request) -> Response:
+    """How many processes there are, by status (history included), by type, and by condition (active ones)."""
+    context, who = context_of(request), caller(request)
+    parse_params(single(request), NoParams)
+    entries = [e for e in context.registry.entries.values() if who.sees(e.process.spec.user)]
+    by_status = dict(context.registry.status_counts)
+    if who.user is not None:
+        by_status = dict.fromkeys(Status, 0)
+        for entry in entries:
+            by_status[entry.process.status] += 1
+    active = [entry for entry in entries if entry.process.status.active]
+    conditions = dict.fromkeys(Condition, 0)
+    by_type = dict.fromkeys(Kind, 0)
+    for entry in active:
+        by_type[entry.process.kind] += 1
+        for report in entry.conditions:
+            conditions[report.condition] += 1
+    return data(
+        {
+            "total": sum(by_status.values()),
+            "active": len(active),
+            "by_status": by_status,
+            "active_by_type": by_type,
+            "conditions": conditions,
+        }
+    )
+
+
+# ── shared by several calls ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def create(context: Context, who: Caller, form: CreateIn, process_id: str | None = None) -> Outcome:
+    """Creates, or finds what an earlier call created. Raises Conflict when the id means something else."""
+    if who.user is not None:
+        if form.user not in (None, who.user):
+            raise Forbidden(f"user: this key may report only for {who.user}", field="user")
+        form.user = who.user
+    given = form.id if form.id is not UNSET else process_id
+    if given is not None:
+        known = context.registry.entries.get(given)
+        if known is None:
+            archived = await context.read(context.store.get, given)
+            if archived is not None and given not in context.registry.entries:
+                if not (same_creation(archived, form) and who.sees(archived.spec.user)):
+                    raise Conflict(f"id {given} is in use; leave id away to get a new one", field="id")
+                return Outcome(archived)
+        elif not who.sees(known.process.spec.user):
+            raise Conflict(f"id {given} is in use; leave id away to get a new one", field="id")
+    return context.registry.create(form, process_id=process_id)
+
+
+async def apply(context: Context, who: Caller, item: BatchItem) -> list[Outcome]:
+    """The creation (if any) and the update of one item; the last outcome is the item's."""
+    outcomes: list[Outcome] = []
+    if item.create is not UNSET:
+        if item.create.id is not UNSET and item.create.id != item.id:
+            raise InvalidInput("create.id: must be the id of the item, or absent", field="create.id")
+        outcomes.append(await create(context, who, item.create, item.id))
+    entry = context.registry.entries.get(item.id)
+    if entry is None or not who.sees(entry.process.spec.user):
+        entry = await context.active_entry(item.id, who)
+    outcomes.append(context.registry.update(entry.process.id, item))
+    return outcomes
+
+
+async def detail(context: Context, process: Process) -> dict[str, Any]:
+    now = context.registry.clock()
+    entry = context.registry.entries.get(process.id)
+    if entry is not None:
+        log = [line.text for line in entry.log.tail()]
+    else:
+        log = [line.text for line in await context.read(context.store.lines, process.id, context.settings.log_tail_lines)]
+    below = await descendants(context, process)
+    body = context.summary(process, now)
+    transitions = await context.read(context.store.transitions, process.id)
+    body |= {
+        "log_tail": log,
+        "children": nest(context, process, below, now),
+        "totals": answers.totals(flat(process, below)),
+        "transitions": [{"at": answers.timestamp(t.at), "from": t.before, "to": t.after, "cause": t.cause} for t in transitions],
+    }
+    return body
+
+
+async def descendants(context: Context, process: Process) -> dict[str, list[Process]]:
+    """Everything below a process, by parent id: from memory, and from the history where children have faded."""
+    below: dict[str, list[Process]] = {}
+    level, seen = [process.id], {process.id}
+    while level:
+        stored = await context.read(context.store.children, level)
+        entries = context.registry.entries
+        found = {child.id: child for child in stored}
+        for parent_id in level:
+            parent = entries.get(parent_id)
+            for child_id in parent.children if parent is not None else ():
+                if child_id in entries:
+                    found[child_id] = entries[child_id].process
+        level = []
+        for child in found.values():
+            if child.id in seen or child.spec.parent_id is None:
+                continue
+            seen.add(child.id)
+            level.append(child.id)
+            child = entries[child.id].process if child.id in entries else child
+            below.setdefault(child.spec.parent_id or "", []).append(child)
+    return below
+
+
+def nest(
+    context: Context, process: Process, below: Mapping[str, list[Process]], now: float, depth: int = 0
+) -> list[dict[str, Any]]:
+    """The children of a process in list form, each with its own children and the totals of all below it."""
+    nested = []
+    for child in sorted(below.get(process.id, ()), key=lambda p: (p.spec.created_at, p.id)):
+        body = context.summary(child, now) | {"totals": answers.totals(flat(child, below))}
+        if depth < MAX_NESTING:
+            body["children"] = nest(context, child, below, now, depth + 1)
+        nested.append(body)
+    return nested
+
+
+def flat(process: Process, below: Mapping[str, list[Process]]) -> list[Process]:
+    """The process and everything below it."""
+    found = [process]
+    for parent in found:
+        found += below.get(parent.id, ())
+    return found
+
+
+async def empty_body(request: Request) -> None:
+    """An absent body is valid, and so is {}."""
+    body = await request.body()
+    if body.strip():
+        decode(body, EmptyIn)
+
+
+def single(request: Request) -> dict[str, str]:
+    """The query parameters; one that is given twice is refused rather than half ignored."""
+    params: dict[str, str] = {}
+    for name, value in request.query_params.multi_items():
+        if name in params:
+            raise InvalidInput(f"query parameter {name[:64]} is given twice", field=name[:64])
+        params[name] = value
+    return params

@@ -1,0 +1,120 @@
+"""What is followed live: changes of processes as server-sent events, and the output of one process as text."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from typing import Final
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+
+from headway.api import answers
+from headway.api.access import Caller
+from headway.api.context import Context, caller, context_of, data
+from headway.api.processes import single
+from headway.schemas import NoParams, OutputParams, parse_params
+from headway.store.base import LogLine
+
+KEEPALIVE: Final = 15.0
+# Changes within this time travel together: a page cannot show more, and a thousand updates a second cost no more than ten.
+GATHER: Final = 0.1
+
+
+async def output(request: Request) -> Response:
+    """The last `tail` lines of the captured output; with `follow=true` as plain text that goes on until the process has ended."""
+    context, who = context_of(request), caller(request)
+    params = parse_params(single(request), OutputParams)
+    process = await context.find(request.path_params["id"], who)
+    if params.follow:
+        lines = follow(context, process.id, params.tail, request.is_disconnected)
+        return StreamingResponse(lines, media_type="text/plain; charset=utf-8", headers={"Cache-Control": "no-store"})
+    found = await tail(context, process.id, params.tail)
+    if "text/plain" in request.headers.get("accept", ""):
+        return Response("".join(f"{line.text}\n" for line in found), media_type="text/plain; charset=utf-8")
+    return data([answers.line(line) for line in found])
+
+
+async def tail(context: Context, process_id: str, count: int) -> list[LogLine]:
+    entry = context.registry.entries.get(process_id)
+    if entry is not None:
+        return entry.log.tail(count)
+    return list(await context.read(context.store.lines, process_id, count)) if count else []
+
+
+async def follow(context: Context, process_id: str, count: int, gone: Callable[[], object]) -> AsyncIterator[bytes]:
+    """The last lines and then each new one, until the process has ended or left the active view."""
+    lines = await tail(context, process_id, count)
+    entry = context.registry.entries.get(process_id)
+    last = entry.log.next_number - 1 if entry is not None else 0
+    yield "".join(f"{line.text}\n" for line in lines).encode("utf-8", "replace")
+    changed = context.registry.hub.subscribe()
+    try:
+        while True:
+            entry = context.registry.entries.get(process_id)
+            changed.clear()
+            if entry is None or context.registry.hub.closed:
+                return
+            if entry.log.next_number - 1 > last:
+                new = [line for line in entry.log.tail() if line.number > last]
+                last = entry.log.next_number - 1
+                yield "".join(f"{line.text}\n" for line in new).encode("utf-8", "replace")
+            if entry.process.status.ended:
+                return
+            await changed.wait()
+            await asyncio.sleep(GATHER)
+    finally:
+        context.registry.hub.unsubscribe(changed)
+
+
+async def stream(request: Request) -> Response:
+    """Server-sent events: first every process of the active view, then each change as it happens. `Last-Event-ID` resumes."""
+    context, who = context_of(request), caller(request)
+    parse_params(single(request), NoParams)
+    since = resume_point(request.headers.get("last-event-id"), context)
+    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+    return StreamingResponse(events(context, who, since), media_type="text/event-stream", headers=headers)
+
+
+def resume_point(event_id: str | None, context: Context) -> int | None:
+    """The version a browser has seen; None when it must start anew: first visit, exporter restarted, or too long ago."""
+    if event_id is None:
+        return None
+    run, _, number = event_id.partition("-")
+    registry = context.registry
+    if run != context.boot or not number.isdecimal() or not registry.removals_known_since <= int(number) <= registry.version:
+        return None
+    return int(number)
+
+
+async def events(context: Context, who: Caller, since: int | None) -> AsyncIterator[bytes]:
+    registry = context.registry
+    changed = registry.hub.subscribe()
+    try:
+        if since is None:
+            yield event("reset", {}, f"{context.boot}-0")
+            since = 0
+        while not registry.hub.closed:
+            changed.clear()
+            now, version = registry.clock(), registry.version
+            fresh = [entry for entry in reversed(registry.newer_than(since)) if who.sees(entry.process.spec.user)]
+            parts = [event("process", context.summary(entry.process, now), f"{context.boot}-{entry.version}") for entry in fresh]
+            if since:
+                parts += [event("removed", {"id": i}, f"{context.boot}-{version}") for i in registry.removed_since(since)]
+            since = version
+            if parts:
+                yield b"".join(parts)
+            try:
+                async with asyncio.timeout(KEEPALIVE):
+                    await changed.wait()
+            except TimeoutError:
+                yield b": still here\n\n"
+                continue
+            await asyncio.sleep(GATHER)
+    finally:
+        registry.hub.unsubscribe(changed)
+
+
+def event(kind: str, body: object, event_id: str) -> bytes:
+    return b"event: %s\nid: %s\ndata: %s\n\n" % (kind.encode(), event_id.encode(), msgspec.json.encode(body))

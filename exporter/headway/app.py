@@ -1,0 +1,251 @@
+"""The exporter: composes store, registry, sampler, collector and API, and runs what happens on its own."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import secrets
+import socket
+import sys
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from typing import Any
+from urllib.parse import urlsplit
+
+import uvicorn
+from fastapi import FastAPI
+from starlette.types import ASGIApp
+
+from headway.api.application import application
+from headway.api.context import Context
+from headway.collector import Collector
+from headway.configuration import Resolved
+from headway.errors import ConfigError, StoreCorrupt, StoreUnavailable
+from headway.intake import Intake
+from headway.keys import ADMIN_KEY_FILE, bootstrap, read_key
+from headway.metrics.own import OwnMetrics
+from headway.registry.changes import HostFacts
+from headway.registry.registry import Registry
+from headway.registry.watch import Watch
+from headway.reporter import spool
+from headway.sampler.base import Sampler, identify, own_pid_namespace
+from headway.sampler.psutil_sampler import PsutilSampler
+from headway.settings import Settings
+from headway.store.base import LogLine, Store
+from headway.store.lock import DataDirLock
+from headway.store.sqlite import SQLiteStore
+from headway.store.unusable import UnusableStore
+from headway.store.writer import Writer
+
+log = logging.getLogger("headway")
+
+SHUTDOWN_GRACE = 5
+# Longer than any client of ours pauses between two requests (15 s): whoever reuses a connection must find it open.
+KEEP_ALIVE = 75
+# How often the spool is looked at (s): one scandir of a folder that is empty nearly always.
+INTAKE_INTERVAL = 5.0
+
+
+def open_store(settings: Settings) -> Store:
+    """The database of the data directory. One that cannot be used is left alone: the exporter then runs without a memory and
+    says so, rather than not at all."""
+    try:
+        return SQLiteStore(settings.data_dir / "headway.db")
+    except (StoreCorrupt, StoreUnavailable) as error:
+        log.error("%s", error.detail)
+        return UnusableStore(error)
+
+
+class Exporter:
+    """Everything that lives while the exporter runs. `start` and `stop` belong to the event loop."""
+
+    def __init__(self, settings: Settings, *, clock: Callable[[], float] = time.time, sampler: Sampler | None = None) -> None:
+        self.settings = settings
+        self.store = open_store(settings)
+        self.keys = bootstrap(settings.data_dir)
+        self.sampler = sampler or PsutilSampler()
+        self.own = OwnMetrics(external_url=settings.external_url, grafana_url=settings.grafana_url)
+        self.collector = Collector(self.own, max_processes=settings.max_processes, max_names=settings.max_names)
+        self.writer = Writer(self.store, on_failure=self._failed)
+        host = HostFacts(socket.gethostname(), own_pid_namespace(), identify)
+        self.registry = Registry(settings, self.writer, host, clock)
+        self.watch = Watch(self.registry)
+        self.context = Context(
+            settings=settings,
+            registry=self.registry,
+            store=self.store,
+            writer=self.writer,
+            collector=self.collector,
+            own=self.own,
+            keys=self.keys,
+            boot=secrets.token_hex(4),
+        )
+        self.own.watch_store(self.writer, size_bytes=self.store.size_bytes, up=lambda: self.writer.last_error is None)
+        self.own.watch_sampler(self.sampler)
+        self.own.watch_stream(lambda: self.registry.hub.subscribers)
+        self._tasks: list[asyncio.Task[None]] = []
+        self._intake: Intake | None = None
+
+    def app(self) -> ASGIApp:
+        return application(self.context, self.lifespan)
+
+    @contextlib.asynccontextmanager
+    async def lifespan(self, _: FastAPI) -> AsyncIterator[None]:
+        await self.start()
+        try:
+            yield
+        finally:
+            await self.stop()
+
+    async def start(self) -> None:
+        now = self.registry.clock()
+        loaded = await asyncio.to_thread(self.store.load, done_since=now - self.settings.active_retention)
+        counts = await asyncio.to_thread(self.store.status_counts)
+
+        def tail(process_id: str) -> Sequence[LogLine]:
+            return self.store.lines(process_id, self.settings.log_tail_lines)
+
+        self.registry.load(loaded.processes, loaded.names, counts, tail)
+        self.writer.start(asyncio.get_running_loop())
+        if loaded.processes:
+            log.info("took over %d processes from the store", len(loaded.processes))
+        self._tasks = [
+            asyncio.create_task(self._every(self.settings.sample_interval, self.observe), name="observe"),
+            asyncio.create_task(self._every(self.settings.cleanup_interval, self.clean_up), name="clean up"),
+        ]
+
+    def listens_at(self, url: str) -> None:
+        """Called once the address is known: from now on the spool of this host is emptied."""
+        port = urlsplit(url).port
+        if self.settings.address[1] == 0:  # the system chose the port, so the settings could not know it
+            self.own.external_url = url
+        urls = (url, self.settings.external_url, f"http://127.0.0.1:{port}", f"http://localhost:{port}")
+        key = read_key(self.settings.data_dir / ADMIN_KEY_FILE)
+        self._intake = Intake((spool.directory(), self.settings.data_dir / "spool"), urls, key)
+        self._tasks.append(asyncio.create_task(self._every(INTAKE_INTERVAL, self.take_in), name="take in"))
+
+    async def take_in(self) -> None:
+        if self._intake is not None:
+            await asyncio.to_thread(self._intake.collect)
+
+    async def stop(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        try:
+            await self.writer.close()
+        except StoreUnavailable as error:
+            log.error("the last changes could not be stored: %s", error.detail)
+        self.store.close()
+
+    async def observe(self) -> None:
+        """One look at the host: samples, vanished processes, conditions."""
+        roots = self.watch.roots()
+        if roots:
+            started = time.perf_counter()
+            samples = await asyncio.to_thread(self.sampler.sample, roots)
+            self.own.observe_sample(time.perf_counter() - started)
+            self.watch.apply(samples)
+        self.watch.expire()
+        self.watch.evaluate()
+
+    async def clean_up(self) -> None:
+        """Fades what is over, forgets what is too old, keeps the logs of each process within their limit."""
+        self.registry.fade()
+        now = self.registry.clock()
+        old = now - self.settings.history_retention
+        gone = await self.writer.run(lambda store: store.prune(ended_before=old, failed_before=old, keep=self.settings.history_max))
+        self.registry.drop(gone)
+        if gone:
+            self.registry.set_counts(await asyncio.to_thread(self.store.status_counts))
+        ids = [process_id for process_id, entry in self.registry.entries.items() if entry.process.status.active]
+        await self.writer.run(
+            lambda store: store.trim_lines(ids, keep_lines=self.settings.log_tail_lines, keep_bytes=self.settings.log_tail_bytes)
+        )
+
+    async def _every(self, interval: float, work: Callable[[], Awaitable[None]]) -> None:
+        """Repeats `work`; an error is logged and the next round comes all the same."""
+        while True:
+            started = time.monotonic()
+            try:
+                await work()
+            except StoreUnavailable as error:
+                log.warning("%s", error.detail)
+            except Exception:
+                log.exception("%s failed; it is tried again", work.__name__)
+            await asyncio.sleep(max(0.05, interval - (time.monotonic() - started)))
+
+    def _failed(self, error: Exception, tokens: Sequence[object]) -> None:
+        log.error("changes could not be stored and were undone: %s", error)
+        self.registry.undo(tokens)
+
+
+class Server(uvicorn.Server):
+    """uvicorn that says when it is ready, and lets live streams go when it is told to stop."""
+
+    def __init__(self, config: uvicorn.Config, exporter: Exporter, ready: Callable[[str], None]) -> None:
+        super().__init__(config)
+        self.exporter = exporter
+        self.ready = ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            bound = self.servers[0].sockets[0].getsockname()
+            host = f"[{bound[0]}]" if ":" in bound[0] else bound[0]
+            url = f"http://{host}:{bound[1]}"
+            self.exporter.listens_at(url)
+            self.ready(url)
+
+    def handle_exit(self, sig: int, frame: Any) -> None:
+        super().handle_exit(sig, frame)
+        self.exporter.registry.hub.close()
+
+
+def serve(resolved: Resolved) -> int:
+    """Runs the exporter until SIGTERM or Ctrl-C. Returns the exit code."""
+    settings = resolved.settings
+    logging.basicConfig(
+        level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr
+    )
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    host, port = settings.address
+    with DataDirLock(settings.data_dir):
+        exporter = Exporter(settings)
+        config = uvicorn.Config(
+            exporter.app(),
+            host=host,
+            port=port,
+            loop="uvloop",
+            http="httptools",
+            ws="none",
+            lifespan="on",
+            access_log=False,
+            log_config=None,
+            server_header=False,
+            proxy_headers=False,
+            timeout_graceful_shutdown=SHUTDOWN_GRACE,
+            timeout_keep_alive=KEEP_ALIVE,
+        )
+        check_port(host, port)
+        server = Server(config, exporter, lambda url: print(f"headway is ready at {url}", flush=True))
+        server.run()
+        return 0 if server.started else 1
+
+
+def check_port(host: str, port: int) -> None:
+    """Raises ConfigError when something listens there already, before anything is opened."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise ConfigError(
+                f"cannot listen on {host}:{port}: {os.strerror(error.errno or 0)}; choose another address with --listen or "
+                "HEADWAY_LISTEN, or end what uses it",
+                field="listen",
+            ) from None
