@@ -1,0 +1,280 @@
+"""Client: every call of the HTTP API as a method, for programs. Synchronous; needs requests, which is imported when one is made."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
+from urllib.parse import quote
+
+from headway.reporter.address import OFF, find_key, find_url
+from headway.reporter.link import USER_AGENT, is_loopback, root_cause
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    import requests
+
+# A stream says «still here» every 15 s: after three of them missed it is lost.
+STREAM_SILENCE: Final = 45.0
+_LIST = list  # Client.list hides the type in annotations of the class
+
+
+class ApiError(Exception):
+    """The exporter refused a call. `status` is the HTTP status, `title` its short name, `detail` what to do, `field` which is
+    wrong (None if none is)."""
+
+    def __init__(self, status: int, title: str, detail: str, field: str | None = None) -> None:
+        super().__init__(f"{status} {title}: {detail}" if detail else f"{status} {title}")
+        self.status = status
+        self.title = title
+        self.detail = detail
+        self.field = field
+
+
+class Unreachable(Exception):
+    """The exporter at `url` could not be asked, or the connection to it broke."""
+
+    def __init__(self, url: str, reason: str) -> None:
+        super().__init__(
+            f"the exporter at {url} cannot be reached: {reason}. Is it running («headway serve»)? "
+            "Another address is given as Client(url=…) or in HEADWAY_URL."
+        )
+        self.url = url
+        self.reason = reason
+
+
+class Event(NamedTuple):
+    """One server-sent event. `kind` is process (data: the process as in a list), removed (data: its id) or reset (forget all).
+    `id` given to `stream(since=…)` goes on after it."""
+
+    kind: str
+    data: Any
+    id: str | None
+
+
+class Client:
+    """`url` and `key` default to HEADWAY_URL and HEADWAY_KEY (or HEADWAY_KEY_FILE), then http://127.0.0.1:14323 and no key.
+    `timeout`: seconds to wait for an answer. Not for several threads at once; usable as a context manager.
+
+    Processes are dicts as the API shows them: times are RFC 3339 text (UTC), durations seconds, `rate` items per minute. All calls
+    raise ApiError when the exporter refuses, Unreachable when it does not answer. Arguments of the API whose names are words of
+    Python or of this method are given as in the API: `type="cron"`, `id=…`.
+    """
+
+    def __init__(self, url: str | None = None, key: str | None = None, timeout: float = 10.0) -> None:
+        import requests
+
+        self.url = find_url(url)
+        if self.url == OFF:
+            raise Unreachable(OFF, "HEADWAY_URL is off")
+        self.timeout = timeout
+        self._session = requests.Session()
+        self._session.trust_env = not is_loopback(self.url)
+        self._session.headers.update({"User-Agent": USER_AGENT, "Accept": "application/json"})
+        adapter = _keepalive_adapter()
+        self._session.mount("http://", adapter)
+        self._session.mount("https://", adapter)
+        found = find_key(key)
+        if found is not None:
+            self._session.headers["Authorization"] = f"Bearer {found}".encode("utf-8", "replace")
+
+    # ── reading ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def list(self, **filters: Any) -> list[dict[str, Any]]:
+        """One page of processes, newest first; the running ones unless `state` says otherwise ("all", "active", "failed", "stuck",
+        "failed,orphaned" …). Filters: type, user, project, task, attempt, agent, group, parent, name, executors_only, since,
+        limit (20), cursor."""
+        return _LIST(self._page(filters)["data"])
+
+    def iterate(self, **filters: Any) -> Iterator[dict[str, Any]]:
+        """All processes that `list` would give, page by page as they are needed."""
+        filters = {"limit": 200, **filters}
+        while True:
+            page = self._page(filters)
+            yield from page["data"]
+            if not page.get("next"):
+                return
+            filters["cursor"] = page["next"]
+
+    def get(self, id: str) -> dict[str, Any]:
+        """One process with its whole log tail, children, totals and transitions."""
+        return dict(self._data("GET", _path(id)))
+
+    def output(self, id: str, tail: int = 500) -> _LIST[str]:
+        """The last lines of its output."""
+        return [line["text"] for line in self._data("GET", f"{_path(id)}/output", params={"tail": tail})]
+
+    def follow(self, id: str, tail: int = 10) -> Iterator[str]:
+        """The last lines of its output, then each new one as it comes, until the process has ended."""
+        with self._opened(f"{_path(id)}/output", None, params={"tail": tail, "follow": "true"}) as answer:
+            yield from (line.decode("utf-8", "replace") for line in _lines(answer, self.url))
+
+    def stats(self) -> dict[str, Any]:
+        """How many processes there are, by status, type and condition."""
+        return dict(self._data("GET", "/api/processes/stats"))
+
+    def stream(self, since: str | None = None) -> Iterator[Event]:
+        """Every change as it happens: first all processes of the active view, then each that changes. Ends only by an error."""
+        headers = {"Accept": "text/event-stream"}
+        if since is not None:
+            headers["Last-Event-ID"] = since
+        with self._opened("/api/processes/stream", STREAM_SILENCE, headers=headers) as answer:
+            yield from _events(_lines(answer, self.url))
+        raise Unreachable(self.url, "it ended the stream")
+
+    def health(self) -> dict[str, Any]:
+        """Raises unless the exporter is alive."""
+        return dict(self._call("GET", "/health").json())
+
+    def ready(self) -> dict[str, Any]:
+        """Raises ApiError (503, with the reason) unless it can store what it is told."""
+        return dict(self._call("GET", "/ready").json())
+
+    def metrics(self, openmetrics: bool = False) -> str:
+        """The page that Prometheus reads."""
+        accept = "application/openmetrics-text; version=1.0.0" if openmetrics else "text/plain"
+        answer = self._call("GET", "/metrics", headers={"Accept": accept})
+        answer.encoding = "utf-8"
+        return answer.text
+
+    # ── writing ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def create(self, name: str, type: str = "task", **fields: Any) -> dict[str, Any]:
+        """Creates a process from fields of the API: id, status, progress={"current", "total", "unit"}, stage, parent_id, … An `id`
+        makes the call repeatable. The calling OS process is not taken for the work unless `pid` and `create_time` are given."""
+        return dict(self._data("POST", "/api/processes", json={"name": name, "type": type, **fields}))
+
+    def update(self, id: str, **fields: Any) -> dict[str, Any]:
+        """Changes fields: status, progress={…}, stage, log, summary, error, exit_code, metadata, … `cancel_requested` in the answer
+        says whether someone asked to end it."""
+        answer = self._call("PATCH", _path(id), json=fields).json()
+        return {**answer["data"], "cancel_requested": answer.get("cancel_requested", False)}
+
+    def batch(self, items: Sequence[Mapping[str, Any]]) -> _LIST[dict[str, Any]]:
+        """Many updates in one request: each item is the fields of an update, its `id`, and maybe `create`. Returns a result per
+        item; a refused one has another status than 200 and the problem as `error`, the others are applied all the same."""
+        return _LIST(self._data("POST", "/api/processes/batch", json={"items": _LIST(items)}))
+
+    def cancel(self, id: str) -> dict[str, Any]:
+        """Asks the reporter of a process to end it; the process decides when. Needs a key of the role operator."""
+        return dict(self._data("POST", f"{_path(id)}/cancel"))
+
+    def dismiss(self, id: str) -> dict[str, Any]:
+        """Takes an ended process out of the active view."""
+        return dict(self._data("DELETE", _path(id)))
+
+    # ── inside ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def close(self) -> None:
+        self._session.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def _page(self, filters: Mapping[str, Any]) -> dict[str, Any]:
+        params = {name: _param(value) for name, value in filters.items() if value is not None}
+        return dict(self._call("GET", "/api/processes", params=params).json())
+
+    def _data(self, method: str, path: str, **more: Any) -> Any:
+        return self._call(method, path, **more).json()["data"]
+
+    def _call(self, method: str, path: str, **more: Any) -> requests.Response:
+        import requests
+
+        more.setdefault("timeout", self.timeout)
+        if method != "GET" and "json" not in more:
+            more["json"] = {}
+        try:
+            answer = self._session.request(method, f"{self.url}{path}", allow_redirects=False, **more)
+        except requests.exceptions.InvalidJSONError as error:
+            raise ApiError(422, "Invalid input", f"not JSON: {error}") from None
+        except requests.RequestException as error:
+            raise Unreachable(self.url, root_cause(error)) from None
+        if not 200 <= answer.status_code < 300:
+            with answer:
+                raise _api_error(answer)
+        return answer
+
+    @contextmanager
+    def _opened(self, path: str, silence: float | None, **more: Any) -> Iterator[requests.Response]:
+        with self._call("GET", path, stream=True, timeout=(self.timeout, silence), **more) as answer:
+            yield answer
+
+
+def _path(id: str) -> str:
+    return f"/api/processes/{quote(str(id), safe='')}"
+
+
+def _param(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, _LIST | tuple | set | frozenset):
+        return ",".join(str(part) for part in value)
+    return value.isoformat() if hasattr(value, "isoformat") else str(value)
+
+
+def _api_error(answer: requests.Response) -> ApiError:
+    try:
+        body = answer.json()
+        return ApiError(answer.status_code, str(body["title"]), str(body.get("detail", "")), body.get("field"))
+    except (ValueError, KeyError, TypeError):
+        return ApiError(answer.status_code, answer.reason or "Error", "not the answer of a Headway exporter")
+
+
+def _lines(answer: requests.Response, url: str) -> Iterator[bytes]:
+    """The lines of a body as they arrive. Raises Unreachable when the connection breaks."""
+    import requests
+
+    rest = b""
+    try:
+        for part in answer.iter_content(None):
+            *lines, rest = (rest + part).split(b"\n")
+            yield from lines
+    except (requests.RequestException, OSError) as error:
+        raise Unreachable(url, root_cause(error)) from None
+    if rest:
+        yield rest
+
+
+def _events(lines: Iterator[bytes]) -> Iterator[Event]:
+    """Server-sent events (WHATWG HTML, 9.2.6): fields until an empty line; lines that begin with a colon say nothing."""
+    import json
+
+    kind, data, last = "message", _LIST[str](), None
+    for raw in lines:
+        line = raw.decode("utf-8", "replace").removesuffix("\r")
+        if not line:
+            if data:
+                yield Event(kind, json.loads("\n".join(data)), last)
+            kind, data = "message", []
+            continue
+        field, _, value = line.partition(":")
+        value = value.removeprefix(" ")
+        if field == "event":
+            kind = value
+        elif field == "data":
+            data.append(value)
+        elif field == "id":
+            last = value
+
+
+def _keepalive_adapter() -> Any:
+    """Connections on which the kernel notices within a minute that the other machine is gone, however silent they are."""
+    from requests.adapters import HTTPAdapter
+    from urllib3.connection import HTTPConnection
+
+    options = [*HTTPConnection.default_socket_options, (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)]
+    for name, value in (("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 3)):
+        if hasattr(socket, name):
+            options.append((socket.IPPROTO_TCP, getattr(socket, name), value))
+
+    class Adapter(HTTPAdapter):
+        def init_poolmanager(self, *args: Any, **more: Any) -> None:
+            super().init_poolmanager(*args, socket_options=options, **more)
+
+    return Adapter()

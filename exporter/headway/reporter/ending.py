@@ -1,0 +1,145 @@
+"""How a script ended, for reporters that were not told: the rule is that of its exit status.
+
+A script that ends with status 0 succeeded: done. One that ends by an exception or another status failed, with the error. Ctrl-C
+is a cancellation. Python keeps an unhandled exception in sys.last_value, but no trace of an exit status, so `sys.exit` and the
+builtins `exit` and `quit` are wrapped to note it. Not seen: `raise SystemExit(1)`, which looks like success; os._exit and signals,
+after which nothing is said and the exporter notices that the process is gone.
+"""
+
+from __future__ import annotations
+
+import atexit
+import builtins
+import os
+import sys
+import threading
+
+TYPE_CHECKING = False  # as in typing, which is slow to import
+if TYPE_CHECKING:
+    from typing import Any, Final, NoReturn
+
+    from headway.reporter.reporter import Reporter
+
+# Of the traceback of the exception that ended a process, for its log.
+TRACE_FRAMES: Final = 8
+_watching = False
+_watching_child: int | None = None
+_status: Any = None
+_old_error: BaseException | None = None
+
+
+def watch() -> None:
+    """A reporter begins: from the first one on it is watched how this OS process ends."""
+    global _watching, _watching_child, _old_error, _status
+    _status = None  # whoever called sys.exit was caught, the script goes on
+    multiprocessing = sys.modules.get("multiprocessing.process")
+    if multiprocessing is not None and _watching_child != os.getpid() and multiprocessing.parent_process() is not None:
+        # Children of multiprocessing end without atexit, but run these; the exception that ends them is then being handled.
+        from multiprocessing.util import Finalize
+
+        _watching_child = os.getpid()
+        Finalize(None, _at_child_end, exitpriority=-100)
+    if _watching:
+        return  # a forked child inherits the rest
+    _watching = True
+    _old_error = _last_error()
+    _note_exits()
+    atexit.register(_at_end)
+
+
+def conclude(reporter: Reporter, error: BaseException | None) -> None:
+    """Gives an unfinished reporter of this process the end that its process has."""
+    if reporter._final is not None or reporter._owner != os.getpid():
+        return
+    from headway.reporter.hub import clock
+
+    if error is None and reporter._left is not None:
+        reporter._final = reporter._left
+        return
+    final, lines = ({"status": "done"}, []) if error is None else final_of(error)
+    for line in lines:
+        reporter.log(line)
+    reporter._final = (clock(), final)
+
+
+def final_of(error: BaseException) -> tuple[dict[str, Any], list[str]]:
+    """The final update for a process that this exception ended, and lines for its log."""
+    from headway.reporter.reporter import Cancelled
+
+    asyncio = sys.modules.get("asyncio")
+    if isinstance(error, SystemExit):
+        code = error.code
+        if code is None or code == 0:
+            return {"status": "done"}, []
+        if isinstance(code, int):
+            return {"status": "failed", "error": f"ended with exit code {code}", "exit_code": code}, []
+        return {"status": "failed", "error": code, "exit_code": 1}, []
+    if isinstance(error, KeyboardInterrupt | Cancelled | GeneratorExit) or (asyncio and isinstance(error, asyncio.CancelledError)):
+        reason = "cancel was requested" if isinstance(error, Cancelled) else describe(error)
+        return {"status": "cancelled", "error": reason}, []
+    return {"status": "failed", "error": describe(error)}, _trace(error)
+
+
+def describe(error: BaseException) -> str:
+    """ "ValueError: no such file", as the last line of a traceback."""
+    try:
+        said = str(error)
+    except Exception:
+        said = ""
+    return f"{type(error).__name__}: {said}" if said else type(error).__name__
+
+
+def _trace(error: BaseException) -> list[str]:
+    import traceback
+
+    try:
+        return "".join(traceback.format_exception(error, limit=-TRACE_FRAMES)).splitlines()
+    except Exception:
+        return []  # an exception that cannot be shown
+
+
+def _at_end() -> None:
+    from headway.reporter import hub
+
+    error = _last_error()
+    if error is _old_error or hasattr(sys, "ps1"):  # at a prompt every mistake is kept there
+        error = None
+    if error is None and _status not in (None, 0):
+        error = SystemExit(_status)
+    hub.close(error)
+
+
+def _at_child_end() -> None:
+    from headway.reporter import hub
+
+    hub.close(sys.exc_info()[1])
+
+
+def _last_error() -> BaseException | None:
+    return getattr(sys, "last_exc", None) or getattr(sys, "last_value", None)
+
+
+def _note_exits() -> None:
+    system_exit = sys.exit
+
+    def exit(status: Any = None, /) -> NoReturn:
+        _note(status)
+        system_exit(status)
+
+    exit.__doc__ = system_exit.__doc__
+    sys.exit = exit
+    quitter: Any = type(getattr(builtins, "exit", None))
+    if quitter.__name__ == "Quitter":
+        call = quitter.__call__
+
+        def quit(self: Any, code: Any = None) -> None:
+            _note(code)
+            call(self, code)
+
+        quitter.__call__ = quit
+
+
+def _note(status: Any) -> None:
+    global _status
+    if threading.current_thread() is threading.main_thread():  # elsewhere it ends a thread, not the process
+        _status = status

@@ -1,0 +1,217 @@
+"""One per OS process: its reporters, and the thread that sends for all of them. This side of it is what the script touches.
+
+The thread is started with the first reporter, sleeps without a timer while there is none, and ends with the interpreter. A forked
+child has a hub of its own: it starts without reporters, and takes over an inherited one when the child first uses it.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import threading
+import time
+from collections import deque
+
+TYPE_CHECKING = False  # as in typing, which is slow to import
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any, Final
+
+    from headway.reporter.reporter import Reporter
+    from headway.reporter.sender import Sender
+
+# How long the end of the interpreter waits for the last request; what is not delivered by then goes to the spool.
+EXIT_WAIT: Final = 2.0
+# A fork waits this long at most for the thread to finish its imports, which take about 0.1 s.
+LONGEST_IMPORT: Final = 5.0
+
+
+def _find_clock() -> int:
+    # Unlike CLOCK_MONOTONIC it goes on while the machine sleeps, as the ages that are sent must.
+    return getattr(time, "CLOCK_BOOTTIME", getattr(time, "CLOCK_MONOTONIC", -1))
+
+
+_CLOCK: Final = _find_clock()
+
+
+def clock() -> float:
+    """Seconds that never go back, for ages."""
+    return time.clock_gettime(_CLOCK) if _CLOCK >= 0 else time.monotonic()
+
+
+class Attention:
+    """Why the next call of a reporter must take the slow path."""
+
+    ELSEWHERE: Final = 1  # it was made in another process, and is used in this one for the first time
+    CANCEL: Final = 2
+
+
+class Hub:
+    """`lock` guards metadata and the start of the thread; `importing` is held while the thread imports, so that no fork copies a
+    half-made import into a child, which would wait for it for ever."""
+
+    def __init__(self) -> None:
+        self.reporters: dict[int, Reporter] = {}
+        self.lock = threading.RLock()
+        self.importing = threading.Lock()
+        # Unlike an Event it may be used in a signal handler: its put() is reentrant.
+        self.wakes: queue.SimpleQueue[None] = queue.SimpleQueue()
+        self.complaints: deque[str] = deque(maxlen=100)
+        self.closing = False
+        self.sender: Sender | None = None
+        self._thread: threading.Thread | None = None
+
+    # ── called by reporters ────────────────────────────────────────────────────────────────────────────────────────
+
+    def add(self, reporter: Reporter) -> None:
+        """From now on what this reporter says is sent."""
+        from headway.reporter import ending
+
+        self.reporters[id(reporter)] = reporter
+        ending.watch()
+        if self._thread is None and not self.closing:
+            self._start()
+        self.wake()
+
+    def find(self, process_id: str) -> Reporter | None:
+        return next((r for r in list(self.reporters.values()) if r.id == process_id), None)
+
+    def finished(self, reporter: Reporter) -> None:
+        """Its last word was said. After the end of the interpreter's work it is spooled at once: no thread will send it."""
+        if self.closing and (self._thread is None or not self._thread.is_alive()):
+            self.close(0.0)
+        else:
+            self.wake()
+
+    def merge(self, reporter: Reporter, metadata: Mapping[str, Any]) -> None:
+        """Adds to what is to be sent, as the exporter will merge it: mappings merge, everything else replaces."""
+        try:
+            with self.lock:
+                _merge(reporter._metadata, metadata)
+        except Exception as error:
+            self.complain(f"metadata of {reporter.name!r} ignored: {type(error).__name__}: {error}")
+
+    def complain(self, text: str) -> None:
+        """A warning that the thread will give: logging in the thread of a script could block it."""
+        self.complaints.append(text)
+
+    def wake(self) -> None:
+        if self.wakes.empty():
+            self.wakes.put(None)
+
+    # ── the thread and the end ─────────────────────────────────────────────────────────────────────────────────────
+
+    def _start(self) -> None:
+        with self.lock:
+            if self._thread is not None:
+                return
+            _watch_forks()
+            thread = threading.Thread(target=self._run, name="headway", daemon=True)
+            try:
+                thread.start()
+            except RuntimeError as error:  # no more threads, or the interpreter is ending: tried again with the next reporter
+                self.complain(f"no thread could be started ({error}): reports are kept until one can")
+            else:
+                self._thread = thread
+
+    def _run(self) -> None:
+        with self.importing:
+            from headway.reporter.sender import Sender, preload
+
+            sender = self.sender = Sender(self)
+            preload()
+        sender.run()
+
+    def close(self, wait: float = EXIT_WAIT, error: BaseException | None = None) -> None:
+        """Says how the script ended for reporters that were not told, waits a moment for the last request, spools the rest."""
+        from headway.reporter import ending
+
+        for reporter in list(self.reporters.values()):
+            ending.conclude(reporter, error)
+        if not self.reporters and not self.complaints:
+            return
+        self.closing = True
+        try:
+            if self._thread is not None and self._thread.is_alive():
+                self.wakes.put(None)
+                self._thread.join(wait)
+        finally:
+            if self.sender is None:
+                from headway.reporter.sender import Sender
+
+                self.sender = Sender(self)
+            self.sender.leave()
+
+
+def _merge(into: dict[str, Any], patch: Mapping[str, Any]) -> None:
+    for key, value in patch.items():
+        below = into.get(key)
+        if isinstance(value, dict):
+            if not isinstance(below, dict):
+                below = into[key] = {}
+            _merge(below, value)
+        else:
+            into[key] = value
+
+
+_hub = Hub()
+
+
+def hub() -> Hub:
+    """That of this OS process."""
+    return _hub
+
+
+def close(error: BaseException | None = None) -> None:
+    """At the end of this OS process."""
+    _hub.close(exit_wait(), error)
+
+
+def exit_wait() -> float:
+    """HEADWAY_EXIT_WAIT in seconds, else 2."""
+    try:
+        return max(0.0, float(os.environ["HEADWAY_EXIT_WAIT"]))
+    except (KeyError, ValueError):
+        return EXIT_WAIT
+
+
+# ── fork ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _before_fork() -> None:
+    _forking.append((_hub, _hub.importing.acquire(timeout=LONGEST_IMPORT)))
+
+
+def _after_fork_in_parent() -> None:
+    forked, held = _forking.pop()
+    if held:
+        forked.importing.release()
+
+
+def _after_fork_in_child() -> None:
+    """What the parent has not sent yet, the parent will send; what the child says from now on, the child sends."""
+    global _hub
+    inherited, _ = _forking.pop()
+    _forking.clear()
+    _hub = Hub()
+    for reporter in list(inherited.reporters.values()):
+        reporter._inherit()
+
+
+_forking: list[tuple[Hub, bool]] = []
+_forks_watched = False
+
+
+def _watch_forks() -> None:
+    """Once, before the first thread of this process and its descendants.
+
+    Functions to be called before a fork are called in reverse order. logging has one that takes a lock which imports need: ours
+    must come before it, so be registered after it.
+    """
+    global _forks_watched
+    if _forks_watched or not hasattr(os, "register_at_fork"):
+        return
+    _forks_watched = True
+    import logging  # noqa: F401
+
+    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)

@@ -1,0 +1,208 @@
+"""The background thread: about once a second it gathers what all reporters have to say and sends it in one request per exporter."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import queue
+import threading
+from typing import Final
+
+from headway.reporter import spool
+from headway.reporter.hub import Hub, clock
+from headway.reporter.link import Link, Undelivered, encode
+from headway.reporter.outbox import Item, Outbox
+
+INTERVAL: Final = 1.0
+# A creation or an end is sent at once; many in a row share requests, so that they cannot slow the script.
+GAP: Final = 0.1
+# The spool of ended scripts is looked at when an exporter is reached, and again after this time.
+SPOOL_INTERVAL: Final = 60.0
+# What failed before, what is new since, and what the answers to these made necessary.
+MAX_ROUNDS: Final = 5
+MAX_WARNINGS: Final = 100
+
+
+def preload() -> None:
+    """Imports everything that sending may need. No fork happens meanwhile (see Hub)."""
+    for module in ("encodings.idna", "fcntl", "logging", "pwd", "shlex", "requests"):
+        try:
+            importlib.import_module(module)
+        except ImportError:  # not on this system; what needs it says so
+            pass
+
+
+def interval() -> float:
+    """HEADWAY_INTERVAL in seconds (0.05 or more), else 1."""
+    try:
+        return max(0.05, float(os.environ["HEADWAY_INTERVAL"]))
+    except (KeyError, ValueError):
+        return INTERVAL
+
+
+class Sender:
+    """`lock` guards the outboxes, never held during I/O: at the end of the interpreter they are handed over to `leave`."""
+
+    def __init__(self, hub: Hub) -> None:
+        self.lock = threading.Lock()
+        self._hub = hub
+        self._interval = interval()
+        self._outboxes: dict[int, Outbox] = {}
+        self._links: dict[tuple[str, str | None], Link] = {}
+        self._spool_at: dict[Link, float] = {}
+        self._warned: set[tuple[str, str]] = set()
+        self._left = False
+
+    def run(self) -> None:
+        """Until the interpreter ends. Nothing that goes wrong here ends the thread: the next turn tries again."""
+        while True:
+            last = self._hub.closing  # a turn that began before may have missed the last words
+            try:
+                self.turn()
+            except Exception as error:
+                self._warn("thread", "", f"internal error in the reporter: {type(error).__name__}: {error}")
+            if last:
+                return
+            self._wait(clock())
+
+    def _wait(self, since: float) -> None:
+        """Until the next turn is due: an interval later, soon after a wake, never while nothing is tracked."""
+        hub = self._hub
+        gap = self._interval if hub.reporters else None
+        while not hub.closing:
+            left = None if gap is None else since + gap - clock()
+            if left is not None and left <= 0:
+                break
+            try:
+                hub.wakes.get(timeout=left)
+            except queue.Empty:
+                break
+            gap = GAP
+        while not hub.wakes.empty():
+            hub.wakes.get()
+
+    def turn(self) -> None:
+        """Looks at every reporter and sends what is due."""
+        hub = self._hub
+        while hub.complaints:
+            self._warn("value", hub.complaints[0], hub.complaints.popleft())
+        with self.lock:
+            if self._left:
+                return
+            by_link = self._collect()
+        for link, boxes in by_link.items():
+            if hub.closing or clock() >= link.not_before:
+                self._send(link, boxes)
+
+    def _collect(self) -> dict[Link, list[Outbox]]:
+        now = clock()
+        by_link: dict[Link, list[Outbox]] = {}
+        for key, reporter in list(self._hub.reporters.items()):
+            box = self._outboxes.get(key)
+            if box is None:
+                box = self._outboxes[key] = Outbox(reporter, self._hub, self._complain)
+            box.collect(now)
+            address = (reporter._url, reporter._key)
+            link = self._links.get(address) or self._links.setdefault(address, Link(*address))
+            by_link.setdefault(link, []).append(box)
+        return by_link
+
+    def _send(self, link: Link, boxes: list[Outbox]) -> None:
+        try:
+            for _ in range(MAX_ROUNDS):
+                if not self._round(link, boxes):
+                    break
+            if link.failures:
+                self._inform(f"{link.url} is back, everything was delivered")
+            link.succeeded()
+            if clock() >= self._spool_at.get(link, 0.0):
+                self._spool_at[link] = clock() + SPOOL_INTERVAL
+                self._deliver_spool(link)
+        except Undelivered as error:
+            link.failed(clock(), error.retry_after)
+            self._spool_at.pop(link, None)
+            self._warn(error.cause, link.url, f"{error}. The script goes on; what it reports is kept and sent later.")
+
+    def _round(self, link: Link, boxes: list[Outbox]) -> bool:
+        """One request with everything that waits. False if nothing did. Raises Undelivered."""
+        with self.lock:
+            now = clock()
+            sent: list[tuple[Outbox, Item]] = [(box, item) for box in boxes for item in box.items(now)]
+            bodies = [encode(box.rendered(item, now)) for box, item in sent]
+        if not sent:
+            return False
+        later: str | None = None
+        for index, result in link.deliver(bodies):
+            with self.lock:
+                if self._left:
+                    return False
+                box, item = sent[index]
+                later = box.settle(item, result, clock()) or later
+                if box.finished:
+                    self._forget(box)
+        if later is not None:
+            raise Undelivered("failing", f"{link.url} cannot take reports now ({later})")
+        return True
+
+    def _forget(self, box: Outbox) -> None:
+        self._hub.reporters.pop(id(box.reporter), None)
+        self._outboxes.pop(id(box.reporter), None)
+
+    def _deliver_spool(self, link: Link) -> None:
+        try:
+            delivered, refusals = spool.deliver(spool.directory(), link)
+        except OSError as error:
+            self._warn("spool", "read", f"what ended scripts left behind cannot be delivered: {error}")
+            return
+        if delivered:
+            self._inform(f"{delivered} reports of scripts that have ended were delivered to {link.url}")
+        for reason in refusals:
+            self._warn("spool", reason, f"a report of a script that has ended is refused: {reason}")
+
+    def leave(self) -> None:
+        """The interpreter ends: what has not arrived goes to the spool. The thread touches nothing any more."""
+        if not self.lock.acquire(timeout=1.0):
+            return  # cannot be: nothing waits while it holds the lock
+        try:
+            self._left = True
+            now = clock()
+            for link, boxes in self._collect().items():
+                items = [box.rendered(item, now) for box in boxes for item in box.rest(now)]
+                if items:
+                    self._spool(link.url, items)
+            self._hub.reporters.clear()
+            self._outboxes.clear()
+        finally:
+            self.lock.release()
+
+    def _spool(self, url: str, items: list[dict[str, object]]) -> None:
+        folder = spool.directory()
+        try:
+            spool.write(folder, url, items)
+        except OSError as error:
+            self._warn(
+                "spool", str(folder), f"how this script ended could neither be sent nor written to {folder}: {error.strerror}"
+            )
+        else:
+            self._warn(
+                "unreachable", url, f"{url} did not answer in time. How this script ended is kept in {folder} and sent later."
+            )
+
+    # ── words ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _complain(self, field: str, reason: object) -> None:
+        self._warn("value", field, f"{field} ignored: {reason}" if field else str(reason))
+
+    def _warn(self, cause: str, what: str, text: str) -> None:
+        """One warning of each: a script's output is its own."""
+        if (cause, what) in self._warned or len(self._warned) >= MAX_WARNINGS:
+            return
+        self._warned.add((cause, what))
+        import logging
+
+        logging.getLogger("headway").warning("headway: %s", text)
+
+    def _inform(self, text: str) -> None:
+        import logging
+
+        logging.getLogger("headway").info("headway: %s", text)
