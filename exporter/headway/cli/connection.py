@@ -1,0 +1,165 @@
+"""The exporter as the client commands see it: where it is, with which key, and its refusals as exit codes."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
+
+from headway.cli.exits import CommandError, Exit
+from headway.ids import check_id
+from headway.keys import ADMIN_KEY_FILE, read_key
+from headway.settings import SETTINGS, default_data_dir
+
+if TYPE_CHECKING:
+    from headway.reporter.client import Client
+
+SHORTEST_BEGINNING: Final = 4
+# How far back the beginning of an id is looked for; the whole id always works.
+SEARCHED: Final = 5000
+LARGEST_PAGE: Final = 1000
+
+
+def add_connection_flags(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("exporter")
+    group.add_argument("--url", metavar="URL", help="where it is; default: $HEADWAY_URL, else http://127.0.0.1:14323")
+    group.add_argument(
+        "--key-file", metavar="FILE", help="the key; default: $HEADWAY_KEY, $HEADWAY_KEY_FILE, else the local admin.key"
+    )
+
+
+def connect(args: argparse.Namespace) -> Connection:
+    """Raises CommandError when the key cannot be read; says nothing about whether anybody answers."""
+    from headway.reporter.address import find_key, find_url
+    from headway.reporter.client import Client
+
+    url = find_url(args.url)
+    try:
+        key = Path(args.key_file).read_text(encoding="utf-8").strip() if args.key_file else find_key()
+    except (OSError, UnicodeDecodeError) as error:
+        where = args.key_file or os.environ.get("HEADWAY_KEY_FILE")
+        words = error.strerror if isinstance(error, OSError) else "it is not text"
+        raise CommandError(f"cannot read the key file {where}: {words}; check --key-file or HEADWAY_KEY_FILE", Exit.USAGE) from None
+    if key is None:
+        data_dir = Path(os.environ.get(SETTINGS["data_dir"].variable) or default_data_dir(os.environ, os.geteuid()))
+        key = local_admin_key(url, data_dir)
+    with told():
+        return Connection(Client(url, key))
+
+
+class Connection:
+    """The calls that the commands need. All raise CommandError."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    def processes(self, filters: Mapping[str, str], limit: int) -> tuple[list[dict[str, Any]], bool]:
+        """At most `limit` processes, newest first, and whether there are more."""
+        with told():
+            found = list(islice(self._client.iterate(**{"limit": min(limit + 1, LARGEST_PAGE), **filters}), limit + 1))
+        return found[:limit], len(found) > limit
+
+    def resolve(self, wanted: str) -> dict[str, Any]:
+        """The process with this id, or the only one whose id begins so."""
+        from headway.reporter.client import ApiError
+
+        try:
+            check_id(wanted)
+        except ValueError as error:
+            raise CommandError(f"{wanted!r} is no id ({error}): headway ps shows them", Exit.NOT_FOUND) from None
+        found: list[str] = []
+        with told():
+            try:
+                return self._client.get(wanted)
+            except ApiError as error:
+                if error.status != 404:
+                    raise
+            if len(wanted) >= SHORTEST_BEGINNING:
+                newest = islice(self._client.iterate(state="all", limit=LARGEST_PAGE), SEARCHED)
+                found = [process["id"] for process in newest if process["id"].startswith(wanted)]
+            if len(found) == 1:
+                return self._client.get(found[0])
+        if found:
+            shown = ", ".join(found[:5]) + (", …" if len(found) > 5 else "")
+            raise CommandError(f"{len(found)} ids begin with {wanted}: {shown}. Give more of it", Exit.NOT_FOUND)
+        raise CommandError(f"there is no process {wanted}: headway ps --all lists those that are kept", Exit.NOT_FOUND)
+
+    def cancel(self, process_id: str) -> dict[str, Any]:
+        with told():
+            return self._client.cancel(process_id)
+
+    def dismiss(self, process_id: str) -> dict[str, Any]:
+        with told():
+            return self._client.dismiss(process_id)
+
+    def output(self, process_id: str, tail: int) -> list[str]:
+        with told():
+            return self._client.output(process_id, tail)
+
+    def follow(self, process_id: str, tail: int) -> Iterator[str]:
+        with told():
+            yield from self._client.follow(process_id, tail)
+
+
+@contextmanager
+def told() -> Iterator[None]:
+    """Turns what the client raises into a sentence with what to do next."""
+    from headway.reporter.client import ApiError, Unreachable
+
+    try:
+        yield
+    except Unreachable as error:
+        raise CommandError(
+            f"the exporter at {error.url} cannot be reached: {error.reason}. "
+            "Start it (headway serve), or give another address with --url or HEADWAY_URL",
+            Exit.UNREACHABLE,
+        ) from None
+    except ApiError as error:
+        codes = {400: Exit.USAGE, 422: Exit.USAGE, 401: Exit.REFUSED, 403: Exit.REFUSED, 404: Exit.NOT_FOUND}
+        code = codes.get(error.status, Exit.FAILED)
+        if error.status == 401:
+            raise CommandError(
+                "the exporter wants a key it knows: give one with --key-file, HEADWAY_KEY or HEADWAY_KEY_FILE", code
+            ) from None
+        raise CommandError(error.detail or error.title, code) from None
+    except (ValueError, KeyError, TypeError):
+        raise CommandError("what answers there is no Headway exporter: check --url or HEADWAY_URL") from None
+
+
+# ── the key of an exporter on this machine ──────────────────────────────────────────────────────────────────────────
+
+
+def local_admin_key(url: str, data_dir: Path) -> str | None:
+    """The key of the first start, for who may read it. Only for loopback, and only if what listens there belongs to the owner of
+    the key: while the exporter is down, another user of this machine could listen in its place and would be given the key."""
+    path = data_dir / ADMIN_KEY_FILE
+    parts = urlsplit(url)
+    if parts.hostname not in ("localhost", "127.0.0.1", "::1"):
+        return None
+    try:
+        owner = path.stat().st_uid
+        port = parts.port or {"http": 80, "https": 443}[parts.scheme]
+    except (OSError, KeyError, ValueError):
+        return None
+    listeners = listening_uids(port)
+    return read_key(path) if listeners and listeners <= {owner, 0} else None
+
+
+def listening_uids(port: int, proc: Path = Path("/proc")) -> set[int]:
+    """Who listens on this TCP port of the machine, whatever the address. Empty when it cannot be told (proc_pid_net(5))."""
+    found: set[int] = set()
+    for table in ("tcp", "tcp6"):
+        try:
+            lines = (proc / "net" / table).read_text().splitlines()[1:]
+        except OSError:
+            continue
+        for line in lines:
+            fields = line.split()
+            if fields[3] == "0A" and int(fields[1].rpartition(":")[2], 16) == port:
+                found.add(int(fields[7]))
+    return found

@@ -1,0 +1,105 @@
+"""The command `headway`: reads the command line, runs one command, turns every outcome into an exit code and a sentence."""
+
+from __future__ import annotations
+
+import argparse
+import io
+import os
+import re
+import sys
+from collections.abc import Sequence
+from difflib import get_close_matches
+from typing import NoReturn
+
+from headway.cli import backup, cancel, completion, config, dismiss, key, output, ps, serve, show, version
+from headway.cli.exits import CommandError, Exit, code_of
+from headway.errors import HeadwayError
+
+DESCRIPTION = "Shows, measures and controls what runs in the background of this machine."
+COMMANDS = (serve, ps, show, output, cancel, dismiss, key, backup, config, version, completion)
+EXAMPLES = """\
+examples:
+  headway serve                                 run the exporter on http://127.0.0.1:14323
+  headway ps --watch                            what is running, redrawn every 2 seconds
+  headway ps --state failed,stuck               what needs attention
+  headway show 0192f0c1                         one process: conditions, history, output
+  headway key create --name ci --role reporter --out ci.key
+"""
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse that answers a mistake with one sentence, and a near miss with a suggestion."""
+
+    def error(self, message: str) -> NoReturn:
+        if choice := re.fullmatch(r"(?s)(?:argument (\S+): )?invalid choice: '(.*)' \(choose from (.*)\)", message):
+            what = "command" if choice[1] in (None, "COMMAND") else choice[1]
+            known = re.findall(r"[\w-]+", choice[3])
+            near = get_close_matches(choice[2], known, n=1)
+            message = f"unknown {what} {choice[2]}: " + (f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}")
+        self.exit(Exit.USAGE, f"{self.prog}: {message}; see {self.prog} --help\n")
+
+
+def build_parser() -> argparse.ArgumentParser:
+    codes = "\n".join(f"  {code.value:<4} {code.meaning}" for code in Exit)
+    parser = Parser(
+        prog="headway",
+        description=DESCRIPTION,
+        epilog=f"{EXAMPLES}\nexit codes:\n{codes}",
+        formatter_class=lambda prog: argparse.RawDescriptionHelpFormatter(prog, max_help_position=16),
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="store_true", help="say which Headway this is")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command", parser_class=Parser)
+    for command in COMMANDS:
+        command.add_parser(commands)
+    return parser
+
+
+def parse(argv: Sequence[str]) -> argparse.Namespace:
+    """Raises SystemExit as argparse does, with what was probably meant."""
+    parser = build_parser()
+    args, unknown = parser.parse_known_args(argv)
+    if unknown:
+        command = getattr(args, "parser", parser)
+        parser = command if isinstance(command, argparse.ArgumentParser) else parser
+        known = [option for action in parser._actions for option in action.option_strings]
+        word = unknown[0].split("=")[0]
+        near = get_close_matches(word, known, n=1) if word.startswith("-") else []
+        parser.error(f"unknown argument {word}" + (f": did you mean {near[0]}?" if near else ""))
+    return args
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command and returns its exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a name that the terminal cannot show is no reason to fail
+    try:
+        args = parse(sys.argv[1:] if argv is None else argv)
+        if args.version:
+            args.run = version.run
+        if not hasattr(args, "run"):
+            build_parser().print_help(sys.stderr)
+            return Exit.USAGE
+        code = int(args.run(args))
+        sys.stdout.flush()
+        return code
+    except CommandError as error:
+        return fail(str(error), error.code)
+    except HeadwayError as error:
+        return fail(error.detail, code_of(error))
+    except KeyboardInterrupt:
+        return Exit.INTERRUPTED
+    except BrokenPipeError:
+        # Nobody reads any more; without this the interpreter would complain when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return Exit.PIPE_CLOSED
+    except Exception as error:
+        if os.environ.get("HEADWAY_DEBUG"):
+            raise
+        return fail(f"an error inside headway ({type(error).__name__}: {error}); HEADWAY_DEBUG=1 shows where", Exit.FAILED)
+
+
+def fail(message: str, code: Exit) -> int:
+    print(f"headway: {message}", file=sys.stderr)
+    return code

@@ -1,0 +1,158 @@
+"""`headway ps`: what is running, as a table."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from typing import TYPE_CHECKING, Any, Final
+
+from headway.cli.command import add_command
+from headway.cli.connection import Connection, add_connection_flags, connect
+from headway.cli.exits import CommandError, Exit
+from headway.cli.rows import rows
+from headway.cli.table import plain, table
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+
+    from headway.cli.command import Subparsers
+
+DESCRIPTION = """\
+Lists processes, newest first, children under their parents: progress, rate, time left, time since the start, CPU (100% = one
+core) and memory of the process tree, and in words what is not normal. Into a pipe it writes plain columns with whole ids."""
+EXAMPLES = """\
+  headway ps                                what is active now
+  headway ps --watch                        the same, redrawn every 2 seconds
+  headway ps --state stuck,failed           what needs attention
+  headway ps --all --project etl --limit 100
+  headway ps --json | jq -r '.[] | select(.eta_seconds > 600) | .id'
+"""
+STATES: Final = "a status (queued, running, failed, …), a condition (stuck, time_sink, …), active, ended, completed or all"
+REDRAW: Final = 2.0
+FILTERS: Final = ("type", "user", "project", "task", "attempt", "agent", "group", "parent", "name", "since")
+EMPTY_ACTIVE: Final = (
+    "nothing is running. Start something that reports (headway report create --help), or see what ran: headway ps --all"
+)
+EMPTY: Final = "no process matches. See all of them: headway ps --all"
+
+
+def add_parser(commands: Subparsers) -> None:
+    parser = add_command(commands, "ps", run, "list processes", DESCRIPTION, EXAMPLES)
+    parser.add_argument("--watch", action="store_true", help=f"redraw every {REDRAW:g} seconds until Ctrl-C")
+    parser.add_argument("--json", action="store_true", help="as the JSON that the API gives")
+    which = parser.add_argument_group("which")
+    which.add_argument("--state", metavar="STATE", help=f"{STATES}; several with commas. Default: active")
+    which.add_argument("--all", action="store_true", help="ended ones too, as far back as the history goes")
+    for name in FILTERS:
+        which.add_argument(f"--{name}", metavar=name.upper(), help=HELP[name])
+    which.add_argument("--executors-only", action="store_true", help="only what runs others")
+    which.add_argument("--limit", type=positive, default=50, metavar="N", help="at most N (default 50)")
+    add_connection_flags(parser)
+
+
+HELP: Final = {
+    "type": "subagent, pipeline, cron, daemon or task",
+    "user": "of this user",
+    "project": "of this project",
+    "task": "of this task",
+    "attempt": "of this attempt",
+    "agent": "of this agent",
+    "group": "of this group",
+    "parent": "children of this id",
+    "name": "with exactly this name",
+    "since": "updated since this time (2026-01-31T08:00:00Z, or unix seconds)",
+}
+
+
+def positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise ValueError(text)
+    return number
+
+
+def run(args: argparse.Namespace) -> int:
+    if args.all and args.state:
+        raise CommandError("--all and --state exclude each other; --state failed covers the history too", Exit.USAGE)
+    connection = connect(args)
+    filters = filters_of(args)
+    if args.watch:
+        return watch(connection, filters, args.limit, args.json)
+    found, more = connection.processes(filters, args.limit)
+    if args.json:
+        print(json.dumps(found, indent=2))
+        return Exit.OK
+    if not found:
+        print(f"headway: {EMPTY_ACTIVE if filters == {'state': 'active'} else EMPTY}", file=sys.stderr)
+        return Exit.OK
+    console = terminal()
+    if console is None:
+        print(plain(rows(found)))
+    else:
+        console.print(table(rows(found), console.width, unicode_of(console)))
+    if more:
+        print(f"headway: there are more than {args.limit}; --limit shows them", file=sys.stderr)
+    return Exit.OK
+
+
+def filters_of(args: argparse.Namespace) -> dict[str, str]:
+    filters = {name: value for name in FILTERS if (value := getattr(args, name)) is not None}
+    if args.executors_only:
+        filters["executors_only"] = "true"
+    return {"state": "all" if args.all else args.state or "active", **filters}
+
+
+def terminal() -> Console | None:
+    """Where a table with colours and bars can be shown; None for a pipe, or without rich."""
+    if not sys.stdout.isatty():
+        return None
+    try:
+        from rich.console import Console
+    except ModuleNotFoundError:
+        return None
+    return Console(highlight=False)
+
+
+def unicode_of(console: Console) -> bool:
+    return console.encoding.lower().startswith("utf")
+
+
+# ── --watch ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def watch(connection: Connection, filters: dict[str, str], limit: int, as_json: bool) -> int:
+    """Until Ctrl-C. An exporter that goes away is waited for, with the last table in view."""
+    console = None if as_json else terminal()
+    if console is None:
+        while True:
+            found, _ = connection.processes(filters, limit)
+            print(json.dumps(found) if as_json else plain(rows(found)) + "\n", flush=True)
+            time.sleep(REDRAW)
+    from rich.live import Live
+
+    found, more = connection.processes(filters, limit)
+    with Live(view(console, found, more), console=console, auto_refresh=False, vertical_overflow="ellipsis") as live:
+        while True:
+            time.sleep(REDRAW)
+            problem = None
+            try:
+                found, more = connection.processes(filters, limit)
+            except CommandError as error:
+                if error.code is not Exit.UNREACHABLE:
+                    raise
+                problem = str(error)
+            live.update(view(console, found, more, problem), refresh=True)
+
+
+def view(console: Console, found: list[dict[str, Any]], more: bool, problem: str | None = None) -> RenderableType:
+    from rich.console import Group
+    from rich.text import Text
+
+    active = [process for process in found if process["finished_at"] is None]
+    flagged = sum(1 for process in active if process["conditions"])
+    last = f"{len(active)}{'+' if more else ''} active, {flagged} need attention · {time.strftime('%H:%M:%S')} · Ctrl-C ends"
+    body = table(rows(found), console.width, unicode_of(console)) if found else Text("nothing is running")
+    below = Text(last, style="dim") if problem is None else Text(f"{problem} · trying again", style="red")
+    return Group(body, Text(), below)

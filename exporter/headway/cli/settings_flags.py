@@ -1,0 +1,33 @@
+"""The settings as flags, for the commands that read them."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Collection
+from pathlib import Path
+
+from headway.configuration import Resolved, load
+from headway.settings import SETTINGS
+
+CONFIG_VARIABLE = "HEADWAY_CONFIG"
+
+
+def add_flags(parser: argparse.ArgumentParser, only: Collection[str] = SETTINGS.keys()) -> None:
+    """--config, and a flag for each setting (of `only`)."""
+    parser.add_argument("--config", metavar="FILE", help=f"configuration file (YAML); default: ${CONFIG_VARIABLE}, else none")
+    groups: dict[str, argparse._ArgumentGroup] = {}
+    for name, row in SETTINGS.items():
+        if name in only:
+            if row.group not in groups:
+                groups[row.group] = parser.add_argument_group(row.group.lower())
+            default = row.default or "none"
+            text = f"{row.help} Default: {default}".replace("%", "%%")
+            groups[row.group].add_argument(row.flag, dest=name, metavar=row.form.word, help=text)
+
+
+def resolve(args: argparse.Namespace) -> Resolved:
+    """The settings with these flags over environment and file. Raises ConfigError."""
+    given = {name: value for name in SETTINGS if (value := getattr(args, name, None)) is not None}
+    file = args.config or os.environ.get(CONFIG_VARIABLE)
+    return load(given, os.environ, Path(file) if file else None)
