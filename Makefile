@@ -1,0 +1,58 @@
+# Everything that is done with this repository, each by one word. `make` alone lists them.
+# Variables: EXPORTER_PORT, PROMETHEUS_PORT, ALERTMANAGER_PORT, GRAFANA_PORT; HEADWAY_WEBHOOK_URL (where alerts are sent);
+# PYTHON (3.11 or newer); VENV (an environment that exists already; nothing is installed into it); STATE_DIR (instead of .headway).
+
+PYTHON ?= python3
+VENV ?= .venv
+STACK := $(PYTHON) -m stack
+BIN := $(VENV)/bin
+CODE := exporter/headway stack demo grafana tests bench
+
+.DEFAULT_GOAL := help
+.PHONY: help up down status logs demo test lint dashboards docs pins clean
+# One after the other, also under -j: they share the environment and the state.
+.NOTPARALLEL:
+# Everything below runs from the clone; nothing is written beside the sources.
+export PYTHONDONTWRITEBYTECODE := 1
+
+help: ## list what there is
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | while IFS="$$(printf '\t')" read -r name text; do printf 'make %-11s %s\n' "$$name" "$$text"; done
+
+up: ## set up, start what does not run yet, wait until it is ready, show what runs where
+	@$(STACK) up
+
+down: ## end what was started here, and nothing else
+	@$(STACK) down
+
+status: ## show what runs where
+	@$(STACK) status
+
+logs: ## show the ends of the logs; SERVICE=exporter for one, FOLLOW=1 to keep reading
+	@$(STACK) logs $(SERVICE) $(if $(FOLLOW),follow)
+
+demo: ## give the running stack a few minutes of real work to show; DEMO_SECONDS=30 for less
+	@$(STACK) demo
+
+test: lint ## lint, then every test; the first time installs what they need
+	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+lint: ## formatting, linters, types, and the configuration of Prometheus and Alertmanager
+	@$(STACK) setup exporter,dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy $(CODE)
+	$(STACK) tool promtool check config prometheus/prometheus.yml
+	$(STACK) tool promtool check rules --lint=all --lint-fatal prometheus/rules/*.yml
+	$(STACK) tool promtool test rules prometheus/tests/*.yml
+	$(STACK) tool amtool check-config alerting/alertmanager.yml
+
+dashboards: ## write grafana/dashboards anew from their generator
+	@$(STACK) setup exporter,dev
+	@$(BIN)/python -m grafana.generate
+
+pins: ## write constraints.txt anew: the newest versions that pyproject.toml allows
+	@$(STACK) pins
+
+clean: down ## end everything and remove .venv, .headway (the data and keys in it too) and caches
+	@rm -rf .venv .headway build .pytest_cache .mypy_cache .ruff_cache .hypothesis exporter/*.egg-info
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

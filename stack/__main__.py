@@ -1,0 +1,145 @@
+"""python3 -m stack COMMAND: what the Makefile calls."""
+
+import sys
+
+if sys.version_info < (3, 11):  # noqa: UP036  this line runs on whatever Python there is
+    sys.exit("Headway needs Python 3.11 or newer and this is {}.{}: make PYTHON=python3.12 …".format(*sys.version_info[:2]))
+
+import fcntl
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+from stack import apt, environment, services, tools
+from stack.down import down
+from stack.layout import Layout
+from stack.problem import Problem
+from stack.service import Running
+from stack.table import table
+from stack.up import running, tail, up
+
+# Commands that the tests need, and the packages they are in.
+_TEST_COMMANDS: Mapping[str, str] = {"curl": "curl", "git": "git", "strace": "strace"}
+
+
+def say(text: str) -> None:
+    print(text, flush=True)
+
+
+def start(layout: Layout, arguments: Sequence[str]) -> int:
+    """up: starts what does not run yet and shows what runs where"""
+    with alone(layout):
+        up(layout, os.environ, say)
+    code = status(layout, arguments)
+    say(f"admin key: {layout.shown(layout.state / 'exporter/admin.key')}   next: make demo, make status, make logs, make down")
+    return code
+
+
+def end(layout: Layout, arguments: Sequence[str]) -> int:
+    """down: ends what was started here, and nothing else"""
+    with alone(layout):
+        down(layout, say)
+    return 0
+
+
+def status(layout: Layout, arguments: Sequence[str]) -> int:
+    """status: shows what runs where; exit code 3 unless all that was started is ready"""
+    checked = {name: record.is_ready() for name, record in running(layout).items()}
+    say(table(layout, os.environ, checked))
+    started = [name for name in services.NAMES if Running.load(layout.run, name) is not None]
+    return 0 if started and all(checked.get(name) for name in started) else 3
+
+
+def logs(layout: Layout, arguments: Sequence[str]) -> int:
+    """logs [SERVICE] [follow]: shows the ends of the logs"""
+    names = [name for name in services.NAMES if name in arguments] or services.NAMES
+    paths = [path for name in names if (path := layout.logs / f"{name}.log").exists()]
+    if paths and "follow" in arguments:
+        os.execvp("tail", ["tail", "-n", "20", "-F", *map(str, paths)])
+    for path in paths:
+        say(f"{layout.shown(path)}\n{tail(path, 40)}\n")
+    return 0
+
+
+def setup(layout: Layout, arguments: Sequence[str]) -> int:
+    """setup [EXTRAS]: prepares the virtual environment and gets Prometheus and Alertmanager; with dev, what tests need"""
+    extras = next(iter(arguments), "exporter")
+    with alone(layout):
+        environment.ensure(layout, extras, os.environ, say)
+        tools.ensure(layout, os.environ, say)
+        missing = sorted({package for command, package in _TEST_COMMANDS.items() if shutil.which(command) is None})
+        if missing and "dev" in extras:
+            apt.install(missing, os.environ, say)
+    return 0
+
+
+def tool(layout: Layout, arguments: Sequence[str]) -> int:
+    """tool NAME ARGUMENTS: runs promtool or amtool"""
+    name, *rest = arguments
+    path = tools.find(layout, name, os.environ)
+    if path is None:
+        raise Problem(f"{name} is not here: make setup gets it")
+    os.execv(path, [name, *rest])
+
+
+def demo(layout: Layout, arguments: Sequence[str]) -> int:
+    """demo: gives the running stack something to show"""
+    exporter = running(layout).get("exporter")
+    if exporter is None:
+        raise Problem("the exporter does not run: make up starts it")
+    path = f"{layout.venv / 'bin'}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
+    # What its scripts could not say in time waits where this exporter looks, not where all others on the machine look too.
+    spool = str(layout.state / "exporter/spool")
+    env = {"HEADWAY_SPOOL": spool, **os.environ, "HEADWAY_URL": exporter.url, "PATH": path}
+    os.chdir(layout.root)
+    os.execve(layout.venv / "bin/python", ["python", "-m", "demo", *arguments], env)
+
+
+def pins(layout: Layout, arguments: Sequence[str]) -> int:
+    """pins: writes constraints.txt anew"""
+    (layout.root / "constraints.txt").write_text(environment.pin(layout, os.environ))
+    return 0
+
+
+COMMANDS: Mapping[str, Callable[[Layout, Sequence[str]], int]] = {
+    "up": start,
+    "down": end,
+    "status": status,
+    "logs": logs,
+    "setup": setup,
+    "tool": tool,
+    "demo": demo,
+    "pins": pins,
+}
+
+
+@contextmanager
+def alone(layout: Layout) -> Iterator[None]:
+    """Two that start or end things at the same time would be in each other's way: the second waits."""
+    layout.run.mkdir(parents=True, exist_ok=True)
+    with (layout.run / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say("waiting for another make to finish")
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def main(arguments: Sequence[str]) -> int:
+    command = COMMANDS.get(arguments[0]) if arguments else None
+    if command is None:
+        say("\n".join(str(function.__doc__) for function in COMMANDS.values()))
+        return 2
+    try:
+        return command(Layout.of(os.environ), arguments[1:])
+    except Problem as problem:
+        print(problem, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

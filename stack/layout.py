@@ -1,0 +1,50 @@
+"""Where everything of one clone is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+ROOT: Final = Path(__file__).resolve().parent.parent
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """`root` is the clone; `state` holds everything that is made at run time. `borrowed`: the virtual environment was made by
+    somebody else and nothing is installed into it."""
+
+    root: Path
+    state: Path
+    venv: Path
+    borrowed: bool
+
+    @classmethod
+    def of(cls, environ: Mapping[str, str], root: Path = ROOT) -> Layout:
+        """VENV names another virtual environment, STATE_DIR another folder than .headway; relative to the clone."""
+        venv = root / environ.get("VENV", "") if environ.get("VENV") else root / ".venv"
+        return cls(root, root / (environ.get("STATE_DIR") or ".headway"), venv, venv != root / ".venv")
+
+    @property
+    def run(self) -> Path:
+        """What runs: a record for each service."""
+        return self.state / "run"
+
+    @property
+    def logs(self) -> Path:
+        return self.state / "log"
+
+    @property
+    def bin(self) -> Path:
+        """Prometheus and Alertmanager, where they are not installed on the machine."""
+        return self.state / "bin"
+
+    @property
+    def packages(self) -> Path:
+        """What they were unpacked from."""
+        return self.state / "packages"
+
+    def shown(self, path: Path) -> str:
+        """A path as a person in the clone would write it."""
+        return str(path.relative_to(self.root)) if path.is_relative_to(self.root) else str(path)

@@ -1,0 +1,150 @@
+"""The services of the stack, as they are started with this clone's configuration."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from stack.layout import Layout
+from stack.ports import HOST, Ports
+from stack.problem import Problem
+from stack.service import Service
+
+NAMES: Final = ("exporter", "alertmanager", "prometheus", "grafana")  # in the order of their start
+_WEBHOOK: Final = "HEADWAY_WEBHOOK_URL"
+
+
+def exporter(layout: Layout, ports: Ports, environ: Mapping[str, str]) -> Service:
+    data = layout.state / "exporter"
+    config = environ.get("HEADWAY_CONFIG") or str(layout.root / "exporter/headway.yaml")
+    links = {
+        "HEADWAY_EXTERNAL_URL": ports.url("exporter"),
+        "HEADWAY_GRAFANA_URL": ports.url("grafana"),
+        "HEADWAY_PROMETHEUS_URL": ports.url("prometheus"),
+        "HEADWAY_ALERTMANAGER_URL": ports.url("alertmanager"),
+    }
+    listen = f"{HOST}:{ports.exporter}"
+    return Service(
+        "exporter",
+        (str(layout.venv / "bin/headway"), "serve", "--config", config, "--listen", listen, "--data-dir", str(data)),
+        ports.url("exporter"),
+        "/ready",
+        layout.logs / "exporter.log",
+        # Someone who reaches the machine by another name says so in the environment.
+        env={name: environ.get(name) or url for name, url in links.items()},
+    )
+
+
+def prometheus(layout: Layout, ports: Ports, binary: str) -> Service:
+    """It runs in a folder with links to this clone's configuration and the two addresses that depend on the ports."""
+    folder, source = layout.state / "prometheus", layout.root / "prometheus"
+    config = folder / "config"
+    return Service(
+        "prometheus",
+        (
+            binary,
+            f"--config.file={config / 'prometheus.yml'}",
+            f"--storage.tsdb.path={folder / 'data'}",
+            "--storage.tsdb.retention.time=30d",
+            f"--web.listen-address={HOST}:{ports.prometheus}",
+            f"--web.external-url={ports.url('prometheus')}",
+            # Serves the runbook at /user/runbook.txt, where alerts point to; every browser shows that, not every one Markdown.
+            f"--web.user-assets={folder / 'assets'}",
+        ),
+        ports.url("prometheus"),
+        "/-/ready",
+        layout.logs / "prometheus.log",
+        links={
+            config / "prometheus.yml": source / "prometheus.yml",
+            config / "rules": source / "rules",
+            config / "fleet": source / "fleet",
+            folder / "assets/runbook.txt": source / "runbook.md",
+        },
+        files={
+            config / "targets/local.yml": f'- targets: ["{HOST}:{ports.exporter}"]\n',
+            config / "alertmanagers/local.yml": f'- targets: ["{HOST}:{ports.alertmanager}"]\n',
+        },
+        kept_files=(config / "keys/fleet.key",),
+    )
+
+
+def alertmanager(layout: Layout, ports: Ports, binary: str, environ: Mapping[str, str]) -> Service:
+    """HEADWAY_WEBHOOK_URL is remembered until it is given anew; empty forgets it. Raises Problem when it is no address."""
+    folder = layout.state / "alertmanager"
+    remembered = folder / "webhook.url"
+    given = environ.get(_WEBHOOK)
+    url = given.strip() if given is not None else _read(remembered)
+    rendered = subprocess.run(
+        ("sh", str(layout.root / "alerting/render.sh"), str(layout.root / "alerting/alertmanager.yml")),
+        env={**environ, _WEBHOOK: url},
+        capture_output=True,
+        text=True,
+    )
+    if rendered.returncode:
+        raise Problem(rendered.stderr.strip())
+    return Service(
+        "alertmanager",
+        (
+            binary,
+            f"--config.file={folder / 'alertmanager.yml'}",
+            f"--storage.path={folder / 'data'}",
+            f"--web.listen-address={HOST}:{ports.alertmanager}",
+            f"--web.external-url={ports.url('alertmanager')}",
+            "--cluster.listen-address=",  # one on this machine; without this it would take a fifth port
+        ),
+        ports.url("alertmanager"),
+        "/-/ready",
+        layout.logs / "alertmanager.log",
+        secret_files={folder / "alertmanager.yml": rendered.stdout, remembered: url},
+    )
+
+
+def grafana_command(environ: Mapping[str, str]) -> tuple[str, ...] | None:
+    """How Grafana is called on this machine; None when it has none."""
+    path = environ.get("PATH", os.defpath)
+    if binary := shutil.which("grafana", path=path):
+        command: tuple[str, ...] = (binary, "server")
+    elif binary := shutil.which("grafana-server", path=path):
+        command = (binary,)
+    else:
+        return None
+    # An unpacked archive has its pages beside bin/, a package has them here.
+    home = next((p for p in (Path(binary).resolve().parent.parent, Path("/usr/share/grafana")) if (p / "conf").is_dir()), None)
+    return command if home is None else (*command, "--homepath", str(home))
+
+
+def grafana(layout: Layout, ports: Ports, command: tuple[str, ...]) -> Service:
+    """grafana/grafana.ini holds what does not depend on ports and folders."""
+    folder, source = layout.state / "grafana", layout.root / "grafana"
+    return Service(
+        "grafana",
+        (*command, "--config", str(source / "grafana.ini")),
+        ports.url("grafana"),
+        "/api/health",
+        layout.logs / "grafana.log",
+        env={
+            "GF_SERVER_HTTP_ADDR": HOST,
+            "GF_SERVER_HTTP_PORT": str(ports.grafana),
+            "GF_SERVER_ROOT_URL": ports.url("grafana"),
+            "GF_PATHS_DATA": str(folder / "data"),
+            "GF_PATHS_LOGS": str(folder / "log"),
+            "GF_PATHS_PLUGINS": str(folder / "plugins"),
+            "GF_PATHS_PROVISIONING": str(source / "provisioning"),
+            # Read by grafana.ini and the provisioning files.
+            "DASHBOARDS_DIR": str(source / "dashboards"),
+            "PROMETHEUS_URL": ports.url("prometheus"),
+            "ALERTMANAGER_URL": ports.url("alertmanager"),
+        },
+        folders=(folder / "data", folder / "log", folder / "plugins"),
+    )
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text().strip()
+    except OSError:
+        return ""
