@@ -1,0 +1,88 @@
+"""What all dashboards share: the variables, the refresh, the links, and how panels are placed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from grafana_foundation_sdk.builders import dashboard as build
+from grafana_foundation_sdk.cog.builder import Builder
+from grafana_foundation_sdk.models import dashboard
+
+from grafana.queries import BUILD
+from grafana.tables import SOURCE
+
+# The exporter says itself where its pages are (setting external_url), so that a changed port needs nothing here.
+EXPORTER: Final = "${exporter_url:raw}"
+PAGE: Final = "${__data.fields.external_url:raw}/processes/${__data.fields.id}"
+INTERVALS: Final = ["2s", "5s", "30s", "1m", "5m"]
+
+
+@dataclass(frozen=True, slots=True)
+class Place(Builder[dashboard.Panel]):
+    """A panel with its fixed id and its place on the grid, which is 24 wide."""
+
+    id: int
+    x: int
+    y: int
+    w: int
+    h: int
+    panel: Builder[dashboard.Panel]
+
+    def build(self) -> dashboard.Panel:
+        built = self.panel.build()
+        built.id_val = self.id
+        built.grid_pos = dashboard.GridPos(x=self.x, y=self.y, w=self.w, h=self.h)
+        return built
+
+
+def source() -> build.DatasourceVariable:
+    """Which Prometheus; the provisioned one unless another is chosen."""
+    chosen = dashboard.VariableOption(text="Prometheus", value="prometheus", selected=True)
+    return build.DatasourceVariable("datasource").type("prometheus").label("Data source").current(chosen)
+
+
+def exporter_url() -> build.QueryVariable:
+    """Where the exporter's own pages are; with several exporters each row links to its own."""
+    default = "http://127.0.0.1:14323"
+    return (
+        build.QueryVariable("exporter_url")
+        .label("Exporter")
+        .description("Where the exporter's own pages are: its setting external_url")
+        .datasource(SOURCE)
+        .query(f"label_values({BUILD}, external_url)")
+        .current(dashboard.VariableOption(text=default, value=default, selected=True))
+        .refresh(dashboard.VariableRefresh.ON_DASHBOARD_LOAD)
+        .sort(dashboard.VariableSort.ALPHABETICAL_ASC)
+        .hide(dashboard.VariableHide.HIDE_VARIABLE)
+    )
+
+
+def page(title: str, path: str, tooltip: str) -> build.DashboardLink:
+    """A link to a page of the exporter's own."""
+    link = build.DashboardLink(title).type(dashboard.DashboardLinkType.LINK).url(EXPORTER + path)
+    return link.tooltip(tooltip).icon("external link").target_blank(True)
+
+
+def board(uid: str, title: str, description: str, refresh: str, since: str, places: Iterable[Place]) -> dashboard.Dashboard:
+    """A dashboard. `uid` and the ids of the panels are never changed once released: links and alerts point to them."""
+    made = (
+        build.Dashboard(title)
+        .uid(uid)
+        .description(description)
+        .tags(["headway"])
+        .readonly()
+        .refresh(refresh)
+        .time(since, "now")
+        .timezone("browser")
+        .timepicker(build.TimePicker().refresh_intervals(INTERVALS))
+        .tooltip(dashboard.DashboardCursorSync.CROSSHAIR)
+        .with_variable(source())
+        .with_variable(exporter_url())
+        .link(page("All processes", "/processes", "The live list with logs, trees and cancelling"))
+        .link(page("History", "/history", "What ended, and how"))
+    )
+    for place in places:
+        made.with_panel(place)
+    return made.build()

@@ -1,0 +1,163 @@
+"""The Overview dashboard: how many, what needs attention, and every process that is active or has just ended."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from grafana_foundation_sdk.builders import common as build
+from grafana_foundation_sdk.builders import stat, table
+from grafana_foundation_sdk.models import common, dashboard
+
+from grafana import queries as q
+from grafana.boards import EXPORTER, PAGE, Place, board
+from grafana.look import AMBER, BARS, CONDITION, FAILED_ROW, FLAGS, RED, STATUS, SYMBOLS, Config, between, svg, values
+from grafana.tables import CENTER, HIDDEN, IMAGE, LEFT, PILLS, RIGHT, SOURCE, Column, instant, properties, rows
+from headway.model import Condition, Status
+
+UID: Final = "headway-overview"
+NO_EXPORTER: Final = "No exporter is scraped. Start one with: make up"
+NOTHING_WRONG: Final = "Nothing needs attention"
+NOTHING_TRACKED: Final = (
+    "Nothing runs, and nothing ended in the last 30 minutes. Track something:  "
+    "from headway import track; for x in track(items, name='My job'): …   or:  make demo"
+)
+LINKS: Final = {"Log, tree and metadata": PAGE}
+PLAIN: Final[Config] = {"color": "text", "value": None}
+
+
+def counts() -> stat.Panel:
+    """The numbers of the mission in one panel. A number has a colour only when it is not 0."""
+    panel = (
+        stat.Panel()
+        .title("Processes")
+        .description(
+            "How many processes Headway shows now: active ones, done ones for 30 minutes, failed ones until they are dismissed. "
+            "Failed counts killed, timed out and vanished ones too. A click opens the exporter's own page."
+        )
+        .datasource(SOURCE)
+        .unit("none")
+        .decimals(0)
+        .graph_mode(common.BigValueGraphMode.NONE)
+        .color_mode(common.BigValueColorMode.VALUE)
+        .text_mode(common.BigValueTextMode.VALUE_AND_NAME)
+        .orientation(common.VizOrientation.VERTICAL)
+        .wide_layout(False)
+        .text(build.VizTextDisplayOptions().title_size(13).value_size(32))
+        .no_value(NO_EXPORTER)
+    )
+    for title, vector, colour, path in (
+        ("Total", q.LISTED, "text", "/processes"),
+        ("Running", q.RUNNING, "text", "/processes"),
+        ("Completed", f"({q.LISTED} == {Status.DONE.code})", "text", "/history"),
+        ("Failed", q.FAILED, RED, "/attention"),
+        ("Time sinks", q.SINK, AMBER, "/attention"),
+        ("Bottlenecks", q.NECK, AMBER, "/attention"),
+        ("Stuck", q.STUCK, RED, "/attention"),
+        ("Zombies", q.ZOMBIE, AMBER, "/attention"),
+    ):
+        ref = title.lower().replace(" ", "_")
+        # 0 only while an exporter is there to say so; without one the panel says what to do.
+        panel.with_target(instant(ref, f"count({vector}) or 0 * count({q.BUILD})", title))
+        coloured = {"mode": "absolute", "steps": [PLAIN, {"color": colour, "value": 1}]}
+        links = [{"title": title, "url": EXPORTER + path, "targetBlank": True}]
+        panel.override_by_query(ref, properties({"thresholds": coloured, "links": links}))
+    return panel
+
+
+def attention() -> table.Panel:
+    """What is wrong, as sentences, the worst first."""
+    symbols = {q.severity_of(9, s): STATUS[s] for s in (Status.FAILED, Status.KILLED, Status.TIMED_OUT, Status.ORPHANED)}
+    ranks = (Condition.DUPLICATE, Condition.ZOMBIE, Condition.BOTTLENECK, Condition.TIME_SINK, Condition.OVERDUE)
+    symbols |= {q.severity_of(rank, c): CONDITION[c] for rank, c in enumerate(ranks, 1)}
+    symbols[q.severity_of(7, Condition.STUCK)] = CONDITION[Condition.STUCK]
+    pictures = values({severity: {"text": svg(look.symbol)} for severity, look in symbols.items()})
+    columns = [
+        Column(title=" ", label="severity", width=50, config=IMAGE | CENTER | {"mappings": [pictures]}),
+        Column(title="Process", label="name", width=220, links=LINKS),
+        Column(title="What", label="text", config={"custom.minWidth": 240, "custom.inspect": True}),
+        Column(
+            title="Since",
+            expr=q.problems(),
+            width=140,
+            config=LEFT | {"unit": "dateTimeFromNow", "mappings": [between(0, 0, text="now")]},
+        ),
+        Column(title="id", label="id", config=HIDDEN),
+        Column(title="external_url", label="external_url", config=HIDDEN),
+    ]
+    return (
+        rows("Needs attention", columns, sort=" ")
+        .show_header(False)
+        .no_value(NOTHING_WRONG)
+        .description(
+            "What went wrong or is about to, the worst first, with the reason and since when. Red: it failed or is stuck. Amber: "
+            "it is slow or in the way. A failed one stays until it is dismissed on its page, which a click opens."
+        )
+    )
+
+
+def processes() -> table.Panel:
+    """The Active processes widget."""
+    failed_row = {"mode": "absolute", "steps": [{"color": "transparent", "value": None}, {"color": FAILED_ROW, "value": 1}]}
+    tone = {"type": "color-background", "mode": "basic", "applyToRow": True}
+    pills = PILLS | {"mappings": FLAGS}
+    percent: Config = {"unit": "percentunit", "decimals": 0, **RIGHT}
+    who = q.keyed(q.named(q.SYMBOL), "id", "title", "external_url")
+    columns = [
+        Column(title=" ", expr=who, width=50, config=IMAGE | CENTER | {"mappings": [SYMBOLS]}),
+        Column(title="Process", label="title", links=LINKS, config={"custom.minWidth": 190}),
+        Column(title="Progress", expr=q.keyed(q.BAR, "bar"), label="bar", width=126, config=IMAGE | {"mappings": BARS}),
+        Column(title="%", expr=q.keyed(q.RATIO), width=52, config=percent),
+        Column(title="Items", expr=q.keyed(q.ITEMS, "items"), label="items", width=138),
+        Column(title="Time left", expr=q.keyed(q.LEFT_OR_AGO, "text"), label="text", width=104, config=RIGHT),
+        Column(title="Elapsed", expr=q.keyed(q.ELAPSED), width=80, config=RIGHT | {"unit": "dthms"}),
+        Column(title="Flags", expr=q.keyed(q.FLAGS, "flag"), label="flag", width=150, many=True, config=pills),
+        Column(title="Rate", expr=q.keyed(q.per_time(), "rate"), label="rate", width=82, config=RIGHT),
+        Column(title="CPU", expr=q.keyed(q.CPU), width=56, config=percent),
+        Column(title="Memory", expr=q.keyed(q.MEMORY), width=78, config=RIGHT | {"unit": "bytes", "decimals": 0}),
+        Column(
+            title="Cancel",
+            expr=q.keyed(q.ACTIVE),
+            width=66,
+            links={"Cancel": PAGE + "?cancel"},
+            config=CENTER | {"mappings": [between(0, Status.DONE.code - 1, text="Cancel")]},
+        ),
+        Column(
+            title="Result",
+            expr=q.keyed(q.ENDINGS, "result"),
+            label="result",
+            config={"custom.minWidth": 180, "custom.inspect": True},
+        ),
+        Column(title="order", expr=q.keyed(q.order()), config=HIDDEN),
+        Column(
+            title="tone",
+            expr=q.keyed(f"0 * {q.FAILED} + 1"),
+            config=HIDDEN | {"custom.cellOptions": tone, "color": {"mode": "thresholds"}, "thresholds": failed_row},
+        ),
+        Column(title="id", label="id", config=HIDDEN),
+        Column(title="external_url", label="external_url", config=HIDDEN),
+    ]
+    return (
+        rows("Active processes", columns, sort="order")
+        .no_value(NOTHING_TRACKED)
+        .description(
+            "Everything that runs, waits or has just ended: what failed or is stuck first, a child (↳) with its parent. Time left "
+            "of an ended one says how long ago that was. CPU: 100% is one core; CPU and memory are those of the "
+            "whole process tree. Done ones fade and leave after 30 minutes, failed ones stay until dismissed. A name opens its "
+            "log, tree and metadata; Cancel asks first."
+        )
+    )
+
+
+def overview() -> dashboard.Dashboard:
+    return board(
+        UID,
+        "Headway / Overview",
+        "What runs in the background, how far along it is, when it will be done, and what needs attention.",
+        refresh="2s",
+        since="now-15m",
+        places=(
+            Place(1, 0, 0, 24, 3, counts()),
+            Place(2, 0, 3, 24, 6, attention()),
+            Place(3, 0, 9, 24, 24, processes()),
+        ),
+    )
