@@ -1,0 +1,213 @@
+"""The files of the stack agree with each other and with the code: rules and metrics, alerts and runbook, compose and make."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from stack.ports import DEFAULTS, variable
+
+from headway.configuration import load
+from headway.metrics.families import FAMILIES
+from headway.metrics.family import Type
+from headway.settings import SETTINGS, Settings
+from live_stack import ROOT, LiveStack, fetch
+from waiting import wait_until
+
+RULES = sorted((ROOT / "prometheus/rules").glob("*.yml"))
+COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "compose.yaml").read_text())
+
+
+def rules() -> Iterator[dict[str, Any]]:
+    for path in RULES:
+        for group in yaml.safe_load(path.read_text())["groups"]:
+            yield from group["rules"]
+
+
+ALERTS = [rule for rule in rules() if "alert" in rule]
+
+
+# ── rules ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_every_metric_in_a_rule_exists() -> None:
+    known = {family.name for family in FAMILIES} | {rule["record"] for rule in rules() if "record" in rule}
+    for family in FAMILIES:
+        if family.type is Type.HISTOGRAM:
+            known |= {f"{family.name}_{part}" for part in ("bucket", "sum", "count")}
+    for rule in rules():
+        texts = [rule["expr"], *rule.get("annotations", {}).values()]
+        for text in texts:
+            used = set(re.findall(r"\b(?:instance_id:)?headway_[a-z_]+(?::\w+)?", text))
+            for pattern in re.findall(r'__name__=~"([^"]+)"', text):
+                used = {u for u in used if not u.startswith(pattern.split("(")[0])}
+                head, _, tail = pattern.partition("(")
+                inner, _, end = tail.partition(")")
+                used |= {head + middle + end for middle in inner.split("|")}
+            assert used <= known, f"{rule.get('alert') or rule['record']}: {sorted(used - known)}"
+
+
+def test_every_alert_says_what_where_and_what_to_do() -> None:
+    runbook = (ROOT / "prometheus/runbook.md").read_text()
+    headings = re.findall(r"^## (\w+)$", runbook, re.M)
+    assert sorted(headings) == sorted({rule["alert"] for rule in ALERTS}), "one section for each alert, and none for others"
+    for rule in ALERTS:
+        notes = rule["annotations"]
+        assert {"summary", "description", "runbook_url", "dashboard_url"} <= set(notes)
+        assert notes["runbook_url"] == f"{{{{ $externalURL }}}}/user/runbook.txt#:~:text={rule['alert']}"
+        assert rule["labels"]["severity"] in ("none", "warning", "critical")
+        # Names and messages may hold anything: they belong into annotations, and nothing is matched against them.
+        assert set(rule["labels"]) == {"severity"}
+
+
+def test_every_alert_has_a_unit_test() -> None:
+    tested = "".join(path.read_text() for path in (ROOT / "prometheus/tests").glob("*.yml"))
+    assert {f"alertname: {rule['alert']}" for rule in ALERTS if f"alertname: {rule['alert']}" not in tested} == set()
+
+
+def test_alerts_link_to_a_dashboard_that_exists() -> None:
+    links = {m[1] for rule in ALERTS if (m := re.search(r"/d/([\w-]+)$", rule["annotations"]["dashboard_url"]))}
+    assert links and links <= {path.stem for path in (ROOT / "grafana/dashboards").glob("*.json")}
+
+
+def test_default_files_name_the_default_ports() -> None:
+    for file, name in (("targets/local.yml", "exporter"), ("alertmanagers/local.yml", "alertmanager")):
+        assert yaml.safe_load((ROOT / "prometheus" / file).read_text()) == [{"targets": [f"127.0.0.1:{DEFAULTS[name]}"]}]
+    assert Settings().listen == f"127.0.0.1:{DEFAULTS['exporter']}"
+
+
+def test_no_key_is_committed() -> None:
+    assert (ROOT / "prometheus/keys/fleet.key").read_bytes() == b""
+
+
+# ── compose.yaml and the image ──────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_compose_binds_the_same_ports_to_loopback_only() -> None:
+    for name, service in COMPOSE["services"].items():
+        inside = DEFAULTS[name]
+        assert service["ports"] == [f"127.0.0.1:${{{variable(name)}:-{inside}}}:{inside}"]
+
+
+def test_images_are_pinned_and_what_is_mounted_exists_and_is_read_only() -> None:
+    for name, service in COMPOSE["services"].items():
+        assert re.fullmatch(r"[\w/.-]+:v?\d+\.\d+\.\d+|headway:local", service["image"])
+        for volume in service["volumes"]:
+            source, target, *mode = volume.split(":")
+            if not source.startswith("."):
+                assert source in COMPOSE["volumes"]
+                continue
+            assert (ROOT / source).exists() and mode == ["ro"] and target.startswith("/"), f"{name}: {volume}"
+
+
+def test_what_compose_sets_are_settings() -> None:
+    known = {setting.variable for setting in SETTINGS.values()}
+    assert set(COMPOSE["services"]["exporter"]["environment"]) <= known
+    environment = {k: re.sub(r"\$\{\w+:-(\w+)\}", r"\1", v) for k, v in COMPOSE["services"]["exporter"]["environment"].items()}
+    settings = load({}, environment).settings
+    assert settings.external_url == "http://127.0.0.1:14323" and settings.allowed_hosts == ("exporter",)
+
+
+def test_the_image_is_built_from_what_is_there() -> None:
+    lines = (ROOT / "exporter/Dockerfile").read_text().splitlines()
+    copied = [word for line in lines if line.startswith("COPY ") and "--from" not in line for word in line.split()[1:-1]]
+    allowed = [line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")]
+    assert copied == allowed
+    assert all((ROOT / name).exists() for name in copied)
+
+
+def test_docker_compose_accepts_the_file() -> None:
+    docker = shutil.which("docker")
+    if docker is None or subprocess.run([docker, "compose", "version"], capture_output=True).returncode:
+        pytest.skip("no docker compose on this machine; the tests above look at the file's structure")
+    done = subprocess.run([docker, "compose", "config", "--quiet"], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0 and done.stderr == ""
+
+
+def test_prometheus_reads_an_exporter_that_wants_a_key(tmp_path: Path) -> None:
+    """The folder that compose.yaml assembles for Prometheus, on the ports of this machine, with an exporter as strict as there."""
+    folder, stack = tmp_path / "prometheus", LiveStack(tmp_path / "state")
+    keys = folder / "keys"
+    keys.mkdir(parents=True)
+    for volume in COMPOSE["services"]["prometheus"]["volumes"]:
+        source, target, *_ = volume.split(":")
+        if source.startswith("./") and target.startswith("/etc/prometheus/"):
+            copy = folder / target.removeprefix("/etc/prometheus/")
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            (shutil.copytree if (ROOT / source).is_dir() else shutil.copy)(ROOT / source, copy)
+    target = folder / "fleet/compose.yml"
+    assert "exporter:14323" in target.read_text()
+    target.write_text(target.read_text().replace("exporter:14323", f"127.0.0.1:{stack.ports['exporter']}"))
+    (keys / "fleet.key").write_text("")
+
+    headway = [sys.executable, "-m", "headway"]
+    data = f"--data-dir={tmp_path / 'data'}"
+    prometheus = shutil.which("prometheus", path=stack.environ["PATH"])
+    assert prometheus is not None
+    places = (f"--config.file={folder / 'prometheus.yml'}", f"--storage.tsdb.path={tmp_path / 'tsdb'}")
+    commands = (
+        (*headway, "serve", f"--listen=127.0.0.1:{stack.ports['exporter']}", data, "--anonymous=none"),
+        (prometheus, *places, f"--web.listen-address=127.0.0.1:{stack.ports['prometheus']}", "--log.level=error"),
+    )
+    children = [subprocess.Popen(command, stdout=subprocess.DEVNULL) for command in commands]
+    try:
+
+        def error() -> str:
+            try:
+                targets = fetch(f"{stack.url('prometheus')}/api/v1/targets")["data"]["activeTargets"]
+            except OSError:
+                return ""
+            return "".join(str(target["lastError"]) for target in targets)
+
+        wait_until(lambda: "401" in error(), 30, "Prometheus is refused without a key")
+        create = [*headway, "key", "create", "--name=prometheus", "--role=viewer", f"--out={keys / 'fleet.key'}", data]
+        subprocess.run(create, check=True, capture_output=True)
+        labels, _ = stack.wait_for('up{job="headway"} == 1')[0]
+        assert labels == {"__name__": "up", "job": "headway", "instance": f"127.0.0.1:{stack.ports['exporter']}"}
+    finally:
+        for child in children:
+            child.terminate()
+        for child in children:
+            child.wait(15)
+
+
+# ── the exporter's example configuration, and what is pinned ────────────────────────────────────────────────────────
+
+
+def test_the_example_configuration_changes_nothing_and_shows_every_default(tmp_path: Path) -> None:
+    text = (ROOT / "exporter/headway.yaml").read_text()
+    assert load({}, {}, ROOT / "exporter/headway.yaml").settings == load({}, {}).settings
+    shown = tmp_path / "headway.yaml"
+    shown.write_text(re.sub(r"^#(?! \S)", "", text, flags=re.M))  # prose has one space after its #
+    resolved = load({}, {}, shown, uid=0)
+    assert {name for name, source in resolved.sources.items() if name in SETTINGS and source == "default"} == set()
+    defaults = load({}, {}, uid=0).settings
+    assert {name: getattr(resolved.settings, name) for name in SETTINGS} == {name: getattr(defaults, name) for name in SETTINGS}
+
+
+def test_everything_installed_is_pinned_by_version_alone() -> None:
+    rows = (ROOT / "constraints.txt").read_text().splitlines()
+    pins = {}
+    for row in rows:
+        match = re.fullmatch(r"([A-Za-z0-9._-]+)==([A-Za-z0-9.+!]+)", row)
+        assert match, f"not a name and a version: {row}"
+        pins[canonicalize_name(match[1])] = match[2]
+    needed, asked = set(), [("headway", {"exporter", "dev"})]
+    while asked:
+        name, extras = asked.pop()
+        for requirement in map(Requirement, metadata.requires(name) or ()):
+            marker, other = requirement.marker, canonicalize_name(requirement.name)
+            if (marker is None or any(marker.evaluate({"extra": extra}) for extra in extras | {""})) and other not in needed:
+                needed.add(other)
+                asked.append((other, requirement.extras))
+    assert needed <= set(pins) and len(needed) > 40

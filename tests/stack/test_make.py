@@ -1,0 +1,190 @@
+"""make up, down, status: what they start, that they are idempotent, and that they touch nothing of anybody else."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+from live_stack import NAMES, ROOT, LiveStack, fetch, free_ports
+from waiting import wait_until
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state != "Z"
+
+
+def test_up_twice_status_down_twice(stack: LiveStack) -> None:
+    before = stack.make("status")
+    assert before.returncode != 0 and before.stdout.count("stopped") == 3
+
+    said = stack.up()
+    pids = stack.pids()
+    assert set(pids) == set(NAMES) and all(map(is_alive, pids.values()))
+    for name in NAMES:  # the table says truly where each one is
+        row = rf"{name} +ready +http://127.0.0.1:{stack.ports[name]} +{pids[name]} +\S+/{name}.log"
+        assert re.search(row, said), said
+    assert "docker compose up" in said  # how to get Grafana, which is not on this machine
+
+    again = stack.up()
+    assert "everything runs already" in again and stack.pids() == pids
+    assert stack.make("status").returncode == 0
+    # Ports may be left out while it runs: they are those it runs on.
+    ports = {f"{name.upper()}_PORT": "" for name in stack.ports}
+    assert "everything runs already" in stack.up(**ports) and stack.pids() == pids
+
+    said = stack.down()
+    assert all(f"{name} stopped" in said for name in NAMES)
+    assert not any(map(is_alive, pids.values()))
+    assert "nothing runs" in stack.down()
+
+
+def test_each_is_ready_and_told_of_the_others(live: LiveStack) -> None:
+    assert fetch(f"{live.url('exporter')}/ready")["status"] == "ready"
+    live.wait_for('up{job="headway"} == 1')
+    managers = wait_until(lambda: fetch(f"{live.url('prometheus')}/api/v1/alertmanagers")["data"]["activeAlertmanagers"], 15)
+    assert [m["url"] for m in managers] == [f"{live.url('alertmanager')}/api/v2/alerts"]
+    rules = [rule for group in fetch(f"{live.url('prometheus')}/api/v1/rules")["data"]["groups"] for rule in group["rules"]]
+    assert len(rules) >= 11 and {rule["health"] for rule in rules} <= {"ok", "unknown"}
+    flags = fetch(f"{live.url('prometheus')}/api/v1/status/flags")["data"]
+    assert flags["web.external-url"] == live.url("prometheus")
+
+
+def test_everything_listens_on_loopback_only(live: LiveStack) -> None:
+    pids = set(live.pids().values())
+    inodes = {
+        match[1]
+        for pid in pids
+        for link in Path(f"/proc/{pid}/fd").iterdir()
+        if (match := re.match(r"socket:\[(\d+)\]", os.readlink(link)))  # noqa: PTH115
+    }
+    listening = set()
+    for table in ("tcp", "tcp6"):
+        for row in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
+            fields = row.split()
+            if fields[3] == "0A" and fields[9] in inodes:
+                listening.add(fields[1].split(":")[0])
+    assert listening == {"0100007F"}, "every listener is at 127.0.0.1"
+
+
+def test_the_runbook_is_where_alerts_point_to(live: LiveStack) -> None:
+    import urllib.request
+
+    with urllib.request.urlopen(f"{live.url('prometheus')}/user/runbook.txt") as answer:
+        assert answer.headers["Content-Type"].startswith("text/plain")
+        assert answer.read() == (ROOT / "prometheus/runbook.md").read_bytes()
+
+
+def test_a_busy_port_is_named_before_anything_is_started(stack: LiveStack) -> None:
+    with socket.create_server(("127.0.0.1", stack.ports["prometheus"])):
+        done = stack.make("up")
+    assert done.returncode != 0
+    assert f"port {stack.ports['prometheus']} for prometheus is in use by" in done.stdout
+    assert f"(pid {os.getpid()})" in done.stdout and "PROMETHEUS_PORT=" in done.stdout
+    assert stack.pids() == {} and not (stack.state / "log").exists()
+
+
+def test_what_died_is_started_again_and_the_rest_left_alone(stack: LiveStack) -> None:
+    stack.up()
+    before = stack.pids()
+    os.kill(before["exporter"], signal.SIGKILL)
+    wait_until(lambda: not is_alive(before["exporter"]), what="the exporter is gone")
+    status = stack.make("status")
+    assert status.returncode != 0 and re.search("exporter +died", status.stdout)
+    stack.up()
+    after = stack.pids()
+    assert after["exporter"] != before["exporter"]
+    assert {n: p for n, p in after.items() if n != "exporter"} == {n: p for n, p in before.items() if n != "exporter"}
+
+
+def test_another_port_for_what_runs_is_refused(stack: LiveStack) -> None:
+    stack.up()
+    before = stack.pids()
+    (other,) = free_ports(1)
+    done = stack.make("up", ALERTMANAGER_PORT=str(other))
+    assert done.returncode != 0 and "make down" in done.stdout
+    assert stack.pids() == before and all(map(is_alive, before.values()))
+
+
+def test_down_leaves_a_stranger_with_a_remembered_pid_alone(stack: LiveStack) -> None:
+    stack.up()
+    stranger = subprocess.Popen([sys.executable, "-c", "import signal; signal.pause()"])
+    try:
+        record = stack.state / "run/exporter.json"
+        exporter = stack.pids()["exporter"]
+        record.write_text(record.read_text().replace(f'"pid": {exporter}', f'"pid": {stranger.pid}'))
+        assert "exporter was gone" in stack.down()
+        assert stranger.poll() is None
+    finally:
+        stranger.kill()
+        stranger.wait()
+        os.kill(exporter, signal.SIGTERM)  # whom the forged record hid
+
+
+def test_a_start_that_fails_says_why_and_leaves_nothing_running(stack: LiveStack) -> None:
+    config = stack.state.parent / "wrong.yaml"
+    config.write_text("stuck_aftre: 5s\n")
+    done = stack.make("up", HEADWAY_CONFIG=str(config))
+    assert done.returncode != 0
+    assert "exporter ended at once" in done.stdout and "did you mean stuck_after" in done.stdout
+    assert stack.pids() == {}
+    for name in NAMES:
+        with socket.create_server(("127.0.0.1", stack.ports[name])):
+            pass  # the port is free
+
+
+def test_the_webhook_is_secret_remembered_and_forgotten(stack: LiveStack) -> None:
+    address = "https://hooks.example/T0/secret?x=1&y=|2"
+    config = stack.state / "alertmanager/alertmanager.yml"
+    stack.up(HEADWAY_WEBHOOK_URL=address)
+    assert f'url: "{address}"' in config.read_text()
+    for path in (config, stack.state / "alertmanager/webhook.url"):
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    stack.down()
+    stack.up()
+    assert address in config.read_text(), "remembered"
+    assert "other settings" in stack.up(HEADWAY_WEBHOOK_URL="https://other.example/"), "said, and not changed under way"
+    stack.down()
+    stack.up(HEADWAY_WEBHOOK_URL="")
+    assert address not in config.read_text(), "forgotten"
+
+
+def test_a_webhook_that_is_no_address_is_refused_before_anything_is_started(stack: LiveStack) -> None:
+    for wrong in ("ftp://a/b", 'http://a/"b', "http://a b", "http://a/\nb"):
+        done = stack.make("up", HEADWAY_WEBHOOK_URL=wrong)
+        assert done.returncode != 0 and "HEADWAY_WEBHOOK_URL cannot be used" in done.stdout
+        assert stack.pids() == {}
+
+
+def test_two_clones_side_by_side_do_not_disturb_each_other(tmp_path: Path) -> None:
+    clones = []
+    for name in ("one", "two"):
+        subprocess.run(["git", "clone", "-q", "--no-hardlinks", "--depth", "1", f"file://{ROOT}", str(tmp_path / name)], check=True)
+        clones.append(LiveStack(tmp_path / name / ".headway", tmp_path / name))
+    one, two = clones
+    try:
+        one.up()
+        two.up()
+        for mine, other in ((one, two), (two, one)):
+            name = f"in {mine.root.name}"
+            script = f"from headway import Reporter; Reporter({name!r}, total=2).done()"
+            subprocess.run([sys.executable, "-c", script], env=mine.client_env, check=True)
+            labels, _ = mine.wait_for(f'headway_process_status_code{{name="{name}"}} == 10')[0]
+            assert labels["instance"] == f"127.0.0.1:{mine.ports['exporter']}"
+            assert other.query(f'headway_process_status_code{{name="{name}"}}') == []
+        pids = two.pids()
+        one.down()
+        assert all(map(is_alive, pids.values())) and two.make("status").returncode == 0
+        assert not (one.root / ".headway/exporter").samefile(two.root / ".headway/exporter")
+    finally:
+        for clone in clones:
+            clone.make("down")

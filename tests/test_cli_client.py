@@ -1,0 +1,357 @@
+"""The commands that ask an exporter, against a real one."""
+
+from __future__ import annotations
+
+import http.server
+import json
+import os
+import signal
+import socket
+import subprocess
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from cli import HEADWAY, headway, on_terminal, surroundings
+from conftest import RunningExporter, Starter
+from headway import Client
+from headway.cli.connection import listening_uids, local_admin_key
+from headway.cli.exits import Exit
+from headway.cli.text import clean
+from headway.ids import new_id
+from headway.keys import bootstrap
+from waiting import wait_until
+
+
+@pytest.fixture
+def client(shared_exporter: RunningExporter) -> Client:
+    return Client(shared_exporter.url, shared_exporter.key)
+
+
+@pytest.fixture
+def environ(shared_exporter: RunningExporter) -> dict[str, str]:
+    return {"HEADWAY_URL": shared_exporter.url, "HEADWAY_KEY": shared_exporter.key}
+
+
+@pytest.fixture
+def project() -> str:
+    """A name that tells this test's processes from those of others."""
+    return f"p{new_id()[-12:]}"
+
+
+# ── ps ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_ps_in_a_pipe(client: Client, environ: dict[str, str], project: str) -> None:
+    parent = client.create("NLP Backfill", "pipeline", project=project, progress={"current": 51, "total": 80, "unit": "files"})
+    child = client.create("step one", parent_id=parent["id"], project=project)
+    lines = headway("ps", "--project", project, environ=environ).stdout.splitlines()
+    assert [line.split()[-1] for line in lines] == ["ID", parent["id"], child["id"]]
+    assert lines[1].startswith("running  NLP Backfill  51/80 files  63%") and lines[2].startswith("running    step one")
+    client.update(child["id"], status="failed", error="OSError: disk full")
+    assert len(headway("ps", "--project", project, environ=environ).stdout.splitlines()) == 2
+    assert headway("ps", "--project", project, "--state", "failed", environ=environ).stdout.splitlines()[1].endswith(child["id"])
+    assert len(headway("ps", "--project", project, "--all", environ=environ).stdout.splitlines()) == 3
+    assert len(headway("ps", "--project", project, "--all", "--type", "task", environ=environ).stdout.splitlines()) == 2
+    assert len(headway("ps", "--parent", parent["id"], "--all", "--name", "step one", environ=environ).stdout.splitlines()) == 2
+    data = json.loads(headway("ps", "--project", project, "--json", environ=environ).stdout)
+    assert [p["id"] for p in data] == [parent["id"]] and data[0]["progress"]["total"] == 80
+
+
+def test_ps_on_a_terminal(client: Client, environ: dict[str, str], project: str) -> None:
+    made = client.create("NLP Backfill", project=project, progress={"current": 51, "total": 80, "unit": "files"})
+    with on_terminal("ps", "--project", project, environ=environ) as command:
+        assert command.child.wait(30) == 0
+        wait_until(lambda: "NLP Backfill" in command.text, what="the table")
+    assert "━" in command.text and "63%" in command.text and "\x1b[36m" in command.text
+    assert made["id"][:13] in command.text and made["id"] not in command.text
+    with on_terminal("ps", "--project", project, environ={**environ, "NO_COLOR": "1"}, width=50) as command:
+        assert command.child.wait(30) == 0
+        wait_until(lambda: "63%" in command.text, what="the table")
+    assert "\x1b[3" not in command.text
+    assert all(len(clean(line).rstrip()) <= 50 for line in command.text.splitlines())
+
+
+def test_what_a_terminal_cannot_show_is_replaced(client: Client, environ: dict[str, str], project: str) -> None:
+    made = client.create("漢字 …", project=project, progress={"current": 1, "total": 2})
+    ascii_only = {**environ, "PYTHONIOENCODING": "ascii"}
+    assert "?? ?" in headway("ps", "--project", project, environ=ascii_only).stdout
+    assert headway("show", made["id"], environ=ascii_only).stdout.startswith("* ?? ?")
+    with on_terminal("ps", "--project", project, environ=ascii_only) as command:
+        assert command.child.wait(30) == 0
+        wait_until(lambda: "50%" in command.text, what="the table")
+    assert "======------" in clean(command.text)
+
+
+def test_ps_says_what_to_do_when_there_is_nothing(start_exporter: Starter, tmp_path: Path) -> None:
+    exporter = start_exporter()
+    done = headway("ps", "--url", exporter.url)
+    assert done.returncode == 0 and done.stdout == "" and "headway ps --all" in done.stderr
+    assert headway("ps", "--json", "--url", exporter.url).stdout == "[]\n"
+    assert "no process matches" in headway("ps", "--name", "x", "--url", exporter.url).stderr
+
+
+def test_ps_says_when_there_is_more(client: Client, environ: dict[str, str], project: str) -> None:
+    for _ in range(3):
+        client.create("x", project=project)
+    done = headway("ps", "--project", project, "--limit", "2", environ=environ)
+    assert len(done.stdout.splitlines()) == 3 and "there are more than 2" in done.stderr
+    assert "more" not in headway("ps", "--project", project, "--limit", "3", environ=environ).stderr
+
+
+def test_ps_watch_redraws_waits_for_the_exporter_and_ends_with_ctrl_c(start_exporter: Starter) -> None:
+    exporter = start_exporter()
+    client = Client(exporter.url, exporter.key)
+    made = client.create("watched", progress={"current": 1, "total": 4})
+    with on_terminal("ps", "--watch", environ={"HEADWAY_URL": exporter.url}) as command:
+        wait_until(lambda: "25%" in command.text, what="the first table")
+        client.update(made["id"], progress={"current": 2})
+        wait_until(lambda: "50%" in command.text, what="the redrawn table")
+        exporter.kill()
+        wait_until(lambda: "trying again" in command.text, what="the word that it is gone")
+        exporter.start()
+        seen = len(command.text)
+        wait_until(lambda: "active," in command.text[seen:], what="the table after the restart")
+        command.child.send_signal(signal.SIGINT)
+        assert command.child.wait(10) == Exit.INTERRUPTED
+    assert "Traceback" not in command.text and "\x1b[?25h" in command.text  # the cursor is back
+
+
+def test_ps_watch_in_a_pipe(environ: dict[str, str], client: Client, project: str) -> None:
+    client.create("watched", project=project)
+    env = {**surroundings(), **environ}
+    with subprocess.Popen([HEADWAY, "ps", "--watch", "--project", project], stdout=subprocess.PIPE, text=True, env=env) as child:
+        assert child.stdout is not None
+        heads = [line for line in (child.stdout.readline() for _ in range(5)) if line.startswith("STATUS")]
+        assert len(heads) == 2
+        child.send_signal(signal.SIGINT)
+        assert child.wait(10) == Exit.INTERRUPTED
+
+
+# ── show, output, dismiss ───────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_show_tells_everything(client: Client, environ: dict[str, str], project: str) -> None:
+    made = client.create(
+        "NLP Backfill",
+        "pipeline",
+        project=project,
+        progress={"current": 1, "total": 4, "unit": "files"},
+        command="run --password hunter2",
+        expected_duration="5m",
+        metadata={"model": "small", "tokens": {"input": 12}},
+    )
+    client.create("child\x1b[2J", parent_id=made["id"], project=project)
+    client.update(made["id"], progress={"current": 3}, log=[f"line {n}" for n in range(20)], stage="fitting")
+    client.update(made["id"], status="failed", error="ValueError: no such file", exit_code=3)
+    done = headway("show", made["id"], "--tail", "2", environ=environ)
+    assert done.returncode == 0 and done.stderr == ""
+    lines = {" ".join(line.split()) for line in done.stdout.splitlines()}
+    for expected in (
+        "✗ NLP Backfill · pipeline · failed",
+        made["id"],
+        "progress 3/4 files · 75%",
+        "stage fitting",
+        "error ValueError: no such file",
+        "ended with exit code 3",
+        f"project {project}",
+        "command run --password ***",
+        "expected duration 5m",
+        "stuck after 1m",
+        "model small",
+        "output (the last 2 of 20 lines)",
+        "line 18",
+        "line 19",
+    ):
+        assert expected in lines, f"{expected!r} is not in\n{done.stdout}"
+    assert "line 17" not in lines and any(line.startswith("child · running") for line in lines)
+    assert "history" in done.stdout and " failed " in done.stdout and "12 input tokens" in done.stdout
+    assert "\x1b" not in done.stdout
+    data = json.loads(headway("show", made["id"], "--json", environ=environ).stdout)
+    assert data["exit_code"] == 3 and len(data["log_tail"]) == 20
+
+
+def test_the_beginning_of_an_id_is_enough_if_only_one_has_it(client: Client, environ: dict[str, str]) -> None:
+    mark = new_id().replace("-", "")[-10:]
+    one, two = (client.create("x", id=f"{mark}-{end}-abcdefgh")["id"] for end in ("one", "two"))
+    assert headway("show", f"{mark}-o", environ=environ).stdout.splitlines()[1].strip() == one
+    both = headway("show", mark, environ=environ)
+    assert both.returncode == Exit.NOT_FOUND and one in both.stderr and two in both.stderr and "Give more" in both.stderr
+    for wrong in ("nothing-begins-so", "abc", "stats", "a/b", "ä"):
+        done = headway("show", wrong, environ=environ)
+        assert done.returncode == Exit.NOT_FOUND and "headway ps" in done.stderr and done.stderr.count("\n") == 1
+
+
+def test_output(client: Client, environ: dict[str, str]) -> None:
+    made = client.create("x")
+    client.update(made["id"], log=["one", "two \x1b[31mred", "three"])
+    assert headway("output", made["id"], environ=environ).stdout == "one\ntwo \x1b[31mred\nthree\n"
+    assert headway("output", made["id"], "--tail", "1", environ=environ).stdout == "three\n"
+    assert headway("output", made["id"], "--tail", "0", environ=environ).stdout == ""
+    assert headway("output", made["id"], "--tail", "-1", environ=environ).returncode == Exit.USAGE
+    with on_terminal("output", made["id"], environ=environ) as command:
+        assert command.child.wait(30) == 0
+        wait_until(lambda: "three" in command.text, what="the output")
+    assert "two red" in command.text and "\x1b" not in command.text
+
+
+@pytest.mark.parametrize("verb", ["output", "show"])
+def test_following_goes_on_until_the_end(client: Client, environ: dict[str, str], verb: str) -> None:
+    made = client.create("x")
+    client.update(made["id"], log="before")
+    env = {**surroundings(), **environ}
+    with subprocess.Popen([HEADWAY, verb, made["id"], "--follow"], stdout=subprocess.PIPE, text=True, env=env) as child:
+        assert child.stdout is not None
+        read: list[str] = []
+        while "before\n" not in read:
+            read.append(child.stdout.readline())
+        client.update(made["id"], log="after")
+        assert child.stdout.readline() == "after\n"
+        client.update(made["id"], status="done", log="last")
+        assert child.stdout.readline() == "last\n"
+        assert child.wait(10) == 0
+
+
+def test_following_ends_quietly_when_the_reader_goes(client: Client, environ: dict[str, str]) -> None:
+    made = client.create("x")
+    client.update(made["id"], log=["one", "two"])
+    env = {**surroundings(), **environ}
+    child = subprocess.Popen(
+        [HEADWAY, "output", "--follow", made["id"]], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env
+    )
+    assert child.stdout is not None and child.stdout.readline() == "one\n"
+    child.stdout.close()
+    child.stdout = None
+    client.update(made["id"], log=["more"] * 100)
+    _, said = child.communicate(timeout=30)
+    assert (child.returncode, said) == (Exit.PIPE_CLOSED, "")
+
+
+def test_cancel(client: Client, environ: dict[str, str]) -> None:
+    made = client.create("long job")
+    without = {name: value for name, value in environ.items() if name != "HEADWAY_KEY"}
+    refused = headway("cancel", made["id"], environ={**without, "HEADWAY_DATA_DIR": "/nonexistent"})
+    assert refused.returncode == 4 and "operator" in refused.stderr
+    done = headway("cancel", made["id"], environ=environ)
+    assert done.returncode == 0 and done.stdout == f"asked {made['id']} (long job, running) to end\n"
+    assert client.update(made["id"], progress={"current": 1})["cancel_requested"] is True
+    client.update(made["id"], status="cancelled")
+    assert headway("cancel", made["id"], environ=environ).returncode == 1
+
+
+def test_dismiss(client: Client, environ: dict[str, str]) -> None:
+    one, two = (client.create("x")["id"] for _ in range(2))
+    client.update(one, status="failed", error="no")
+    refused = headway("dismiss", two, environ=environ)
+    assert refused.returncode == 1 and "running" in refused.stderr
+    client.update(two, status="failed", error="no")
+    done = headway("dismiss", one, two, environ=environ)
+    assert done.returncode == 0 and done.stdout.splitlines() == [f"dismissed {one} (x, failed)", f"dismissed {two} (x, failed)"]
+    assert client.get(one)["dismissed_at"] is not None
+
+
+# ── address, key, trouble ───────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_an_exporter_that_is_not_there() -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{unused.getsockname()[1]}"
+        for args in (["ps"], ["ps", "--watch"], ["show", "x"], ["output", "x"], ["dismiss", "x"]):
+            done = headway(*args, HEADWAY_URL=url)
+            assert done.returncode == Exit.UNREACHABLE and done.stdout == ""
+            assert done.stderr.startswith(f"headway: the exporter at {url} cannot be reached: ") and "headway serve" in done.stderr
+            assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("url", ["", "nonsense://x", "http://", "http://a b", "off"])
+def test_an_address_that_is_none(url: str) -> None:
+    done = headway("ps", "--url", url or "http://127.0.0.1:0")
+    assert done.returncode == Exit.UNREACHABLE and done.stderr.count("\n") == 1 and "--url" in done.stderr
+
+
+@pytest.fixture
+def foreign() -> Iterator[str]:
+    """The address of a web server that is no exporter."""
+
+    class Hello(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b"<h1>hello</h1>")
+
+        def log_message(self, *args: object) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Hello) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+def test_something_else_that_answers(foreign: str) -> None:
+    for args in (["ps"], ["show", "abcd"]):
+        done = headway(*args, HEADWAY_URL=foreign)
+        assert done.returncode == 1 and "no Headway exporter" in done.stderr and done.stderr.count("\n") == 1
+
+
+def test_refusals(start_exporter: Starter, tmp_path: Path) -> None:
+    exporter = start_exporter("--anonymous", "none")
+    # A data directory without a key: the local admin key must not help here.
+    nowhere = {"HEADWAY_URL": exporter.url, "HEADWAY_DATA_DIR": str(tmp_path)}
+    for more in ({}, {"HEADWAY_KEY": "hw_wrong"}):
+        done = headway("ps", environ={**nowhere, **more})
+        assert done.returncode == Exit.REFUSED and "--key-file" in done.stderr and done.stderr.count("\n") == 1
+    viewer = tmp_path / "viewer.key"
+    headway("key", "create", "--name", "v", "--role", "viewer", "--out", str(viewer), "--data-dir", str(exporter.data_dir))
+    assert headway("ps", "--key-file", str(viewer), environ=nowhere).returncode == 0
+    assert headway("ps", environ={**nowhere, "HEADWAY_KEY_FILE": str(viewer)}).returncode == 0
+    made = Client(exporter.url, exporter.key).create("x")
+    done = headway("dismiss", made["id"], "--key-file", str(viewer), environ=nowhere)
+    assert done.returncode == Exit.REFUSED and "role" in done.stderr
+    for flags in (["--key-file", "/none"], []):
+        done = headway("ps", *flags, environ={**nowhere, "HEADWAY_KEY_FILE": "/none"})
+        assert done.returncode == Exit.USAGE and "cannot read the key file /none" in done.stderr
+
+
+def test_a_wrong_filter_is_a_mistake_of_the_caller(environ: dict[str, str]) -> None:
+    for flags in ("--type nonsense", "--state runing", "--since yesterday", "--limit 0", "--all --state failed"):
+        done = headway("ps", *flags.split(), environ=environ)
+        assert done.returncode == Exit.USAGE and done.stderr.count("\n") == 1, flags
+    assert "running" in headway("ps", "--state", "runing", environ=environ).stderr
+
+
+def test_the_admin_key_of_this_machine_is_found(start_exporter: Starter) -> None:
+    exporter = start_exporter("--anonymous", "none")
+    done = headway("ps", HEADWAY_URL=exporter.url, HEADWAY_DATA_DIR=str(exporter.data_dir))
+    assert done.returncode == 0
+
+
+def test_the_admin_key_goes_only_to_an_exporter_of_its_owner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bootstrap(tmp_path)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        url = f"http://127.0.0.1:{port}"
+        assert listening_uids(port) == {os.geteuid()}
+        assert local_admin_key(url, tmp_path) is not None
+        assert local_admin_key(f"http://headway.example:{port}", tmp_path) is None
+        assert local_admin_key(url, tmp_path / "none") is None
+        monkeypatch.setattr("headway.cli.connection.listening_uids", lambda port: {12345})
+        assert local_admin_key(url, tmp_path) is None
+    monkeypatch.undo()
+    assert local_admin_key(url, tmp_path) is None  # nobody listens
+
+
+def test_who_listens_is_read_from_the_kernel(tmp_path: Path) -> None:
+    (tmp_path / "net").mkdir()
+    head = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"
+    line = "   0: 0100007F:37F3 00000000:0000 0A 00000000:00000000 00:00000000 00000000  1000        0 1 1\n"
+    connected = line.replace(" 0A ", " 01 ").replace("1000", "2000")
+    (tmp_path / "net" / "tcp").write_text(head + line + connected)
+    assert listening_uids(0x37F3, tmp_path) == {1000}
+    assert listening_uids(80, tmp_path) == set()
+    assert listening_uids(80, tmp_path / "none") == set()

@@ -1,0 +1,272 @@
+"""What the queries of the dashboards answer on a real Prometheus: over a small world, which two exporters with the same ids show,
+and over a live exporter."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from conftest import RunningExporter
+from dashboards import ROOT, expression, queries, without_zero
+from exposition import HOSTILE, WORLD, exposition
+from waiting import wait_until
+
+pytestmark = pytest.mark.stack
+
+
+def ask(prometheus: str, expr: str, at: float | None = None) -> list[dict[str, Any]]:
+    """The rows of an instant query; each its labels and "value"."""
+    form = urllib.parse.urlencode({"query": expr} | ({} if at is None else {"time": at})).encode()
+    with urllib.request.urlopen(f"{prometheus}/api/v1/query", form, timeout=10) as answer:
+        result = json.load(answer)["data"]["result"]
+    return [{**row["metric"], "value": float(row["value"][1])} for row in result]
+
+
+class World:
+    """The addresses of the two exporters and the Prometheus that scrapes them; `born` is the now of the world (unix s)."""
+
+    def __init__(self, prometheus: str, port: int, born: float) -> None:
+        self.prometheus, self.born = prometheus, born
+        self.first, self.second = f"127.0.0.1:{port}", f"localhost:{port}"
+
+    def ask(self, expr: str, at: float | None = None) -> list[dict[str, Any]]:
+        return ask(self.prometheus, expr, at)
+
+    def cells(self, ref: str) -> dict[str, dict[str, Any]]:
+        """A column of the Active processes: id → row of the first exporter."""
+        rows = [r for r in self.ask(expression("headway-overview", ref)) if r["key"].startswith(self.first)]
+        return {row["key"].removeprefix(self.first + " "): row for row in rows}
+
+    def column(self, ref: str, label: str) -> dict[str, str]:
+        return {key: row[label] for key, row in self.cells(ref).items() if label in row}
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def find_prometheus() -> str | None:
+    own = ROOT / ".headway" / "bin" / "prometheus"
+    return str(own) if own.exists() else shutil.which("prometheus")
+
+
+@contextmanager
+def prometheus(folder: Path, targets: list[str]) -> Iterator[str]:
+    """The address of a real Prometheus that has scraped each of the targets (host:port) and does so every second."""
+    binary = find_prometheus()
+    if binary is None:
+        pytest.skip("no prometheus in .headway/bin or on PATH: run make up")
+    jobs = [{"job_name": "headway", "static_configs": [{"targets": targets}]}]
+    (folder / "prometheus.yml").write_text(yaml.safe_dump({"global": {"scrape_interval": "1s"}, "scrape_configs": jobs}))
+    port = free_port()
+    command = [binary, "--config.file=prometheus.yml", "--storage.tsdb.path=data", f"--web.listen-address=127.0.0.1:{port}"]
+    with (folder / "log").open("wb") as log:
+        child = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log)
+    url = f"http://127.0.0.1:{port}"
+
+    def scraped() -> bool:
+        assert child.poll() is None, (folder / "log").read_text()
+        try:
+            return len(ask(url, "headway_build_info")) == len(targets)
+        except OSError:
+            return False
+
+    try:
+        wait_until(scraped, timeout=30, what=f"{targets} scraped")
+        yield url
+    finally:
+        child.terminate()
+        child.wait(timeout=10)
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    born = time.time()
+
+    class Exporter(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            body = exposition(born, f"http://{self.headers['Host']}").encode()
+            self.send_response(200)
+            self.send_header("Content-Type", "text/plain; version=0.0.4")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Exporter)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    port = server.server_address[1]
+    try:
+        with prometheus(tmp_path_factory.mktemp("prometheus"), [f"127.0.0.1:{port}", f"localhost:{port}"]) as url:
+            yield World(url, port, born)
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+LISTED = {key for key, actor in WORLD.items() if not actor.dismissed}
+
+
+@pytest.mark.parametrize(("uid", "ref", "expr"), queries())
+def test_every_query_gives_data(world: World, uid: str, ref: str, expr: str) -> None:
+    itself = without_zero(expr)
+    rows = world.ask(itself)
+    assert rows and (itself == expr or rows[0]["value"] > 0)
+
+
+@pytest.mark.parametrize(("uid", "ref", "expr"), queries())
+def test_without_an_exporter_nothing_is_claimed(world: World, uid: str, ref: str, expr: str) -> None:
+    assert world.ask(expr, at=world.born - 3600) == []
+
+
+def test_counts(world: World) -> None:
+    got = {ref: world.ask(expression("headway-overview", ref))[0]["value"] for ref in ("total", "failed", "stuck", "completed")}
+    assert got == {"total": 2 * len(LISTED), "failed": 2 * 5, "stuck": 2, "completed": 2 * 3}
+    nobody = expression("headway-overview", "stuck").replace('condition="stuck"', 'condition="never"')
+    assert [row["value"] for row in world.ask(nobody)] == [0]
+
+
+def test_rows_are_the_listed_processes_with_the_page_of_their_exporter(world: World) -> None:
+    rows = world.ask(expression("headway-overview", "symbol"))
+    assert len(rows) == 2 * len(LISTED) and {row["id"] for row in rows} == LISTED
+    assert {(row["key"].split()[0], row["external_url"]) for row in rows} == {
+        (world.first, f"http://{world.first}"),
+        (world.second, f"http://{world.second}"),
+    }
+    symbols = {key: row["value"] for key, row in world.cells("symbol").items()}
+    assert {key: code for key, code in symbols.items() if code != WORLD[key].code} == {"changelog": 110, "faded": 210}
+
+
+def test_titles_show_the_tree(world: World) -> None:
+    titles = world.column("symbol", "title")
+    assert titles["release"] == "Release 2.4" and titles["images"] == "↳ Build images"
+    assert titles["layer"] == "↳ Build images › Layer 3"
+    assert titles["lost"] == "Lost child"  # its parent is long gone
+    assert titles["hostile"] == HOSTILE
+
+
+def test_order(world: World) -> None:
+    order = {key: row["value"] for key, row in world.cells("order").items()}
+    assert order.keys() == LISTED
+    assert len(set(order.values())) >= len(LISTED) - 2
+    listed = sorted(LISTED, key=lambda key: -order[key])
+    assert listed[:8] == ["hostile", "timeout", "killed", "import", "orphan", "query", "build", "webpack"]
+    assert listed[-4:] == ["webinar", "graph", "cancelled", "faded"]
+    tree = listed[listed.index("release") :][:4]
+    assert tree[0] == "release" and set(tree[1:3]) == {"images", "layer"} and tree[3] == "changelog"
+
+
+def test_cells(world: World) -> None:
+    bars = world.column("progress", "bar")
+    assert (bars["backfill"], bars["refresh"], bars["import"], bars["deck"], bars["graph"]) == ("64", "-41", "!25", "~", "-100")
+    assert not {"webinar", "faded", "starting"} & bars.keys()
+    items = world.column("items", "items")
+    assert items["backfill"] == "51/80 sessions" and items["refresh"] == "0.41M/1M messages"
+    assert items["counter"] == "130 rows" and items["killed"] == "1/4" and "deck" not in items
+    left = world.column("time_left", "text")
+    assert "query" not in left  # it is stuck: its old estimate is worth nothing
+    assert left["backfill"] == "~14min" and left["lint"] == "~6min" and left["graph"] == "2min ago"
+    assert world.column("rate", "rate") == {"backfill": "2.1/min", "images": "12.5/s", "lint": "7.2/min", "release": "9/h"}
+    assert world.column("result", "result")["graph"] == "412 nodes merged"
+    assert world.cells("elapsed")["import"]["value"] == pytest.approx(600)
+    assert world.cells("cancel").keys() == {key for key, actor in WORLD.items() if actor.code < 10}
+    assert world.cells("tone").keys() == {"hostile", "timeout", "killed", "import", "orphan"}
+
+
+def test_every_process_has_a_row_of_flags(world: World) -> None:
+    flags: dict[str, set[str]] = {}
+    for row in world.ask(expression("headway-overview", "flags")):
+        where, key = row["key"].split(" ")
+        if where == world.first:
+            flags.setdefault(key, set()).add(row.get("flag", ""))
+    assert flags.keys() == LISTED
+    assert flags["query"] == {"stuck"} and flags["webpack"] == {"bottleneck · blocks 2"} and flags["deck"] == {""}
+    assert flags["late"] == {"overdue", "duplicate"} and flags["zombie"] == {"zombie"}
+    (sink,) = flags["build"]
+    assert re.fullmatch(r"time sink 3\.\d×", sink)
+
+
+def test_attention_is_in_sentences_with_since_when(world: World) -> None:
+    rows = [r for r in world.ask(expression("headway-overview", "since")) if r["instance"] == world.first]
+    said = {(row["id"], row["severity"].partition(" ")[2]): row["text"] for row in rows}
+    ago = {row["id"]: round(world.born - row["value"] / 1000) for row in rows if row["value"]}
+    assert said[("import", "failed")] == "Failed with exit code 1: no column: phone"
+    assert said[("hostile", "failed")] == "Failed with exit code 3: " + HOSTILE.replace("\n", " ")
+    assert said[("timeout", "timed_out")] == "Ended for its time limit"
+    assert said[("orphan", "orphaned")] == "Vanished without a final word"
+    assert re.fullmatch(r"No output and no progress for \d+min", said[("query", "stuck")])
+    assert re.fullmatch(r"Takes 3\.\d× as long as expected", said[("build", "time_sink")])
+    assert said[("webpack", "bottleneck")] == "2 others wait for it"
+    assert said[("late", "overdue")] == "Still runs after its time limit of 60min"
+    assert not [key for key, _ in said if WORLD[key].dismissed]
+    assert ago["import"] == 900 and ago["query"] == 190 and ago["build"] == 351 - 2 * 100 and ago["late"] == 400
+    assert "webpack" not in ago  # since when is not known: the mapping of 0 says now
+
+
+# ── what they answer about a live exporter ──────────────────────────────────────────────────────────────────────────
+
+WORK = """
+import contextlib, itertools, time
+from headway import Reporter
+
+release = Reporter("Release", "pipeline", 5, "steps")
+release.update(2)
+child = release.child("Build images", total=100_000, unit="images")
+silent = Reporter("Silent", expected_duration=0.2, thresholds={"stuck_after": 0.5})
+silent.log("about to hang")
+later = Reporter("Later", queued=True)
+with contextlib.suppress(ValueError), Reporter("Import", total=10, unit="rows") as failing:
+    failing.update(3)
+    raise ValueError("no column: phone")
+Reporter("Graph").done("412 nodes merged")
+for n in itertools.count(1):
+    child.update(n)
+    time.sleep(0.1)
+"""
+# Nothing in that load waits for another or is left unreaped.
+QUIET = {"bottlenecks", "zombies"}
+
+
+def test_every_query_gives_data_about_a_live_exporter(exporter: RunningExporter, tmp_path: Path) -> None:
+    with subprocess.Popen([sys.executable, "-c", WORK], env=exporter.client_env) as work:
+        try:
+            with prometheus(tmp_path, [f"127.0.0.1:{exporter.port}"]) as url:
+                waiting = {ref: without_zero(expr) for _, ref, expr in queries()}
+
+                def answered() -> bool:
+                    for ref in [ref for ref, expr in waiting.items() if ask(url, expr)]:
+                        del waiting[ref]
+                    return waiting.keys() <= QUIET
+
+                wait_until(answered, timeout=30, what="data for every query", interval=0.2)
+                overview = {ref: expr for _, ref, expr in queries()}
+                titles = {row["title"] for row in ask(url, overview["symbol"])}
+                assert titles == {"Release", "↳ Build images", "Silent", "Later", "Import", "Graph"}
+                said = {row["name"]: row["text"] for row in ask(url, overview["since"])}
+                assert re.fullmatch(r"Failed.*no column: phone", said["Import"])
+                assert {row["result"] for row in ask(url, overview["result"])} >= {"412 nodes merged"}
+                assert any(row["items"].endswith(" images") for row in ask(url, overview["items"]))
+        finally:
+            work.kill()

@@ -1,0 +1,226 @@
+"""The dashboards: what is committed is what is generated, follows the rules, and names only what exists."""
+
+from __future__ import annotations
+
+import configparser
+import re
+import subprocess
+import sys
+import urllib.parse
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import yaml
+
+from dashboards import BOARDS, FOLDER, ROOT, overrides, panels, queries
+from headway.metrics.families import FAMILIES
+from headway.metrics.family import Type
+from headway.model import STATUS_CODES, Condition
+
+# Released ids: alerts, bookmarks and other dashboards point to them.
+PANELS = {"headway-overview": {1: "Processes", 2: "Needs attention", 3: "Active processes"}}
+PAGES = {"/processes", "/processes/ID", "/processes/ID?cancel", "/history", "/attention", "/services"}
+# Labels that Prometheus itself adds, or that mean something to it.
+GIVEN_LABELS = {"instance", "job", "le"}
+
+
+def mappings(uid: str) -> Iterator[dict[str, Any]]:
+    for panel in panels(uid):
+        for properties in overrides(panel).values():
+            yield from properties.get("mappings", [])
+
+
+def texts(mapping: dict[str, Any]) -> list[str]:
+    options = mapping["options"]
+    results = options.values() if mapping["type"] == "value" else [options["result"]]
+    return [result["text"] for result in results if "text" in result]
+
+
+# ── the files ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_committed_dashboards_are_what_the_generator_writes() -> None:
+    ran = subprocess.run([sys.executable, "-m", "grafana.generate", "--check"], cwd=ROOT, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
+
+
+def test_uids_and_panel_ids_are_fixed() -> None:
+    assert {uid: board["uid"] for uid, board in BOARDS.items()} == {uid: uid for uid in PANELS}
+    assert {uid: {p["id"]: p["title"] for p in panels(uid)} for uid in BOARDS} == PANELS
+
+
+@pytest.mark.parametrize("uid", BOARDS)
+def test_panels_do_not_overlap_and_fill_the_grid(uid: str) -> None:
+    taken: set[tuple[int, int]] = set()
+    for place in (p["gridPos"] for p in panels(uid)):
+        cells = {(x, y) for x in range(place["x"], place["x"] + place["w"]) for y in range(place["y"], place["y"] + place["h"])}
+        assert not cells & taken and max(x for x, _ in cells) < 24
+        taken |= cells
+
+
+@pytest.mark.parametrize("uid", BOARDS)
+def test_dashboards_follow_the_rules_of_linters(uid: str) -> None:
+    board = BOARDS[uid]
+    assert board["description"] and board["tags"] == ["headway"] and board["refresh"] in ("2s", "30s")
+    assert board["refresh"] in board["timepicker"]["refresh_intervals"]
+    variables = {v["name"]: v for v in board["templating"]["list"]}
+    assert variables["datasource"]["type"] == "datasource" and variables["datasource"]["query"] == "prometheus"
+    for panel in panels(uid):
+        assert panel["title"] and panel["description"].endswith(".") and panel["fieldConfig"]["defaults"]["noValue"]
+        for asked in (panel, *panel["targets"]):
+            assert asked["datasource"] == {"type": "prometheus", "uid": "${datasource}"}
+        assert len({t["refId"] for t in panel["targets"]}) == len(panel["targets"])
+
+
+def test_every_number_has_a_unit_or_a_text_of_its_own() -> None:
+    for panel in (p for uid in BOARDS for p in panels(uid)):
+        if panel["type"] != "table":
+            assert panel["fieldConfig"]["defaults"]["unit"]
+            continue
+        named = panel["transformations"][-1]["options"]["renameByName"]
+        for source, title in named.items():
+            properties = overrides(panel)[title]
+            if source.startswith("Value") and not properties.get("custom.hidden"):
+                assert "unit" in properties or "mappings" in properties, title
+
+
+def test_the_empty_text_of_a_table_stays_out_of_its_empty_cells() -> None:
+    for panel in (p for uid in BOARDS for p in panels(uid) if p["type"] == "table"):
+        assert {properties["noValue"] for properties in overrides(panel).values()} == {""}
+
+
+def test_hidden_columns_are_hidden_in_old_and_new_grafana() -> None:
+    for panel in (p for uid in BOARDS for p in panels(uid) if p["type"] == "table"):
+        for properties in overrides(panel).values():
+            assert bool(properties.get("custom.hidden")) is bool(properties.get("custom.hideFrom", {}).get("viz"))
+
+
+# ── the looks ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_every_status_has_a_picture() -> None:
+    symbols = overrides(panels("headway-overview")[2])[" "]["mappings"][0]["options"]
+    codes = {str(code) for code in STATUS_CODES.values()}
+    assert codes <= symbols.keys()
+    assert len({symbols[code]["text"] for code in codes}) == len(codes)
+
+
+def test_every_condition_has_a_coloured_flag() -> None:
+    patterns = [m["options"] for m in overrides(panels("headway-overview")[2])["Flags"]["mappings"]]
+    for condition in Condition:
+        flag = condition.value.replace("_", " ")
+        assert [p["result"]["color"] for p in patterns if re.fullmatch(p["pattern"], flag)], flag
+
+
+@pytest.mark.parametrize("uid", BOARDS)
+def test_pictures_are_well_formed(uid: str) -> None:
+    pictures = {text for mapping in mappings(uid) for text in texts(mapping) if text.startswith("data:")}
+    assert len(pictures) > len(STATUS_CODES)
+    for picture in pictures:
+        kind, _, document = picture.partition(",")
+        assert kind == "data:image/svg+xml" and "#" not in document  # a bare # would end the URI
+        root = ElementTree.fromstring(urllib.parse.unquote(document))
+        assert root.tag == "{http://www.w3.org/2000/svg}svg" and root.get("height") == "24"
+
+
+def test_cells_without_a_picture_stay_empty() -> None:
+    bars = overrides(panels("headway-overview")[2])["Progress"]["mappings"]
+    nothing = {m["options"]["match"]: m["options"]["result"]["text"] for m in bars if m["type"] == "special"}
+    assert nothing.keys() == {"null", "empty"} and all("%3C/svg%3E" in picture for picture in nothing.values())
+
+
+def test_links_lead_to_pages_that_exist() -> None:
+    urls = [link["url"] for board in BOARDS.values() for link in board["links"]]
+    for panel in (p for uid in BOARDS for p in panels(uid)):
+        urls += [link["url"] for properties in overrides(panel).values() for link in properties.get("links", [])]
+    assert len(urls) > 10
+    for url in urls:
+        base, page = re.fullmatch(r"\$\{([\w.]+):raw\}(/.*)", url).groups()  # type: ignore[union-attr]
+        assert base in ("exporter_url", "__data.fields.external_url")
+        assert page.replace("${__data.fields.id}", "ID") in PAGES
+
+
+# ── what the queries name ───────────────────────────────────────────────────────────────────────────────────────────
+
+SERIES = {f.name + s for f in FAMILIES for s in (("_bucket", "_sum", "_count") if f.type is Type.HISTOGRAM else ("",))}
+STRING = r'"(?:[^"\\]|\\.)*"'
+
+
+def recorded() -> set[str]:
+    """The names of the recording rules."""
+    files = (ROOT / "prometheus" / "rules").glob("*.yml")
+    groups = [group for path in files for group in yaml.safe_load(path.read_text(encoding="utf-8"))["groups"]]
+    return {rule["record"] for group in groups for rule in group["rules"] if "record" in rule}
+
+
+def made_labels(expr: str) -> set[str]:
+    """Labels that the expression makes itself."""
+    counted = re.findall(r'count_values by \([^)]*\) \("(\w+)"', expr)
+    replaced = re.findall(rf', "(\w+)", {STRING}, "\w*", {STRING}\)', expr)
+    joined = re.findall(rf', "(\w+)", {STRING}(?:, "\w+")+\)', expr)
+    return {*counted, *replaced, *joined}
+
+
+def used_labels(expr: str) -> set[str]:
+    lists = re.findall(r"(?:\bby|\bon|\bgroup_left|\bgroup_right|\bwithout|\bignoring) \(([^)]*)\)", expr)
+    found = {label.strip() for listed in lists for label in listed.split(",") if label.strip()}
+    found |= set(re.findall(r"[{,]\s*(\w+)\s*(?:=~|!~|!=|=)\s*\"", expr))
+    found |= set(re.findall(rf', "\w+", {STRING}, "(\w+)", {STRING}\)', expr))  # label_replace
+    for sources in re.findall(rf', "\w+", {STRING}((?:, "\w+")+)\)', expr):
+        found |= set(re.findall(r'"(\w+)"', sources))
+    return found
+
+
+@pytest.mark.parametrize(("uid", "ref", "expr"), queries())
+def test_every_metric_and_label_exists(uid: str, ref: str, expr: str) -> None:
+    plain = re.sub(STRING, '""', expr)
+    names = set(re.findall(r"\b(headway[\w:]+)", plain))
+    assert names and names <= SERIES | recorded(), names - SERIES - recorded()
+    known = {label for f in FAMILIES if f.name in names for label in f.all_labels} | GIVEN_LABELS | made_labels(expr)
+    assert used_labels(expr) <= known, used_labels(expr) - known
+
+
+def test_variables_ask_for_what_exists() -> None:
+    for variable in (v for board in BOARDS.values() for v in board["templating"]["list"] if v["type"] == "query"):
+        metric, label = re.fullmatch(r"label_values\((\w+), (\w+)\)", variable["query"]).groups()  # type: ignore[union-attr]
+        assert label in next(f.all_labels for f in FAMILIES if f.name == metric)
+
+
+# ── provisioning ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def provisioned(kind: str) -> dict[str, Any]:
+    loaded = yaml.safe_load((ROOT / "grafana" / "provisioning" / kind / "headway.yml").read_text(encoding="utf-8"))
+    assert loaded["apiVersion"] == 1
+    return dict(loaded)
+
+
+def test_data_sources_have_fixed_uids_and_addresses_from_the_environment() -> None:
+    sources = {s["uid"]: s for s in provisioned("datasources")["datasources"]}
+    assert {uid: (s["type"], s["url"]) for uid, s in sources.items()} == {
+        "prometheus": ("prometheus", "$PROMETHEUS_URL"),
+        "alertmanager": ("alertmanager", "$ALERTMANAGER_URL"),
+    }
+    assert sources["prometheus"]["jsonData"]["alertmanagerUid"] == "alertmanager"
+    for board in BOARDS.values():
+        chosen = next(v for v in board["templating"]["list"] if v["name"] == "datasource")["current"]
+        assert (chosen["value"], chosen["text"]) == ("prometheus", sources["prometheus"]["name"])
+
+
+def test_the_folder_is_fixed_and_read_only() -> None:
+    (provider,) = provisioned("dashboards")["providers"]
+    assert provider["folderUid"] == "headway" and provider["options"]["path"] == "$DASHBOARDS_DIR"
+    assert provider["disableDeletion"] and not provider["allowUiUpdates"]
+
+
+def test_grafana_is_on_loopback_read_only_and_silent() -> None:
+    ini = configparser.ConfigParser(interpolation=None)
+    ini.read(ROOT / "grafana" / "grafana.ini")
+    assert ini["server"]["http_addr"] == "127.0.0.1"
+    assert ini["auth.anonymous"]["enabled"] == "true" and ini["auth.anonymous"]["org_role"] == "Viewer"
+    assert ini["dashboards"]["min_refresh_interval"] == "2s"
+    home = ini["dashboards"]["default_home_dashboard_path"].removeprefix("$__env{DASHBOARDS_DIR}/")
+    assert (FOLDER / home).is_file()
+    assert set(ini["analytics"].values()) == {"false"}

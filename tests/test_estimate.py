@@ -1,0 +1,321 @@
+"""Rate and time left: known cases worked out by hand, and what must hold for any history."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Iterable
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from headway.estimate import POINTS, SHARES, Estimator
+from headway.forecast import PARTS, Parts, forecast
+
+START = 1_790_000_000.0
+
+
+def job(durations: Iterable[float], shapes: Iterable[tuple[float, ...]] = (), until: float = math.inf) -> tuple[Estimator, float]:
+    """An estimator that saw items of these durations end, as far as `until` seconds; and the seconds until the last one it saw."""
+    estimator, t, seen = Estimator(START, shapes=tuple(shapes)), 0.0, 0.0
+    for done, duration in enumerate(durations, 1):
+        t += duration
+        if t > until:
+            break
+        estimator.add(START + t, done)
+        seen = t
+    return estimator, seen
+
+
+def known(value: float | None) -> float:
+    assert value is not None
+    return value
+
+
+# ── what is not known is absent ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_nothing_is_known_before_progress_or_without_a_total() -> None:
+    estimator = Estimator(START)
+    assert estimator.rate(START + 10) is None
+    assert estimator.eta(START + 10, 100) is None
+    assert estimator.eta_range(START + 10, 100) is None
+    assert estimator.shape() == ()
+    estimator.add(START + 10, 5)
+    assert estimator.eta(START + 10, None) is None
+    assert estimator.rate(START + 10) == 0.5
+
+
+def test_one_update_is_enough_for_a_first_guess() -> None:
+    estimator = Estimator(START)
+    estimator.add(START + 10, 5)
+    assert estimator.eta(START + 10, 20) == pytest.approx(30.0)
+
+
+def test_a_steady_job() -> None:
+    estimator, now = job([0.5] * 400)
+    assert estimator.rate(START + now) == pytest.approx(2.0)
+    assert estimator.eta(START + now, 1000) == pytest.approx(300.0, rel=0.01)
+    low, high = estimator.eta_range(START + now, 1000) or (0.0, 0.0)
+    assert low < 300.0 < high
+
+
+@pytest.mark.parametrize("total", [400, 399, 0, -5])
+def test_nothing_left(total: float) -> None:
+    estimator, now = job([0.5] * 400)
+    assert estimator.eta(START + now + 99, total) == 0.0
+    assert estimator.eta_range(START + now + 99, total) == (0.0, 0.0)
+
+
+def test_items_done_before_a_resumed_run_do_not_make_it_fast() -> None:
+    estimator = Estimator(START, initial=900)
+    for k in range(1, 51):
+        estimator.add(START + 2 * k, 900 + k)
+    assert estimator.rate(START + 100) == pytest.approx(0.5)
+    assert estimator.eta(START + 100, 1000) == pytest.approx(100.0, rel=0.01)
+    assert estimator.shape() == ()
+
+
+def test_a_total_that_changes_counts_at_once() -> None:
+    estimator, now = job([1.0] * 100)
+    first = known(estimator.eta(START + now, 200))
+    assert estimator.eta(START + now, 400) == pytest.approx(3 * first)
+    assert estimator.eta(START + now, 150) == pytest.approx(first / 2)
+
+
+def test_the_pace_of_late_counts() -> None:
+    slower, now = job([0.1] * 500 + [1.0] * 100)
+    assert 0.7 < known(slower.eta(START + now, 700)) / 100.0 < 1.1
+    faster, now = job([1.0] * 100 + [0.1] * 500)
+    assert 0.9 < known(faster.eta(START + now, 1100)) / 50.0 < 1.5
+
+
+def test_a_trend_goes_on() -> None:
+    estimator, now = job(0.1 + 0.001 * k for k in range(500))
+    ahead = sum(0.1 + 0.001 * k for k in range(500, 1000))
+    assert estimator.eta(START + now, 1000) == pytest.approx(ahead, rel=0.1)
+
+
+def test_a_single_stall_is_no_new_pace() -> None:
+    estimator, now = job([0.2] * 500 + [60.0] + [0.2] * 20)
+    assert estimator.eta(START + now, 1021) == pytest.approx(100.0, rel=0.2)
+
+
+# ── silence, clocks, pauses ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_silence_makes_it_longer_and_never_negative() -> None:
+    estimator, now = job([1.0] * 100)
+    left = [known(estimator.eta(START + now + silent, 200)) for silent in (0, 2, 10, 60, 600, 6000)]
+    assert left == sorted(left)
+    assert left[-1] > 3000
+    rates = [known(estimator.rate(START + now + silent)) for silent in (0, 2, 10, 600, 6000)]
+    assert rates == sorted(rates, reverse=True)
+    assert rates[-1] == 0.0
+
+
+def test_time_runs_down_between_rare_updates_and_grows_when_one_is_late() -> None:
+    estimator, now = job([3600.0] * 2)
+    at = [known(estimator.eta(START + now + silent, 4)) for silent in (0, 1800, 3600, 7200, 36000)]
+    assert at[0] == pytest.approx(7200.0)
+    assert at[1] == pytest.approx(5400.0)
+    assert at[2] == pytest.approx(5400.0)  # the hour is over: half of the silence again, and the other hour
+    assert at[3] == pytest.approx(7200.0)
+    assert at[4] > 20_000
+
+
+def test_a_clock_that_is_set_back() -> None:
+    estimator, now = job([1.0] * 100)
+    before = known(estimator.eta(START + now, 200))
+    assert estimator.eta(START - 86_400, 200) == pytest.approx(before)
+    assert known(estimator.rate(START - 86_400)) > 0
+    for k in range(1, 51):
+        estimator.add(START + now - 3600 + k, 100 + k)
+    assert estimator.rate(START + now - 3550) == pytest.approx(1.0, rel=0.1)
+    assert estimator.eta(START + now - 3550, 200) == pytest.approx(50.0, rel=0.1)
+
+
+def test_crossing_updates_are_no_clock_change() -> None:
+    estimator = Estimator(START)
+    for t, done in [(10.0, 10), (9.9, 11), (12.0, 12)]:
+        estimator.add(START + t, done)
+    assert estimator.rate(START + 12) == pytest.approx(1.0)
+
+
+def test_a_pause_never_was() -> None:
+    paused, straight = Estimator(START), Estimator(START)
+    for k in range(1, 61):
+        straight.add(START + k, k)
+        paused.add(START + k + (1000 if k > 30 else 0), k)
+        if k == 30:
+            paused.pause(START + 30)
+            paused.pause(START + 31)
+            assert paused.eta(START + 900, 100) == straight.eta(START + 30, 100)
+            paused.resume(START + 1030)
+            paused.resume(START + 1031)
+    assert paused.rate(START + 1060) == straight.rate(START + 60)
+    assert paused.eta(START + 1060, 100) == straight.eta(START + 60, 100)
+
+
+# ── a count that goes back ──────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_count_that_begins_anew() -> None:
+    estimator, now = job([0.1] * 1000)
+    estimator.add(START + now + 1, 0)
+    assert estimator.eta(START + now + 5, 100) is None
+    assert estimator.rate(START + now + 5) is None
+    for k in range(1, 21):
+        estimator.add(START + now + 1 + 3 * k, k)
+    assert estimator.rate(START + now + 61) == pytest.approx(1 / 3)
+    assert estimator.eta(START + now + 61, 100) == pytest.approx(240.0, rel=0.01)
+    assert estimator.shape() == ()
+
+
+def test_a_correction_keeps_the_history() -> None:
+    estimator, now = job([1.0] * 100)
+    estimator.add(START + now, 98)
+    assert estimator.eta(START + now, 200) == pytest.approx(102.0, rel=0.05)
+    assert len(estimator.shape()) == SHARES + 1
+
+
+# ── earlier runs ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def shape_of(durations: Iterable[float]) -> tuple[float, ...]:
+    return job(durations)[0].shape()
+
+
+SLOW_END = [0.1] * 900 + [2.0] * 100  # 90 s, then 200 s
+
+
+def test_the_shape_is_when_each_share_of_the_work_was_done() -> None:
+    shape = shape_of([0.5] * 640)
+    assert (len(shape), shape[0]) == (SHARES + 1, 640)
+    assert shape[1:] == pytest.approx([5.0 * k for k in range(1, SHARES + 1)], rel=0.02)
+
+
+def test_with_an_earlier_run_time_left_is_known_from_the_start() -> None:
+    estimator = Estimator(START, shapes=(shape_of(SLOW_END),))
+    assert estimator.eta(START, 1000) == pytest.approx(290.0, rel=0.02)
+    assert estimator.eta(START + 30, 1000) == pytest.approx(260.0, rel=0.02)
+    assert estimator.eta(START, 2000) == pytest.approx(580.0, rel=0.02)
+    assert estimator.rate(START + 30) is None
+    resumed = Estimator(START, initial=900, shapes=(shape_of(SLOW_END),))
+    assert resumed.eta(START, 1000) == pytest.approx(200.0, rel=0.05)
+
+
+def test_an_earlier_run_foretells_what_this_one_cannot_show_yet() -> None:
+    without, now = job(SLOW_END, until=45.0)
+    knowing, now = job(SLOW_END, [shape_of(SLOW_END)], until=45.0)
+    assert without.eta(START + now, 1000) == pytest.approx(55.0, rel=0.05)
+    assert knowing.eta(START + now, 1000) == pytest.approx(245.0, rel=0.05)
+
+
+def test_a_slower_machine_scales_the_earlier_run() -> None:
+    knowing, now = job([3 * d for d in SLOW_END], [shape_of(SLOW_END)], until=135.0)
+    assert knowing.eta(START + now, 1000) == pytest.approx(735.0, rel=0.1)
+
+
+def test_a_run_that_departs_from_the_earlier_one_is_believed() -> None:
+    other = shape_of([0.5 * 0.99**k for k in range(1000)])  # faster and faster
+    knowing, now = job([0.2] * 1000, [other], until=140.0)
+    assert knowing.eta(START + now, 1000) == pytest.approx(60.0, rel=0.15)
+
+
+def test_of_several_runs_an_accident_is_not_believed_and_a_usual_last_step_is() -> None:
+    steady = [0.1] * 990 + [10.0] * 10
+    accident = [0.1] * 500 + [200.0] + [0.1] * 489 + [10.0] * 10
+    shapes = [shape_of(accident), shape_of(steady), shape_of(steady)]
+    knowing, now = job(steady, shapes, until=30.0)
+    assert knowing.eta(START + now, 1000) == pytest.approx(169.0, rel=0.1)
+    knowing, now = job(steady, shapes[:1], until=30.0)
+    assert known(knowing.eta(START + now, 1000)) < 230.0
+
+
+@pytest.mark.parametrize("shape", [(), (1.0,), (0.0,) * (SHARES + 1), (10.0,) + (0.0,) * SHARES, (10.0,) * 7])
+def test_a_shape_that_says_nothing_is_ignored(shape: tuple[float, ...]) -> None:
+    with_it, now = job([1.0] * 50, [shape])
+    without, _ = job([1.0] * 50)
+    assert with_it.eta(START + now, 100) == without.eta(START + now, 100)
+
+
+# ── bounds ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_points_stay_bounded_and_spread_over_the_run() -> None:
+    estimator, now = job([0.01] * 60_000)
+    times = estimator._times
+    assert POINTS / 4 < len(times) <= POINTS
+    gaps = [b - a for a, b in pairwise(times)]
+    assert max(gaps) < 4 * now / POINTS * 2
+    assert (times[0], times[-1]) == (START, START + now)
+
+
+def test_the_range_is_narrower_with_an_earlier_run() -> None:
+    plain, now = job([0.5] * 400)
+    knowing, _ = job([0.5] * 400, [shape_of([0.5] * 1000)])
+    low, high = plain.eta_range(START + now, 1000) or (0.0, 0.0)
+    known_low, known_high = knowing.eta_range(START + now, 1000) or (0.0, 0.0)
+    assert low < known_low < 300.0 < known_high < high
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_eight_of_ten_ends_are_within_the_range(seed: int) -> None:
+    random_ = random.Random(seed)
+    inside = 0
+    for _ in range(100):
+        durations = [random_.lognormvariate(0, 0.6) for _ in range(60)]
+        estimator, now = job(durations[:30])
+        low, high = estimator.eta_range(START + now, 60) or (0.0, 0.0)
+        inside += low <= sum(durations[30:]) <= high
+    assert inside >= 80
+
+
+events = st.lists(
+    st.tuples(st.floats(min_value=-5000, max_value=5000), st.floats(min_value=0, max_value=1e300) | st.integers(0, 200).map(float)),
+    max_size=60,
+)
+numbers = st.none() | st.floats(min_value=-10, max_value=1e300)
+
+
+@given(
+    events,
+    numbers,
+    numbers,
+    st.lists(st.lists(st.floats(min_value=0, max_value=1e9), min_size=SHARES + 1, max_size=SHARES + 1), max_size=3),
+)
+def test_any_history_gives_sensible_figures(
+    steps: list[tuple[float, float]], initial: float | None, total: float | None, shapes: list[list[float]]
+) -> None:
+    estimator, now = Estimator(START, initial, [(shape[0], *sorted(shape[1:])) for shape in shapes]), START
+    for gap, done in steps:
+        now += gap
+        estimator.add(now, done)
+        rate, eta, bounds = estimator.rate(now), estimator.eta(now, total), estimator.eta_range(now, total)
+        assert rate is None or (math.isfinite(rate) and rate >= 0)
+        assert (eta is None) is (bounds is None)
+        if eta is not None and bounds is not None:
+            assert 0 <= bounds[0] <= eta <= bounds[1] < math.inf
+        assert len(estimator._times) <= POINTS
+    assert len(estimator.shape()) in (0, SHARES + 1)
+
+
+@given(st.lists(st.floats(min_value=0, max_value=1e6), min_size=1, max_size=PARTS), st.floats(min_value=1e-6, max_value=1e6))
+def test_a_forecast_is_a_positive_number(durations: list[float], ahead: float) -> None:
+    ends = [0.0]
+    for duration in durations:
+        ends.append(ends[-1] + duration)
+    found = forecast([Parts(ends, ahead, len(durations)), Parts(ends, ahead, len(durations), usual=0.0)])
+    assert 0 <= found.seconds < math.inf
+    assert 0 < found.low <= 1 <= found.high
+
+
+def test_a_forecast_scales_with_the_clock() -> None:
+    ends = [0.0, 1.0, 2.2, 3.1, 4.4, 5.2, 6.3, 7.1, 8.4]
+    one = forecast([Parts(ends, 4.0, 8)])
+    ten = forecast([Parts([10 * end for end in ends], 4.0, 8)])
+    assert ten.seconds == pytest.approx(10 * one.seconds)
+    assert (ten.low, ten.high) == pytest.approx((one.low, one.high))

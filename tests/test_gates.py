@@ -1,0 +1,492 @@
+"""Gates at their limits, their sentences, and what must hold for any history."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from headway.duplicates import ancestors_of, duplicates
+from headway.gates import (
+    Neighbour,
+    bottleneck,
+    can_observe,
+    conditions,
+    cpu_wait_ratio,
+    expected_duration,
+    overdue,
+    span,
+    stuck,
+    time_sink,
+    zombie,
+)
+from headway.model import (
+    Activity,
+    Condition,
+    ConditionReport,
+    Done,
+    Kind,
+    OSProcess,
+    Paused,
+    Process,
+    Queued,
+    Running,
+    Severity,
+    Spec,
+    Starting,
+    State,
+    Stopping,
+)
+from headway.names import NameStats
+from headway.samples import Sample
+from headway.view import Limits
+
+START = 1000.0
+LIMITS = Limits(stuck_after=60.0, time_sink_ratio=2.0, cpu_ratio=0.8, memory_ratio=0.7)
+OFF = Limits(stuck_after=None, time_sink_ratio=None, cpu_ratio=None, memory_ratio=None)
+
+
+def process(id: str = "p1", state: State | None = None, **fields: Any) -> Process:
+    """A running process of START; `fields` go to spec or activity, wherever they belong."""
+    activity = {k: fields.pop(k) for k in list(fields) if k in Activity.__dataclass_fields__}
+    spec = {"name": "build", "created_at": START, **fields}
+    return Process(id=id, spec=Spec(**spec), state=state or Running(START), activity=Activity(**{"updated_at": START, **activity}))
+
+
+def sample(at: float, **fields: Any) -> Sample:
+    return Sample(at=at, **{"alive": True, **fields})
+
+
+def the(report: ConditionReport | None) -> ConditionReport:
+    assert report is not None
+    return report
+
+
+# ── stuck ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(("silence", "fires"), [(59.999, False), (60.0, True), (60.001, True)])
+def test_stuck_from_the_limit_on(silence: float, fires: bool) -> None:
+    found = stuck(process(last_output_at=START + 10), now=START + 10 + silence, limits=LIMITS)
+    assert (found is not None) is fires
+    if found is not None:
+        assert (found.condition, found.severity, found.since) == (Condition.STUCK, Severity.WARNING, START + 70)
+
+
+@pytest.mark.parametrize(
+    ("seen", "word"),
+    [
+        ({"last_output_at": START}, "output"),
+        ({"last_progress_at": START, "current": 1.0}, "progress"),
+        ({"last_output_at": START, "last_progress_at": START}, "output or progress"),
+        ({"total": 10.0}, "output or progress"),
+    ],
+)
+def test_stuck_says_what_is_missing(seen: dict[str, Any], word: str) -> None:
+    assert the(stuck(process(**seen), now=START + 75, limits=LIMITS)).reason == f"no {word} for 75 s; CPU and I/O unknown"
+
+
+@pytest.mark.parametrize(("quiet", "severity"), [(59.999, Severity.WARNING), (60.0, Severity.CRITICAL)])
+def test_stuck_is_critical_when_the_tree_is_quiet_as_long(quiet: float, severity: Severity) -> None:
+    now = START + 75
+    found = the(stuck(process(last_output_at=START), now=now, limits=LIMITS, sample=sample(now, quiet_since=now - quiet)))
+    assert found.severity is severity
+    assert found.since == START + 60
+    assert found.reason == f"no output for 75 s; CPU and I/O quiet for {int(quiet)} s"
+
+
+def test_a_spinning_process_is_stuck_at_warning() -> None:
+    now = START + 500
+    found = the(stuck(process(last_output_at=START), now=now, limits=LIMITS, sample=sample(now, cpu_ratio=0.984)))
+    assert (found.severity, found.reason) == (Severity.WARNING, "no output for 8 min; CPU at 0.98 of a core meanwhile")
+
+
+def test_an_old_sample_is_no_evidence_for_the_time_after_it() -> None:
+    found = the(stuck(process(last_output_at=START), now=START + 200, limits=LIMITS, sample=sample(START + 30, quiet_since=START)))
+    assert (found.severity, found.reason) == (Severity.WARNING, "no output for 3 min; CPU and I/O quiet for 30 s")
+
+
+def test_a_silent_parent_with_a_busy_child_is_alive() -> None:
+    parent = process(last_output_at=START)
+    assert stuck(parent, now=START + 300, limits=LIMITS, child_activity_at=START + 240.5) is None
+    assert stuck(parent, now=START + 300.5, limits=LIMITS, child_activity_at=START + 240.5) is not None
+
+
+def test_nothing_observable_is_never_stuck_unless_its_output_is_captured() -> None:
+    silent = process()
+    assert not can_observe(silent)
+    assert stuck(silent, now=START + 9999, limits=LIMITS) is None
+    assert stuck(silent, now=START + 60, limits=LIMITS, observable=True) is not None
+    assert stuck(process(last_output_at=START), now=START + 9999, limits=LIMITS, observable=False) is None
+
+
+@pytest.mark.parametrize(
+    "state", [Queued(), Starting(START), Paused(START, START + 1), Stopping(START, START + 1), Done(START, START + 2)]
+)
+def test_only_the_running_can_be_stuck(state: State) -> None:
+    assert stuck(process(state=state, last_output_at=START), now=START + 9999, limits=LIMITS) is None
+
+
+def test_stuck_switched_off() -> None:
+    assert stuck(process(last_output_at=START), now=START + 9999, limits=OFF) is None
+
+
+def test_silence_counts_from_when_the_exporter_watches() -> None:
+    held = process(last_output_at=START)
+    assert stuck(held, now=START + 5000, limits=LIMITS, watching_since=START + 4950) is None
+    found = the(stuck(held, now=START + 5020, limits=LIMITS, watching_since=START + 4950))
+    assert (found.since, found.reason) == (START + 5010, "no output for 70 s; CPU and I/O unknown")
+
+
+def test_a_clock_set_back_fires_nothing() -> None:
+    back = START - 86_400
+    held = process(last_output_at=START, timeout=5.0)
+    read = sample(START, quiet_since=START - 100, zombie_since=START)
+    assert conditions(held, now=back, limits=LIMITS, expected=1.0, sample=read) == ()
+
+
+# ── time sink ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("elapsed", "severity", "reason"),
+    [
+        (19.999, None, ""),
+        (20.0, Severity.WARNING, "2.0x its usual 10 s"),
+        (29.999, Severity.WARNING, "2.9x its usual 10 s"),
+        (30.0, Severity.CRITICAL, "3.0x its usual 10 s"),
+        (35.0, Severity.CRITICAL, "3.5x its usual 10 s"),
+    ],
+)
+def test_time_sink_levels(elapsed: float, severity: Severity | None, reason: str) -> None:
+    found = time_sink(process(), now=START + elapsed, limits=LIMITS, expected=10.0)
+    if severity is None:
+        assert found is None
+    else:
+        assert (the(found).severity, the(found).reason, the(found).since) == (severity, reason, START + 20)
+
+
+def test_time_sink_names_a_declared_expectation() -> None:
+    found = the(time_sink(process(expected_duration=10.0), now=START + 20, limits=LIMITS, expected=10.0))
+    assert found.reason == "2.0x its expected 10 s"
+
+
+@pytest.mark.parametrize(("eta", "fires"), [(9.999, False), (10.0, True), (None, False)])
+def test_time_sink_foreseen(eta: float | None, fires: bool) -> None:
+    found = time_sink(process(), now=START + 10, limits=LIMITS, expected=10.0, eta=eta)
+    assert (found is not None) is fires
+    if found is not None:
+        assert (found.severity, found.since) == (Severity.LOW, START + 10)
+        assert found.reason == "foreseen: 10 s so far and 10 s to go make 2.0x its usual 10 s"
+
+
+def test_a_foreseen_time_sink_keeps_the_moment_it_was_first_foreseen() -> None:
+    first = conditions(process(), now=START + 10, limits=LIMITS, expected=10.0, eta=15.0)
+    later = conditions(process(), now=START + 15, limits=LIMITS, expected=10.0, eta=9.0, before=first)
+    real = conditions(process(), now=START + 25, limits=LIMITS, expected=10.0, eta=9.0, before=later)
+    assert [r.since for r in (*first, *later, *real)] == [START + 10, START + 10, START + 20]
+
+
+def test_a_limit_of_its_own_moves_critical_with_it() -> None:
+    patient = replace(LIMITS, time_sink_ratio=4.0)
+    levels = [time_sink(process(), now=START + t, limits=patient, expected=10.0) for t in (39.9, 40.0, 59.9, 60.0)]
+    assert [r and r.severity for r in levels] == [None, Severity.WARNING, Severity.WARNING, Severity.CRITICAL]
+
+
+@pytest.mark.parametrize("expected", [None, 0.0, -1.0])
+def test_no_expectation_no_time_sink(expected: float | None) -> None:
+    assert time_sink(process(), now=START + 9999, limits=LIMITS, expected=expected, eta=9999.0) is None
+
+
+def test_time_sink_needs_a_run_that_works() -> None:
+    for state in (Queued(), Paused(START, START + 1), Done(START, START + 2)):
+        assert time_sink(process(state=state), now=START + 9999, limits=LIMITS, expected=1.0) is None
+    assert time_sink(process(), now=START + 9999, limits=OFF, expected=1.0) is None
+
+
+def test_expected_duration_is_declared_or_the_median_of_three_good_ends() -> None:
+    two = NameStats(name="build", kind=Kind.TASK, good_durations=(10.0, 30.0))
+    assert expected_duration(process(), None) is None
+    assert expected_duration(process(), two) is None
+    assert expected_duration(process(), replace(two, good_durations=(10.0, 30.0, 20.0))) == 20.0
+    assert expected_duration(process(expected_duration=7.0), two) == 7.0
+
+
+# ── bottleneck ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("cpu", "waits", "fires"), [(0.8, 0.1, True), (0.799, 0.5, False), (0.8, 0.099, False), (None, 0.5, False), (0.9, None, False)]
+)
+def test_bottleneck_needs_a_hog_and_someone_who_waits(cpu: float | None, waits: float | None, fires: bool) -> None:
+    found = bottleneck(
+        process(),
+        limits=LIMITS,
+        sample=sample(START, cpu_ratio=cpu),
+        neighbours=[Neighbour(id="n", name="tests", cpu_wait_ratio=waits)],
+    )
+    assert (found is not None) is fires
+
+
+def test_a_hog_alone_is_no_bottleneck() -> None:
+    assert bottleneck(process(), limits=LIMITS, sample=sample(START, cpu_ratio=2.0)) is None
+    assert bottleneck(process(), limits=LIMITS, sample=None, neighbours=[Neighbour(id="n", name="t", cpu_wait_ratio=1.0)]) is None
+
+
+def test_bottleneck_names_whom_it_blocks() -> None:
+    waiting = [Neighbour(id=f"n{i}", name=f"job{i}", cpu_wait_ratio=0.1 * i) for i in range(1, 6)]
+    read = sample(START + 4, cpu_ratio=1.204)
+    one = the(bottleneck(process(), limits=LIMITS, sample=read, neighbours=waiting[:1]))
+    assert one.reason == "CPU at 1.20 of a core while job1 waits for it (up to 0.10 s per second)"
+    assert (one.severity, one.since) == (Severity.WARNING, START + 4)
+    all_five = the(bottleneck(process(), limits=LIMITS, sample=read, neighbours=waiting))
+    assert all_five.reason == "CPU at 1.20 of a core while job5, job4, job3 and 2 more wait for it (up to 0.50 s per second)"
+
+
+def test_memory_bottleneck() -> None:
+    waiting = [Neighbour(id="n", name="tests", memory_wait_ratio=0.1)]
+    found = the(bottleneck(process(), limits=LIMITS, sample=sample(START, memory_ratio=0.7), neighbours=waiting))
+    assert found.reason == "memory at 70% of what there is while tests waits for it"
+    assert bottleneck(process(), limits=LIMITS, sample=sample(START, memory_ratio=0.699), neighbours=waiting) is None
+    assert bottleneck(process(), limits=LIMITS, sample=sample(START, cpu_ratio=1.0), neighbours=waiting) is None
+    both = the(
+        bottleneck(
+            process(),
+            limits=LIMITS,
+            sample=sample(START, memory_ratio=0.75, cpu_ratio=0.9),
+            neighbours=[*waiting, Neighbour(id="m", name="lint", cpu_wait_ratio=0.3)],
+        )
+    )
+    assert (
+        both.reason
+        == "CPU at 0.90 of a core and memory at 75% of what there is while lint, tests wait for it (up to 0.30 s per second)"
+    )
+
+
+def test_its_own_family_is_not_blocked_by_it() -> None:
+    read = sample(START, cpu_ratio=1.0)
+    parent = Neighbour(id="parent", name="parent", cpu_wait_ratio=1.0)
+    child = Neighbour(id="child", name="child", cpu_wait_ratio=1.0, ancestors=frozenset({"p1", "parent"}))
+    itself = Neighbour(id="p1", name="build", cpu_wait_ratio=1.0)
+    found = bottleneck(process(), limits=LIMITS, sample=read, neighbours=[parent, child, itself], ancestors={"parent"})
+    assert found is None
+
+
+def test_a_lasting_bottleneck_keeps_its_beginning() -> None:
+    waiting = [Neighbour(id="n", name="tests", cpu_wait_ratio=0.3)]
+    first = conditions(process(), now=START, limits=LIMITS, sample=sample(START, cpu_ratio=1.0), neighbours=waiting)
+    later = conditions(
+        process(), now=START + 9, limits=LIMITS, sample=sample(START + 9, cpu_ratio=1.0), neighbours=waiting, before=first
+    )
+    assert [r.since for r in later] == [START]
+
+
+def test_cpu_wait_ratio_is_the_delay_per_second() -> None:
+    before, after = sample(10.0, cpu_wait_seconds=5.0), sample(12.0, cpu_wait_seconds=5.5)
+    assert cpu_wait_ratio(before, after) == 0.25
+    assert cpu_wait_ratio(after, replace(before, at=14.0)) == 0.0
+    for unknown in (None, sample(10.0), sample(12.0, cpu_wait_seconds=1.0), sample(13.0, cpu_wait_seconds=1.0)):
+        assert cpu_wait_ratio(unknown, after) is None
+
+
+# ── overdue, zombie ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(("elapsed", "fires"), [(29.999, False), (30.0, True), (45.0, True)])
+def test_overdue_at_its_timeout(elapsed: float, fires: bool) -> None:
+    assert (overdue(process(timeout=30.0), now=START + elapsed) is not None) is fires
+
+
+def test_overdue_says_by_how_much() -> None:
+    found = the(overdue(process(timeout=30.0), now=START + 45))
+    assert (found.severity, found.since) == (Severity.CRITICAL, START + 30)
+    assert found.reason == "running for 45 s, 15 s past its timeout of 30 s"
+
+
+def test_overdue_needs_a_living_process_with_a_timeout() -> None:
+    late = START + 9999
+    assert overdue(process(), now=late) is None
+    assert overdue(process(timeout=30.0), now=late, sample=sample(late, alive=False)) is None
+    assert overdue(process(timeout=30.0, state=Queued()), now=late) is None
+    assert overdue(process(timeout=30.0, state=Done(START, START + 60)), now=late) is None
+    assert overdue(process(timeout=30.0, state=Paused(START, START + 1)), now=late) is not None
+
+
+@pytest.mark.parametrize(("age", "fires"), [(299.999, False), (300.0, True)])
+def test_zombie_after_five_minutes(age: float, fires: bool) -> None:
+    found = zombie(process(), now=START + age, sample=sample(START, zombie_since=START))
+    assert (found is not None) is fires
+    if found is not None:
+        assert (found.severity, found.since) == (Severity.WARNING, START + 300)
+
+
+def test_zombie_says_which() -> None:
+    found = the(zombie(process(os_process=OSProcess(42)), now=START + 360, sample=sample(START, zombie_since=START)))
+    assert found.reason == "its OS process (pid 42) ended 6 min ago and was not reaped by its parent"
+    assert zombie(process(), now=START + 9999, sample=sample(START)) is None
+    assert zombie(process(), now=START + 9999, sample=None) is None
+    assert zombie(process(), now=START + 10, sample=sample(START, zombie_since=START), zombie_after=10.0) is not None
+
+
+# ── duplicate ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def twin(id: str, started: float, **fields: Any) -> Process:
+    return process(id, state=Running(started), **{"command": "make all", "cwd": "/src", "host": "h", **fields})
+
+
+def test_the_later_of_two_is_the_duplicate() -> None:
+    found = duplicates([twin("b", START + 75), twin("a", START)])
+    assert list(found) == ["b"]
+    assert found["b"] == ConditionReport(
+        Condition.DUPLICATE,
+        Severity.WARNING,
+        START + 75,
+        "same command and directory as build (a), which started 75 s earlier and still runs",
+    )
+    assert conditions(twin("b", START + 75), now=START + 80, limits=LIMITS, duplicate=found["b"]) == (found["b"],)
+
+
+@pytest.mark.parametrize("other", [{"command": "make one"}, {"cwd": "/other"}, {"host": "i"}, {"command": None}])
+def test_something_else_is_no_duplicate(other: dict[str, Any]) -> None:
+    assert duplicates([twin("a", START), twin("b", START + 1, **other)]) == {}
+    assert duplicates([twin("a", START, **other), twin("b", START + 1)]) == {}
+
+
+@pytest.mark.parametrize("state", [Queued(), Stopping(START, START + 1), Done(START, START + 1)])
+def test_what_does_not_run_is_no_duplicate(state: State) -> None:
+    idle = process("b", state=state, command="make all", cwd="/src", host="h")
+    assert duplicates([twin("a", START), idle]) == {}
+
+
+def test_workers_and_nested_records_are_no_duplicates() -> None:
+    assert duplicates([twin("a", START), twin("b", START + 1, parent_id="a")]) == {}
+    assert duplicates([twin("a", START, parent_id="x"), twin("b", START + 1, parent_id="x")]) == {}
+    assert duplicates([twin("a", START), process("m", parent_id="a"), twin("b", START + 1, parent_id="m")]) == {}
+    same = {"os_process": OSProcess(7, 1.0, 4)}
+    assert duplicates([twin("a", START, **same), twin("b", START + 1, **same)]) == {}
+    assert list(duplicates([twin("a", START, **same), twin("b", START + 1, os_process=OSProcess(8, 1.0, 4))])) == ["b"]
+
+
+def test_a_stranger_among_many_workers_is_found() -> None:
+    workers = [twin(f"w{i}", START + i, parent_id="pool") for i in range(50)]
+    assert list(duplicates([*workers, twin("z", START + 99)])) == ["z"]
+
+
+def test_ancestors_end_at_a_cycle() -> None:
+    assert list(ancestors_of("a", {"a": "b", "b": "c", "c": "a"})) == ["b", "c"]
+    assert list(ancestors_of("a", {"a": "a"})) == []
+
+
+# ── all together ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_several_conditions_at_once_in_a_fixed_order() -> None:
+    now = START + 1000
+    held = process(last_output_at=START, timeout=100.0, expected_duration=50.0)
+    read = sample(now, quiet_since=START, cpu_ratio=0.9, zombie_since=START)
+    found = conditions(
+        held, now=now, limits=LIMITS, expected=50.0, sample=read, neighbours=[Neighbour(id="n", name="t", cpu_wait_ratio=0.5)]
+    )
+    assert [r.condition for r in found] == [
+        Condition.STUCK,
+        Condition.TIME_SINK,
+        Condition.BOTTLENECK,
+        Condition.OVERDUE,
+        Condition.ZOMBIE,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (-1, "0 s"),
+        (0.05, "0 s"),
+        (0.57, "0.5 s"),
+        (9.99, "9.9 s"),
+        (10, "10 s"),
+        (119.9, "119 s"),
+        (120, "2 min"),
+        (7199, "119 min"),
+        (7200, "2 h"),
+        (12_600, "3.5 h"),
+        (172_799, "47.9 h"),
+        (172_800, "2 d"),
+        (181_440, "2.1 d"),
+    ],
+)
+def test_span(seconds: float, text: str) -> None:
+    assert span(seconds) == text
+
+
+times = st.floats(min_value=-1e6, max_value=1e6)
+
+
+@given(
+    now=times,
+    started=times,
+    output=st.none() | times,
+    progress=st.none() | times,
+    child=st.none() | times,
+    quiet=st.none() | times,
+    stuck_after=st.floats(min_value=0.001, max_value=1e5),
+)
+def test_stuck_exactly_when_nothing_happened_for_the_limit(
+    now: float,
+    started: float,
+    output: float | None,
+    progress: float | None,
+    child: float | None,
+    quiet: float | None,
+    stuck_after: float,
+) -> None:
+    held = process(state=Running(started), last_output_at=output, last_progress_at=progress)
+    found = stuck(
+        held,
+        now=now,
+        limits=replace(LIMITS, stuck_after=stuck_after),
+        sample=sample(now, quiet_since=quiet),
+        child_activity_at=child,
+    )
+    silent = all(t is None or now - t >= stuck_after for t in (started, output, progress, child))
+    assert (found is not None) is (silent and (output is not None or progress is not None))
+    if found is not None:
+        assert (found.severity is Severity.CRITICAL) is (quiet is not None and now - quiet >= stuck_after)
+
+
+@given(
+    now=times,
+    started=times,
+    expected=st.none() | st.floats(min_value=1e-3, max_value=1e6),
+    eta=st.none() | st.floats(min_value=0, max_value=1e6),
+    timeout=st.none() | st.floats(min_value=1e-3, max_value=1e6),
+    cpu=st.none() | st.floats(min_value=0, max_value=64),
+    wait=st.none() | st.floats(min_value=0, max_value=64),
+    zombie_since=st.none() | times,
+)
+def test_every_report_can_be_shown_and_nothing_fires_when_switched_off(
+    now: float,
+    started: float,
+    expected: float | None,
+    eta: float | None,
+    timeout: float | None,
+    cpu: float | None,
+    wait: float | None,
+    zombie_since: float | None,
+) -> None:
+    held = process(state=Running(started), last_output_at=started, timeout=timeout)
+    read = sample(now, cpu_ratio=cpu, zombie_since=zombie_since)
+    near = [Neighbour(id="n", name="t", cpu_wait_ratio=wait)]
+    found = conditions(held, now=now, limits=LIMITS, expected=expected, sample=read, eta=eta, neighbours=near)
+    for report in found:
+        assert math.isfinite(report.since)
+        assert report.since <= now + 1e-6
+        assert report.reason
+        assert "-" not in report.reason
+        assert "nan" not in report.reason
+    off = conditions(held, now=now, limits=OFF, expected=expected, sample=read, eta=eta, neighbours=near)
+    assert {r.condition for r in off} <= {Condition.OVERDUE, Condition.ZOMBIE}

@@ -1,0 +1,101 @@
+"""Scripts that end without a word, and words that arrive late: real scripts, a real exporter."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from conftest import RunningExporter, Starter
+from test_api import Api
+from waiting import wait_until
+
+SILENT = """
+import os, signal, sys, time
+from headway import Reporter
+reporter = Reporter("dies", type="pipeline", total=10, id=sys.argv[1])
+reporter.update(3, "three")
+print("working", flush=True)
+time.sleep(60)
+"""
+
+
+def start_script(source: str, exporter: RunningExporter, *args: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", source, *args], env=exporter.client_env, stdout=subprocess.PIPE, text=True, start_new_session=True
+    )
+
+
+def has_progress(api: Api, process_id: str) -> bool:
+    status, body = api.request("GET", f"/api/processes/{process_id}")
+    return status == 200 and body["data"]["progress"]["current"] is not None
+
+
+def test_a_killed_script_becomes_orphaned_not_running(exporter: RunningExporter) -> None:
+    api = Api(exporter)
+    script = start_script(SILENT, exporter, "killed")
+    wait_until(lambda: has_progress(api, "killed"), what="its first progress")
+    wait_until(lambda: api.get("killed")["memory_bytes"], what="a sample of it")
+    script.send_signal(signal.SIGKILL)
+    script.wait()
+    wait_until(lambda: api.get("killed")["status"] == "orphaned", timeout=15, what="its orphaning")
+    process = api.get("killed")
+    assert "gone" in process["error"] and process["finished_at"] is not None
+    assert process["progress"]["current"] == 3 and process["log_tail"] == ["three"]
+
+
+def test_a_script_that_died_while_the_exporter_was_away_is_orphaned_at_its_start(exporter: RunningExporter) -> None:
+    api = Api(exporter)
+    script = start_script(SILENT, exporter, "died-meanwhile")
+    wait_until(lambda: has_progress(api, "died-meanwhile"), what="its first progress")
+    exporter.kill()
+    script.kill()
+    script.wait()
+    exporter.start()
+    wait_until(lambda: Api(exporter).get("died-meanwhile")["status"] == "orphaned", timeout=15, what="its orphaning")
+
+
+def test_a_script_that_lives_on_is_taken_over_after_a_restart(exporter: RunningExporter) -> None:
+    api = Api(exporter)
+    script = start_script(SILENT, exporter, "survivor")
+    try:
+        wait_until(lambda: has_progress(api, "survivor"), what="its first progress")
+        exporter.kill()
+        exporter.start()
+        process = wait_until(lambda: Api(exporter).get("survivor"), what="the record")
+        assert process["status"] == "running"
+        wait_until(lambda: Api(exporter).get("survivor")["memory_bytes"], what="a sample of it")
+    finally:
+        script.kill()
+        script.wait()
+
+
+@pytest.mark.parametrize("outcome", ["done", "failed"])
+def test_the_last_words_of_a_script_wait_in_the_spool(start_exporter: Starter, tmp_path: Path, outcome: str) -> None:
+    exporter = start_exporter("--sample-interval", "0.2", HEADWAY_SPOOL=str(tmp_path / "spool"))
+    exporter.stop()
+    ending = "reporter.done('said late')" if outcome == "done" else "reporter.fail('broke late')"
+    source = f"from headway import Reporter\nreporter = Reporter('late', total=3, id='late')\nreporter.update(3)\n{ending}\n"
+    environ = exporter.client_env | {"HEADWAY_SPOOL": str(tmp_path / "spool")}
+    done = subprocess.run([sys.executable, "-c", source], env=environ, timeout=30, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert len(list((tmp_path / "spool").glob("*.ready"))) == 1
+    exporter.start()
+    api = Api(exporter)
+    wait_until(lambda: api.request("GET", "/api/processes/late")[0] == 200, timeout=20, what="the late event")
+    process = api.get("late")
+    assert process["status"] == outcome
+    assert (process["summary"] or process["error"]).endswith("late") and process["progress"]["current"] == 3
+    assert list((tmp_path / "spool").iterdir()) == []
+
+
+def test_a_pid_that_was_given_to_another_process_is_not_believed(exporter: RunningExporter) -> None:
+    """PID reuse: the pid lives, but it is not the process that was reported."""
+    api = Api(exporter)
+    api.create(id="reused", pid=os.getpid(), create_time=1_700_000_000)
+    wait_until(lambda: api.get("reused")["status"] == "orphaned", timeout=15, what="its orphaning")
+    assert api.get("reused")["memory_bytes"] is None

@@ -1,0 +1,59 @@
+"""The API against its own document: schemathesis sends what it allows and what it forbids, and nothing may fail inside."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import requests
+
+from conftest import Starter
+
+# Endless by nature (output with follow=true too); the tests of the API follow them.
+STREAMS = ("/api/processes/stream", "/api/processes/{id}/output")
+
+
+def test_every_route_is_documented_with_its_errors(start_exporter: Starter) -> None:
+    document: dict[str, Any] = requests.get(f"{start_exporter().url}/openapi.json", timeout=10).json()
+    assert set(document["paths"]) == {
+        "/api/processes",
+        "/api/processes/batch",
+        "/api/processes/stats",
+        "/api/processes/stream",
+        "/api/processes/{id}",
+        "/api/processes/{id}/cancel",
+        "/api/processes/{id}/output",
+        "/health",
+        "/ready",
+        "/metrics",
+    }
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            assert operation["description"], (method, path)
+            assert "401" in operation["responses"], (method, path)
+    create = document["components"]["schemas"]["CreateIn"]
+    assert create["required"] == ["name", "type"] and create["additionalProperties"] is False
+
+
+def test_nothing_that_can_be_sent_fails_inside(start_exporter: Starter, tmp_path: Path) -> None:
+    exporter = start_exporter("--log-level", "warning")
+    command = [
+        str(Path(sys.executable).with_name("schemathesis")),
+        "run",
+        f"{exporter.url}/openapi.json",
+        "--phases=examples,coverage,fuzzing",
+        "--max-examples=30",
+        "--checks=not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance",
+        *(f"--exclude-path={path}" for path in STREAMS),
+        "--header",
+        f"Authorization: Bearer {exporter.key}",
+        "--request-timeout=10",
+        "--generation-database=none",
+        "--no-color",
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=300)
+    assert done.returncode == 0, f"{done.stdout[-6000:]}\n{done.stderr[-2000:]}\n{''.join(exporter.output)[-2000:]}"
+    assert " generated" in done.stdout or "Test cases" in done.stdout, done.stdout[-2000:]
+    assert not [line for line in exporter.output if "Traceback" in line]

@@ -1,0 +1,491 @@
+"""The registry's verbs, over a writer whose commits the test decides."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any
+
+import pytest
+
+from headway.errors import Conflict, InvalidInput, NotFound, StoreUnavailable, TooLarge
+from headway.model import Condition, OSProcess, Process, Status, Transition
+from headway.names import NameStats
+from headway.registry.changes import HostFacts
+from headway.registry.registry import Registry
+from headway.registry.watch import LAST_WORDS, Watch
+from headway.samples import Sample
+from headway.schemas import CreateIn, ProgressIn, UpdateIn, decode
+from headway.settings import Settings
+from headway.store.base import LogLine
+
+HOST = HostFacts("here", 4026531836)
+START = 1_800_000_000.0
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = START
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class HandWriter:
+    """A writer whose commits stay open until the test lets them succeed or fail."""
+
+    def __init__(self) -> None:
+        self.open: list[tuple[asyncio.Future[None], object]] = []
+        self.processes: list[Process] = []
+        self.transitions: list[Transition] = []
+        self.names: list[NameStats] = []
+        self.lines: list[LogLine] = []
+        self.behind_processes: dict[str, Process] = {}
+        self.full = False
+        self.immediate = True
+
+    def commit(
+        self,
+        *,
+        processes: Sequence[Process] = (),
+        transitions: Sequence[Transition] = (),
+        names: Sequence[NameStats] = (),
+        lines: Sequence[LogLine] = (),
+        token: object = None,
+    ) -> asyncio.Future[None]:
+        if self.full:
+            raise StoreUnavailable("the queue is full")
+        self.processes += processes
+        self.transitions += transitions
+        self.names += names
+        self.lines += lines
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        if self.immediate:
+            future.set_result(None)
+        else:
+            self.open.append((future, token))
+        return future
+
+    def behind(self, *, process: Process | None = None, lines: Sequence[LogLine] = (), names: Sequence[NameStats] = ()) -> None:
+        self.names += names
+        if process is not None:
+            self.behind_processes[process.id] = process
+        self.lines += lines
+
+    def succeed(self) -> None:
+        for future, _ in self.open:
+            future.set_result(None)
+        self.open.clear()
+
+    def fail(self, registry: Registry) -> None:
+        """As the real writer does: undo in reverse order, then tell those who wait."""
+        registry.undo([token for _, token in reversed(self.open)])
+        for future, _ in self.open:
+            future.set_exception(StoreUnavailable("disk full"))
+            future.exception()
+        self.open.clear()
+
+
+class World:
+    def __init__(self, **settings: Any) -> None:
+        self.clock = Clock()
+        self.writer = HandWriter()
+        self.registry = Registry(Settings(**settings), self.writer, HOST, self.clock)
+        self.watch = Watch(self.registry)
+
+    def create(self, **fields: Any) -> Process:
+        form = {"name": "job", "type": "task"} | fields
+        return self.registry.create(decode(as_json(form), CreateIn)).process
+
+    def status(self, process_id: str) -> Status:
+        return self.registry.entries[process_id].process.status
+
+    def update(self, process_id: str, **fields: Any) -> Process:
+        return self.registry.update(process_id, decode(as_json(fields), UpdateIn)).process
+
+
+def as_json(value: object) -> bytes:
+
+    return json.dumps(value).encode()
+
+
+def in_loop(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
+    """Runs an async test in a loop of its own."""
+
+    def run(*args: Any) -> None:
+        asyncio.run(test(*args))
+
+    run.__name__, run.__doc__ = test.__name__, test.__doc__
+    return run
+
+
+@in_loop
+async def test_a_creation_starts_running_now_or_a_while_ago() -> None:
+    world = World()
+    now = world.create(id="a")
+    earlier = world.create(id="b", started_age=90)
+    assert (now.status, now.started_at) == (Status.RUNNING, START)
+    assert earlier.started_at == START - 90
+    assert world.create(id="c", status="queued").started_at is None
+
+
+@in_loop
+async def test_a_repeated_creation_changes_nothing_and_waits_for_the_first() -> None:
+    world = World()
+    world.writer.immediate = False
+    form = CreateIn(name="job", type="task", id="a")  # type: ignore[arg-type]
+    first = world.registry.create(form)
+    again = world.registry.create(form)
+    assert first.created and not again.created
+    assert again.stored is first.stored, "a repeat must not be acknowledged before the creation is durable"
+    with pytest.raises(Conflict, match="in use"):
+        world.create(id="a", name="another")
+
+
+@in_loop
+async def test_ids_that_are_path_words_are_refused() -> None:
+    with pytest.raises(InvalidInput) as caught:
+        World().create(id="stats")
+    assert caught.value.field == "id"
+
+
+@in_loop
+async def test_updates_move_progress_and_keep_what_was_not_sent() -> None:
+    world = World()
+    world.create(id="a", progress={"total": 80, "unit": "sessions"})
+    world.clock.now += 10
+    process = world.update("a", progress={"current": 51}, log=["one", "two"])
+    assert (process.activity.current, process.activity.total, process.activity.unit) == (51, 80, "sessions")
+    assert process.activity.last_progress_at == process.activity.last_output_at == START + 10
+    assert process.activity.last_line == "two"
+    world.clock.now += 10
+    process = world.update("a", alive=True)
+    assert process.activity.last_progress_at == START + 10, "a heartbeat is not progress"
+    assert process.activity.updated_at == START + 10
+    assert world.update("a", progress={"unit": None}).activity.unit is None
+
+
+@in_loop
+async def test_repeats_are_ignored_by_sequence_number() -> None:
+    world = World()
+    world.create(id="a")
+    world.update("a", seq=2, log="two")
+    outcome = world.registry.update("a", UpdateIn(seq=2, log="two"))
+    assert outcome.duplicate
+    assert [line.text for line in world.registry.entries["a"].log.tail()] == ["two"]
+
+
+@in_loop
+async def test_the_age_of_an_event_is_its_time() -> None:
+    world = World()
+    world.create(id="a")
+    world.clock.now += 100
+    assert world.update("a", status="done", age=40).finished_at == START + 60
+    world.create(id="b")
+    assert world.update("b", status="done", age=4000).finished_at == START + 100, "never before the creation"
+
+
+@pytest.mark.parametrize(
+    ("path", "last"),
+    [
+        (["running", "paused", "running", "done"], "done"),
+        (["running", "stopping", "cancelled"], "cancelled"),
+        (["failed"], "failed"),
+        (["running", "timed_out"], "timed_out"),
+        (["running", "orphaned", "running", "done"], "done"),
+        (["running", "orphaned", "done"], "done"),
+    ],
+)
+def test_legal_paths(path: list[str], last: str) -> None:
+    async def walk() -> None:
+        world = World()
+        world.create(id="a", status="queued")
+        for status in path:
+            world.clock.now += 1
+            world.update("a", status=status)
+        assert world.registry.entries["a"].process.status == last
+        assert [t.after for t in world.writer.transitions] == ["queued", *path]
+        assert [t.before for t in world.writer.transitions] == [None, "queued", *path[:-1]]
+
+    asyncio.run(walk())
+
+
+@pytest.mark.parametrize(
+    ("ended", "next_status"), [("done", "running"), ("failed", "done"), ("killed", "running"), ("done", "failed")]
+)
+def test_the_end_is_final(ended: str, next_status: str) -> None:
+    async def walk() -> None:
+        world = World()
+        world.create(id="a")
+        world.update("a", status=ended)
+        with pytest.raises(Conflict) as caught:
+            world.update("a", status=next_status)
+        assert "is final" in caught.value.detail and caught.value.field == "status"
+        assert world.registry.entries["a"].process.status == ended
+        world.update("a", status=ended)
+
+    asyncio.run(walk())
+
+
+@in_loop
+async def test_an_error_belongs_to_an_ended_process() -> None:
+    world = World()
+    world.create(id="a")
+    with pytest.raises(InvalidInput, match="final status"):
+        world.update("a", error="boom")
+    process = world.update("a", status="failed", error="boom", exit_code=3)
+    assert (process.error, process.exit_code) == ("boom", 3)
+    assert world.update("a", exit_code=4).exit_code == 4
+    world.create(id="b")
+    world.update("b", status="done", exit_code=0)
+    with pytest.raises(InvalidInput, match="done has none"):
+        world.update("b", error="boom")
+
+
+@in_loop
+async def test_metadata_merges_and_null_removes() -> None:
+    world = World(max_metadata_bytes=100)
+    world.create(id="a", metadata={"model": "m", "tokens": {"input": 1}, "gone": None})
+    process = world.update("a", metadata={"tokens": {"output": 2}, "model": None})
+    assert process.metadata == {"tokens": {"input": 1, "output": 2}}
+    with pytest.raises(TooLarge) as caught:
+        world.update("a", metadata={"big": "x" * 100})
+    assert caught.value.field == "metadata"
+    assert world.registry.entries["a"].process.metadata == process.metadata
+
+
+@in_loop
+async def test_secrets_in_commands_are_masked() -> None:
+    process = World().create(command="deploy --token=hunter2secret --to prod")
+    assert process.spec.command is not None
+    assert "hunter2secret" not in process.spec.command and "--to prod" in process.spec.command
+
+
+@in_loop
+async def test_totals_of_a_name_grow_with_its_ends() -> None:
+    world = World()
+    for duration in (10, 20, 60):
+        process = world.create()
+        world.clock.now += duration
+        world.update(process.id, status="done")
+    stats = world.registry.names[("job", "task")]
+    assert stats.finished == {Status.DONE: 3}
+    assert stats.expected_duration == 20
+    assert world.writer.names[0].finished == {}, "a name is stored at 0 when it is first seen"
+    assert world.registry.view(world.registry.entry(world.create().id)).expected_duration == 20
+
+
+@in_loop
+async def test_names_beyond_the_limit_count_as_other() -> None:
+    world = World(max_names=2)
+    for name in ("a", "b", "c", "d"):
+        world.update(world.create(name=name).id, status="done")
+    assert set(world.registry.names) == {("a", "task"), ("b", "task"), ("other", "task")}
+    assert world.registry.names[("other", "task")].finished[Status.DONE] == 2
+
+
+@in_loop
+async def test_a_change_that_cannot_be_stored_is_undone() -> None:
+    world = World()
+    world.create(id="a")
+    world.update("a", log="kept")
+    before, names, counts = world.registry.entries["a"].process, dict(world.registry.names), dict(world.registry.status_counts)
+    world.writer.immediate = False
+    world.update("a", status="done", log="lost", seq=7)
+    world.create(id="b", name="new")
+    assert world.registry.status_counts[Status.DONE] == 1
+    world.writer.fail(world.registry)
+    assert world.registry.entries["a"].process == before, "the sequence number too, so that the repeat is accepted"
+    assert [line.text for line in world.registry.entries["a"].log.tail()] == ["kept"]
+    assert "b" not in world.registry.entries
+    assert world.registry.names == names and world.registry.status_counts == counts
+    world.writer.immediate = True
+    assert world.update("a", status="done", seq=7).status is Status.DONE
+
+
+@in_loop
+async def test_a_full_writer_refuses_and_nothing_changes() -> None:
+    world = World()
+    world.create(id="a")
+    world.writer.full = True
+    with pytest.raises(StoreUnavailable):
+        world.update("a", status="done")
+    with pytest.raises(StoreUnavailable):
+        world.create(id="b")
+    assert world.status("a") is Status.RUNNING
+    assert "b" not in world.registry.entries
+
+
+@in_loop
+async def test_a_change_is_published_only_after_it_was_stored() -> None:
+    world = World()
+    world.create(id="a")
+    await asyncio.sleep(0)
+    seen = world.registry.version
+    world.writer.immediate = False
+    world.update("a", status="done")
+    await asyncio.sleep(0)
+    assert world.registry.version == seen
+    world.writer.succeed()
+    await asyncio.sleep(0)
+    assert [entry.process.id for entry in world.registry.newer_than(seen)] == ["a"]
+
+
+@in_loop
+async def test_done_fades_and_failed_stays_until_dismissed() -> None:
+    world = World(active_retention=1800.0)
+    ends = {"d": "done", "c": "cancelled", "f": "failed", "t": "timed_out", "k": "killed", "o": "orphaned"}
+    for process_id, status in ends.items():
+        world.create(id=process_id)
+        world.update(process_id, status=status)
+    world.clock.now += 1799
+    assert world.registry.fade() == []
+    world.clock.now += 1
+    assert sorted(world.registry.fade()) == ["c", "d"]
+    world.registry.dismiss("f")
+    await asyncio.sleep(0)
+    assert sorted(world.registry.entries) == ["k", "o", "t"]
+    world.create(id="r")
+    with pytest.raises(Conflict, match="only an ended one"):
+        world.registry.dismiss("r")
+    with pytest.raises(NotFound):
+        world.registry.dismiss("nobody")
+
+
+@in_loop
+async def test_a_cancel_request_reaches_the_reporter_and_marks_the_end_as_requested() -> None:
+    world = World()
+    world.create(id="a")
+    world.registry.request_cancel("a")
+    assert world.registry.update("a", UpdateIn(progress=ProgressIn(current=1))).cancel_requested
+    world.update("a", status="killed", signal=15)
+    assert world.registry.fade() == []
+    world.clock.now += 1800
+    assert world.registry.fade() == ["a"], "killed on request needs nobody's attention"
+    with pytest.raises(NotFound):
+        world.registry.request_cancel("a")
+
+
+@in_loop
+async def test_children_find_their_parent_in_any_order() -> None:
+    world = World()
+    world.create(id="late-parent-child", parent_id="late")
+    world.create(id="late")
+    world.create(id="second", parent_id="late")
+    assert world.registry.entries["late"].children == {"late-parent-child", "second"}
+    world.registry.drop(["second"])
+    assert world.registry.entries["late"].children == {"late-parent-child"}
+    with pytest.raises(InvalidInput, match="own parent"):
+        world.create(id="x", parent_id="x")
+
+
+def sample(at: float, *, alive: bool = True) -> Sample:
+    return Sample(at=at, alive=alive)
+
+
+@in_loop
+async def test_a_vanished_os_process_becomes_orphaned_after_its_last_words_had_time() -> None:
+    world = World()
+    world.create(id="a", pid=4242, create_time=START - 5, host="here", pid_namespace=HOST.pid_namespace)
+    assert set(world.watch.roots()) == {"a"}
+    world.watch.apply({"a": sample(world.clock.now)})
+    world.clock.now += 2
+    world.watch.apply({"a": sample(world.clock.now, alive=False)})
+    assert world.status("a") is Status.RUNNING
+    world.clock.now += LAST_WORDS
+    world.watch.apply({"a": sample(world.clock.now, alive=False)})
+    process = world.registry.entries["a"].process
+    assert process.status is Status.ORPHANED and process.finished_at == START
+    assert process.error == "its OS process is gone; it never said how it ended"
+    assert world.update("a", status="done", age=6).status is Status.DONE, "its last words may arrive late"
+
+
+@in_loop
+async def test_pids_of_other_hosts_and_namespaces_mean_nothing_here() -> None:
+    world = World()
+    world.create(id="host", pid=1, create_time=START, host="elsewhere")
+    world.create(id="namespace", pid=1, create_time=START, host="here", pid_namespace=1)
+    world.create(id="unknown", pid=1, host="here")
+    assert world.watch.roots() == {}
+
+
+@in_loop
+async def test_a_pid_without_create_time_is_looked_up_on_this_host() -> None:
+    world = World()
+    found = OSProcess(77, START - 9, HOST.pid_namespace)
+    world.registry.host = HostFacts("here", HOST.pid_namespace, lambda pid: found if pid == 77 else None)
+    world.create(id="a", pid=77)
+    world.create(id="gone", pid=78)
+    world.create(id="elsewhere", pid=77, host="there")
+    assert world.watch.roots() == {"a": found}
+
+
+@in_loop
+async def test_a_silent_reporter_elsewhere_is_given_up_after_its_lease() -> None:
+    world = World(lease=300.0)
+    world.create(id="a", host="elsewhere")
+    world.create(id="q", host="elsewhere", status="queued")
+    world.create(id="short", lease="10s")
+    world.clock.now += 10
+    world.watch.expire()
+    assert world.status("short") is Status.ORPHANED
+    world.clock.now += 200
+    world.update("a", alive=True)
+    world.clock.now += 299
+    world.watch.expire()
+    assert world.status("a") is Status.RUNNING
+    world.clock.now += 1
+    world.watch.expire()
+    assert world.status("a") is Status.ORPHANED
+    assert world.status("q") is Status.QUEUED
+
+
+@in_loop
+async def test_conditions_come_and_go_and_are_counted_once() -> None:
+    world = World(stuck_after=60.0)
+    world.create(id="a", progress={"total": 10})
+    for _ in range(35):
+        world.clock.now += 2
+        world.watch.evaluate()
+    reports = world.registry.entries["a"].conditions
+    assert [r.condition for r in reports] == [Condition.STUCK]
+    assert reports[0].since == START + 60
+    assert world.registry.names[("job", "task")].gate_trips == {"stuck": 1}
+    world.update("a", progress={"current": 1})
+    world.watch.evaluate()
+    assert world.registry.entries["a"].conditions == ()
+
+
+@in_loop
+async def test_a_silent_parent_of_a_busy_child_is_alive() -> None:
+    world = World(stuck_after=60.0)
+    world.create(id="parent", progress={"total": 2})
+    world.create(id="child", parent_id="parent", progress={"total": 100})
+    for step in range(40):
+        world.clock.now += 2
+        world.update("child", progress={"current": step + 1})
+        world.watch.evaluate()
+    assert world.registry.entries["parent"].conditions == ()
+
+
+@in_loop
+async def test_the_time_the_machine_slept_is_nobodys_silence() -> None:
+    world = World(stuck_after=60.0)
+    world.create(id="a", progress={"total": 10})
+    world.watch.evaluate()
+    world.clock.now += 3600
+    world.watch.evaluate()
+    assert world.registry.entries["a"].conditions == ()
+
+
+@in_loop
+async def test_load_takes_over_what_was_active() -> None:
+    world = World()
+    process = world.create(id="a", progress={"current": 5, "total": 10})
+    later = World()
+    later.clock.now += 60
+    later.registry.load([process], [], {Status.RUNNING: 1}, lambda _: [LogLine("a", 7, START, "before")])
+    assert later.registry.entries["a"].process == process
+    later.update("a", log="after")
+    assert [(line.number, line.text) for line in later.registry.entries["a"].log.tail()] == [(7, "before"), (8, "after")]

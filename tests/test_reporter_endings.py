@@ -1,0 +1,395 @@
+"""How scripts end: what is said for a reporter that was not told, what waits and what goes to the spool."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from recording_server import RecordingServer, recording_server
+from reporting import run_script, script_environment
+from waiting import wait_until
+
+NOWHERE = "http://127.0.0.1:9"
+
+
+@pytest.fixture
+def server() -> Iterator[RecordingServer]:
+    with recording_server() as started:
+        yield started
+
+
+def spooled(spool: Path) -> list[dict[str, object]]:
+    return [json.loads(line) for path in sorted(spool.glob("*.ready")) for line in path.read_text().splitlines()]
+
+
+@pytest.mark.parametrize(
+    ("ending", "status", "error", "exit_code"),
+    [
+        ("pass", "done", None, None),
+        ("sys.exit()", "done", None, None),
+        ("sys.exit(0)", "done", None, None),
+        ("sys.exit(3)", "failed", "ended with exit code 3", 3),
+        ("sys.exit('bad input')", "failed", "bad input", 1),
+        ("exit(4)", "failed", "ended with exit code 4", 4),
+        ("quit(5)", "failed", "ended with exit code 5", 5),
+        ("raise ValueError('broken')", "failed", "ValueError: broken", None),
+        ("raise KeyboardInterrupt", "cancelled", "KeyboardInterrupt", None),
+        ("os.kill(os.getpid(), signal.SIGINT); time.sleep(5)", "cancelled", "KeyboardInterrupt", None),
+        ("r.fail('told')\nsys.exit(0)", "failed", "told", None),
+        ("r.done()\nsys.exit(9)", "done", None, None),
+    ],
+)
+def test_a_script_that_did_not_say_how_it_ended(
+    server: RecordingServer, tmp_path: Path, ending: str, status: str, error: str | None, exit_code: int | None
+) -> None:
+    code = f"import os, signal, sys, time\nfrom headway import Reporter\nr = Reporter('x', id='x', total=5)\nr.update(3)\n{ending}"
+    run_script(code, server, tmp_path)
+    (final,) = [item for item in server.of("x") if "status" in item]
+    assert (final["status"], final.get("error"), final.get("exit_code")) == (status, error, exit_code)
+    assert server.state("x")["progress"]["current"] == 3
+
+
+def test_what_was_caught_is_no_ending(server: RecordingServer, tmp_path: Path) -> None:
+    code = """
+        import sys
+        from headway import Reporter
+        Reporter("before", id="before")
+        try:
+            sys.exit(3)
+        except SystemExit:
+            pass
+        try:
+            raise ValueError
+        except ValueError:
+            pass
+        Reporter("after", id="after")
+    """
+    run_script(code, server, tmp_path)
+    assert server.final("before")["status"] == server.final("after")["status"] == "done"
+
+
+def test_sys_exit_of_a_thread_is_no_ending(server: RecordingServer, tmp_path: Path) -> None:
+    code = """
+        import sys, threading
+        from headway import Reporter
+        Reporter("x", id="x")
+        thread = threading.Thread(target=sys.exit, args=(3,))
+        thread.start()
+        thread.join()
+    """
+    run_script(code, server, tmp_path)
+    assert server.final("x")["status"] == "done"
+
+
+def test_exit_code_and_output_of_the_script_are_its_own(server: RecordingServer, tmp_path: Path) -> None:
+    code = "import sys\nfrom headway import Reporter\nwith Reporter('x'):\n    print('out')\n    sys.exit(7)"
+    for url in (server.url, NOWHERE):
+        done = run_script(code, url, tmp_path)
+        assert done.returncode == 7
+        assert done.stdout == "out\n"
+
+
+@pytest.mark.parametrize("delay", [0.0, 1.0])
+def test_a_short_script_waits_for_its_last_word(server: RecordingServer, tmp_path: Path, delay: float) -> None:
+    server.delay = delay
+    run_script("from headway import Reporter\nwith Reporter('x', id='x') as r: r.log('line')", server, tmp_path)
+    assert server.of("x")[-1]["status"] == "done"
+    assert not spooled(tmp_path)
+
+
+def test_a_slow_exporter_holds_a_script_back_for_two_seconds_at_most(server: RecordingServer, tmp_path: Path) -> None:
+    server.delay = 20.0
+    started = time.monotonic()
+    code = """
+        import os
+        from headway import Reporter
+        del os.environ["HEADWAY_EXIT_WAIT"]
+        with Reporter("x", id="x") as r:
+            r.log("line")
+    """
+    done = run_script(code, server, tmp_path)
+    assert 2.0 < time.monotonic() - started < 10.0
+    assert "kept in" in done.stderr
+    items = spooled(tmp_path)
+    assert items[0]["create"]["name"] == "x"  # type: ignore[index]
+    assert items[-1]["status"] == "done"
+    assert {item["url"] for item in items} == {server.url}
+
+
+def test_how_long_is_a_setting(server: RecordingServer, tmp_path: Path) -> None:
+    server.delay = 20.0
+    started = time.monotonic()
+    run_script("from headway import Reporter\nwith Reporter('x'): pass", server, tmp_path, HEADWAY_EXIT_WAIT="0.1")
+    assert time.monotonic() - started < 10.0
+    assert spooled(tmp_path)
+
+
+def test_an_exporter_that_is_down_holds_nobody_back(tmp_path: Path) -> None:
+    started = time.monotonic()
+    run_script("from headway import Reporter\nwith Reporter('x'): pass", NOWHERE, tmp_path)
+    assert time.monotonic() - started < 10.0  # of the 20 that it may wait
+    assert [item["status"] for item in spooled(tmp_path)][-1] == "done"
+
+
+def test_the_next_script_delivers_the_spool(server: RecordingServer, tmp_path: Path) -> None:
+    server.stop()
+    first = "from headway import Reporter\nr = Reporter('first', id='first', total=9)\nr.update(9, 'line')\nr.done('all nine')"
+    began = time.time()
+    assert "cannot be reached" in run_script(first, server, tmp_path).stderr
+    ended = time.time()
+    (path,) = tmp_path.glob("*.ready")
+    assert path.stat().st_mode & 0o777 == 0o600
+    server.start()
+    second = "from headway import Reporter\nwith Reporter('second', id='second'): pass"
+    assert run_script(second, server, tmp_path).stderr == ""
+    final = server.final("first")
+    state = server.state("first")
+    assert state["progress"] == {"current": 9, "total": 9}
+    assert state["log"] == ["line"]
+    assert state["summary"] == "all nine"
+    assert server.creation("first")["started_age"] >= final["age"]
+    assert server.requests[0]["at"] - ended - 0.1 <= final["age"] <= time.time() - began
+    assert not list(tmp_path.iterdir())
+
+
+def test_no_spool_and_no_exporter_is_one_more_line_and_no_more(tmp_path: Path) -> None:
+    blocked = tmp_path / "file"
+    blocked.write_text("not a folder")
+    done = run_script("from headway import Reporter\nwith Reporter('x'): pass\nprint('ok')", NOWHERE, blocked)
+    assert done.returncode == 0
+    assert done.stdout == "ok\n"
+    assert "could neither be sent nor written" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_killed_script_says_nothing(server: RecordingServer, tmp_path: Path) -> None:
+    code = "import time\nfrom headway import Reporter\nr = Reporter('x', id='x')\nprint('up', flush=True)\ntime.sleep(60)"
+    environ = script_environment(server.url, tmp_path)
+    with subprocess.Popen([sys.executable, "-c", code], env=environ, stdout=subprocess.PIPE, text=True) as script:
+        server.creation("x")
+        script.send_signal(signal.SIGKILL)
+    assert script.returncode == -signal.SIGKILL
+    assert not [item for item in server.of("x") if "status" in item]
+    assert not spooled(tmp_path)
+
+
+def test_ctrl_c_while_the_end_waits_still_spools(server: RecordingServer, tmp_path: Path) -> None:
+    server.delay = 20.0
+    code = "from headway import Reporter\nwith Reporter('x', id='x'): pass"
+    environ = script_environment(server.url, tmp_path, HEADWAY_EXIT_WAIT="30")
+    with subprocess.Popen([sys.executable, "-c", code], env=environ, stderr=subprocess.DEVNULL) as script:
+        wait_until(lambda: server.requests, what="the request that hangs")
+        time.sleep(0.3)  # the script has nothing left to do but to wait: there is nothing to see from outside
+        script.send_signal(signal.SIGINT)
+        script.wait(10)
+    assert [item["status"] for item in spooled(tmp_path)][-1] == "done"
+
+
+def test_reports_of_exit_handlers(server: RecordingServer, tmp_path: Path) -> None:
+    """Handlers registered before the first reporter run after the last request: what they say is spooled."""
+    code = """
+        import atexit
+        def late():
+            with Reporter("late", id="late"):
+                pass
+        atexit.register(late)
+        from headway import Reporter
+        r = Reporter("early", id="early")
+        atexit.register(lambda: r.done("in an exit handler"))
+    """
+    run_script(code, server, tmp_path)
+    assert server.final("early")["summary"] == "in an exit handler"
+    assert [item["id"] for item in spooled(tmp_path)] == ["late"]
+
+
+def test_a_reporter_that_threads_use_until_the_end(server: RecordingServer, tmp_path: Path) -> None:
+    code = """
+        import threading, time
+        from headway import Reporter
+        r = Reporter("x", id="x")
+        def work():
+            time.sleep(0.3)
+            r.update(1, "after the main thread")
+            r.done("by a thread")
+        threading.Thread(target=work).start()
+    """
+    run_script(code, server, tmp_path)
+    assert server.final("x")["summary"] == "by a thread"
+
+
+# ── fork and multiprocessing ────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_forked_child_reports_for_itself(server: RecordingServer, tmp_path: Path) -> None:
+    code = """
+        import os, time
+        from headway import Reporter
+        r = Reporter("parent", id="parent", total=10)
+        r.update(1, "parent before")
+        pid = os.fork()
+        if pid == 0:
+            r.update(5, "child", metadata={"by": "child"})
+            with Reporter("own", id="own", parent_id="parent") as own:
+                own.log("own line")
+            os._exit(0) if os.environ.get("HARD") else None
+            raise SystemExit(0)
+        os.waitpid(pid, 0)
+        r.log("parent after")
+        r.done()
+    """
+    done = run_script(code, server, tmp_path)
+    assert done.stderr == ""
+    state = server.state("parent")
+    assert sorted(state["log"]) == ["child", "parent after", "parent before"]
+    assert state["statuses"] == ["done"]
+    assert state["metadata"] == {"by": "child"}
+    assert server.final("own")["status"] == "done"
+    assert server.creation("own")["pid"] != server.creation("parent")["pid"]
+
+
+def test_a_child_that_leaves_the_block_does_not_end_the_parent(server: RecordingServer, tmp_path: Path) -> None:
+    code = """
+        import os, sys, time
+        from headway import Reporter
+        with Reporter("parent", id="parent") as r:
+            pid = os.fork()
+            if pid == 0:
+                sys.exit(3)
+            os.waitpid(pid, 0)
+            r.log("goes on")
+    """
+    run_script(code, server, tmp_path)
+    assert server.state("parent")["statuses"] == ["done"]
+    assert server.state("parent")["log"] == ["goes on"]
+
+
+def test_forks_at_any_moment_never_hang(server: RecordingServer, tmp_path: Path) -> None:
+    """Forks while the thread starts, imports and sends; each child imports what the thread imports, and reports."""
+    code = """
+        import os, time
+        from headway import Reporter
+        r = Reporter("parent", id="parent")
+        pids = []
+        for i in range(40):
+            r.update(i, f"parent {i}")
+            pid = os.fork()
+            if pid == 0:
+                import requests, ssl, logging, json
+                with Reporter(f"child {i}", id=f"child-{i}"):
+                    r.log(f"child {i}")
+                raise SystemExit(0)
+            pids.append(pid)
+            time.sleep(0.005 * (i % 4))
+        for pid in pids:
+            assert os.waitpid(pid, 0)[1] == 0
+        r.done()
+    """
+    done = run_script(code, server, tmp_path, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
+    log = server.state("parent")["log"]
+    assert sorted(log) == sorted(f"{who} {i}" for i in range(40) for who in ("parent", "child"))
+    for i in range(40):
+        assert server.final(f"child-{i}")["status"] == "done"
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+def test_multiprocessing(server: RecordingServer, tmp_path: Path, method: str) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(
+        """
+import multiprocessing, os, sys
+from headway import Reporter
+
+def good(r, i):
+    r.log(f"worker {i}")
+    with r.child("kid", id=f"kid-{i}") as kid:
+        kid.update(i)
+
+def untold(i):
+    Reporter("untold", id=f"untold-{i}").update(1)
+
+def bad():
+    Reporter("bad", id="bad")
+    raise ValueError("in a worker")
+
+def exits():
+    Reporter("exits", id="exits")
+    sys.exit(3)
+
+if __name__ == "__main__":
+    context = multiprocessing.get_context(sys.argv[1])
+    with Reporter("parent", id="parent") as r:
+        workers = [context.Process(target=good, args=(r, i)) for i in range(3)]
+        workers += [context.Process(target=untold, args=(1,)), context.Process(target=bad), context.Process(target=exits)]
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            worker.join()
+"""
+    )
+    environ = script_environment(server.url, tmp_path / "spool")
+    done = subprocess.run(
+        [sys.executable, str(script), method], env=environ, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert sorted(server.state("parent")["log"]) == [f"worker {i}" for i in range(3)]
+    assert server.state("parent")["statuses"] == ["done"]
+    for i in range(3):
+        assert server.final(f"kid-{i}")["status"] == "done"
+        assert server.creation(f"kid-{i}")["parent_id"] == "parent"
+    assert server.final("untold-1")["status"] == "done"
+    assert server.final("bad")["error"] == "ValueError: in a worker"
+    assert server.final("exits")["exit_code"] == 3
+    assert server.creation("parent")["pid"] not in {server.creation(f"kid-{i}")["pid"] for i in range(3)}
+
+
+def test_a_pool(server: RecordingServer, tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(
+        """
+import concurrent.futures
+from headway import Reporter
+
+def work(i):
+    with Reporter("item", id=f"item-{i}"):
+        return i
+
+if __name__ == "__main__":
+    with concurrent.futures.ProcessPoolExecutor(3) as pool:
+        assert sum(pool.map(work, range(20))) == 190
+"""
+    )
+    environ = script_environment(server.url, tmp_path / "spool")
+    done = subprocess.run([sys.executable, str(script)], env=environ, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    for i in range(20):
+        assert server.final(f"item-{i}")["status"] == "done"
+
+
+def test_a_reporter_in_another_process_creates_what_the_exporter_does_not_know(server: RecordingServer, tmp_path: Path) -> None:
+    """The creation names the process that is the work, not the one that happens to speak first."""
+    code = """
+        import os, pickle, subprocess, sys
+        from headway import Reporter
+        os.environ["HEADWAY_URL"] = sys.argv[1] if len(sys.argv) > 1 else os.environ["HEADWAY_URL"]
+        r = Reporter("x", id="x", project="p")
+        copy = pickle.dumps(r)
+        r._url = "off"
+        child = "import pickle, sys; r = pickle.load(sys.stdin.buffer); r.update(4, 'from the child')"
+        subprocess.run([sys.executable, "-c", child], input=copy, check=True)
+        print(os.getpid())
+        os._exit(0)
+    """
+    done = run_script(code, server, tmp_path)
+    creation = server.creation("x")
+    assert creation["pid"] == int(done.stdout)
+    assert creation["project"] == "p"
+    assert server.state("x")["progress"] == {"current": 4}
+    assert server.state("x")["statuses"] == []

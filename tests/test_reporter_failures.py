@@ -1,0 +1,299 @@
+"""The reporter with an exporter that is down, slow, restarting, full, refusing or no exporter at all: the script notices nothing,
+is warned once, and what is still true arrives in the end."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from headway import Reporter
+from headway.reporter import link
+from headway.reporter.hub import hub
+from recording_server import RecordingServer, recording_server
+from reporting import fresh_hub, run_script
+from waiting import wait_until
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[RecordingServer]:
+    monkeypatch.setattr(link, "FIRST_PAUSE", 0.05)
+    monkeypatch.setattr(link, "LONGEST_PAUSE", 0.3)
+    with recording_server() as started, fresh_hub(monkeypatch, started.url, tmp_path / "spool"):
+        yield started
+
+
+@pytest.fixture
+def warnings(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
+    caplog.set_level(logging.WARNING, "headway")
+    return caplog
+
+
+def messages(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.getMessage() for record in caplog.records if record.name == "headway"]
+
+
+def busy(reporter: Reporter, seconds: float) -> float:
+    """Updates as fast as possible for this long; the longest single update (s)."""
+    end = time.perf_counter() + seconds
+    longest, n, before = 0.0, 0, time.perf_counter()
+    while before < end:
+        n += 1
+        reporter.update(n, stage="s" if n % 100 == 0 else None)
+        now = time.perf_counter()
+        longest = max(longest, now - before)
+        before = now
+    return longest
+
+
+def test_down_then_up(server: RecordingServer, warnings: pytest.LogCaptureFixture) -> None:
+    server.stop()
+    started = time.monotonic()
+    reporter = Reporter("patient", total=10, metadata={"a": 1})
+    longest = busy(reporter, 0.5)
+    for i in range(10):
+        reporter.update(i + 1, f"line {i}")
+    reporter.done("in spite of it")
+    wait_until(lambda: messages(warnings), what="the warning")
+    busy_until = time.monotonic()
+    server.start()
+    final = server.final(reporter.id)
+    state = server.state(reporter.id)
+    assert longest < 0.5
+    assert state["progress"] == {"current": 10, "total": 10}
+    assert state["log"] == [f"line {i}" for i in range(10)]
+    assert state["summary"] == "in spite of it"
+    assert server.creation(reporter.id)["started_age"] >= busy_until - started - 0.05
+    assert final["age"] <= time.monotonic() - started
+    assert len(messages(warnings)) == 1
+    assert "cannot be reached (Connection refused)" in messages(warnings)[0]
+    wait_until(lambda: not hub().reporters, what="everything is delivered")
+
+
+@pytest.mark.parametrize("status", [500, 502, 503, 507, 429, 401, 403, 404, 302])
+def test_misbehaving_then_well(server: RecordingServer, warnings: pytest.LogCaptureFixture, status: int) -> None:
+    server.status = status
+    server.body = b'{"title": "No", "detail": "not today"}'
+    reporter = Reporter("patient")
+    reporter.update(3, "a line")
+    wait_until(lambda: len(server.requests) >= 3, what="three tries")
+    reporter.done()
+    server.status = 200
+    assert server.final(reporter.id)["status"] == "done"
+    assert server.state(reporter.id)["progress"]["current"] == 3
+    assert server.state(reporter.id)["log"] == ["a line"]
+    (warning,) = messages(warnings)
+    assert str(status) in warning
+    assert "not today" in warning
+    if status in (401, 403):
+        assert "HEADWAY_KEY" in warning
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b'{"data": 5}', b'{"data": []}', b'{"data": [{"id": "x"}]}'])
+def test_an_answer_that_is_no_answer(server: RecordingServer, warnings: pytest.LogCaptureFixture, body: bytes) -> None:
+    server.forget_body, server.body = True, body
+    reporter = Reporter("puzzled")
+    wait_until(lambda: len(server.requests) >= 2, what="two tries")
+    server.forget_body = False
+    reporter.done()
+    wait_until(lambda: not hub().reporters, what="everything is delivered")
+    (warning,) = messages(warnings)
+    assert "does not answer like a Headway exporter" in warning
+
+
+def test_one_process_cannot_be_stored_and_the_others_are_not_sent_again(server: RecordingServer) -> None:
+    unlucky, lucky = Reporter("unlucky"), Reporter("lucky")
+    server.item_status[unlucky.id] = 507
+    lucky.update(1, "once")
+    lucky.done()
+    server.final(lucky.id)
+    unlucky.done()
+    wait_until(lambda: len(server.requests) >= 4, what="it is tried again")
+    del server.item_status[unlucky.id]
+    server.final(unlucky.id)
+    assert server.state(lucky.id)["log"] == ["once"]
+
+
+def test_slow(server: RecordingServer) -> None:
+    server.delay = 1.0
+    reporter = Reporter("slow")
+    assert busy(reporter, 1.5) < 0.5
+    reporter.done()
+    server.final(reporter.id)
+    assert len(server.requests) <= 5
+
+
+def test_lost_answers_do_not_repeat_lines(server: RecordingServer) -> None:
+    """The exporter took the items but its answer never arrived: the repeat has the same sequence numbers."""
+    server.drop_answers = 2
+    reporter = Reporter("repeated")
+    reporter.update(1, "one")
+    wait_until(lambda: server.drop_answers == 0, what="answers are lost")
+    reporter.update(2, "two")
+    reporter.done()
+    server.final(reporter.id)
+    wait_until(lambda: not hub().reporters, what="everything is delivered")
+    assert server.state(reporter.id)["log"] == ["one", "two"]
+    assert server.state(reporter.id)["statuses"] == ["done"]
+
+
+def test_an_exporter_that_lost_its_memory_is_told_again(server: RecordingServer) -> None:
+    reporter = Reporter("told again", project="p")
+    server.creation(reporter.id)
+    reporter.update(1)
+    wait_until(lambda: len(server.of(reporter.id)) >= 2, what="progress")
+    server.known.clear()
+    server.items.clear()
+    reporter.update(2)
+    assert server.creation(reporter.id)["project"] == "p"
+    assert server.creation(reporter.id)["started_age"] > 0
+    reporter.done()
+    server.final(reporter.id)
+    assert server.state(reporter.id)["progress"]["current"] == 2
+
+
+def test_a_restart_in_the_middle(server: RecordingServer, warnings: pytest.LogCaptureFixture) -> None:
+    reporter = Reporter("restarted")
+    for n in range(1, 4):
+        reporter.update(n, f"line {n}")
+        wait_until(lambda n=n: server.state(reporter.id)["progress"].get("current") == n, what="progress")  # type: ignore[misc]
+        server.stop()
+        reporter.log(f"while it is down {n}")
+        wait_until(lambda: len(messages(warnings)) == 1, what="the warning")
+        server.start()
+    reporter.done()
+    server.final(reporter.id)
+    assert server.state(reporter.id)["log"] == [f"{what} {n}" for n in range(1, 4) for what in ("line", "while it is down")]
+    assert len(messages(warnings)) == 1
+
+
+@pytest.mark.parametrize(
+    ("field", "path"),
+    [
+        ("metadata", "metadata"),
+        ("metadata", "create.metadata"),
+        ("metadata", "items[0].create.metadata.key"),
+        ("user", "user"),
+        ("thresholds", "create.thresholds.stuck_after"),
+    ],
+)
+def test_a_field_that_is_refused_is_left_out(
+    server: RecordingServer, warnings: pytest.LogCaptureFixture, field: str, path: str
+) -> None:
+    server.refuse[field] = (422, path)
+    more = {"thresholds": {"stuck_after": 5}} if field == "thresholds" else {field: {"a": 1}} if field == "metadata" else {}
+    with Reporter("refused", **more) as reporter:  # type: ignore[arg-type]
+        reporter.update(7)
+    server.final(reporter.id)
+    assert field not in server.creation(reporter.id) or not server.creation(reporter.id)[field]
+    assert server.state(reporter.id)["progress"]["current"] == 7
+    # The user was not given by the script: nothing that it could do about it.
+    assert len(messages(warnings)) == (0 if field == "user" else 1)
+
+
+def test_a_creation_that_is_refused_is_given_up(server: RecordingServer, warnings: pytest.LogCaptureFixture) -> None:
+    server.refuse["name"] = (422, "name")
+    reporter = Reporter("unwanted")
+    wait_until(lambda: not hub().reporters, what="it is given up")
+    requests = len(server.requests)
+    assert busy(reporter, 0.3) < 0.3
+    reporter.done()
+    (warning,) = messages(warnings)
+    assert "'unwanted' is refused: name is not wanted" in warning
+    assert len(server.requests) == requests
+
+
+def test_a_batch_that_is_refused_as_a_whole_is_divided(server: RecordingServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """413 or 400 for a request costs only the item that is to blame."""
+    limit = 60_000
+    real = server.handle
+
+    def limited(request: object) -> None:
+        size = int(request.headers["Content-Length"])  # type: ignore[attr-defined]
+        server.status = 413 if size > limit else 200
+        real(request)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(server, "handle", limited)
+    reporters = [Reporter(f"r{i}", description="x" * 4000) for i in range(60)]
+    for reporter in reporters:
+        reporter.done()
+    for reporter in reporters:
+        assert server.final(reporter.id)["status"] == "done"
+
+
+def test_large_reports_are_sent_in_several_requests(server: RecordingServer) -> None:
+    with Reporter("large") as first, Reporter("also large") as second:
+        for reporter in (first, second):
+            for i in range(500):
+                reporter.log(f"{i} " + "x" * 4000)
+    for reporter in (first, second):
+        server.final(reporter.id)
+        assert len(server.state(reporter.id)["log"]) >= 500
+    assert max(request["bytes"] for request in server.requests) < 2.2 * 1024 * 1024
+
+
+def test_retry_after_is_respected(server: RecordingServer) -> None:
+    server.status, server.retry_after = 503, "1"
+    Reporter("asked to wait")
+    wait_until(lambda: len(server.requests) >= 2, what="the second try")
+    assert server.requests[1]["at"] - server.requests[0]["at"] >= 1.0
+
+
+def test_backoff_grows_and_is_capped_and_random() -> None:
+    pauses = []
+    for _ in range(200):
+        one = link.Link("http://127.0.0.1:1", None)
+        for failure in range(12):
+            one.failed(1000.0)
+            if failure == 0:
+                pauses.append(one.not_before - 1000.0)
+        assert 7.5 <= one.not_before - 1000.0 <= 15.0
+    assert 0.25 <= min(pauses) < max(pauses) <= 0.5
+    assert len(set(pauses)) > 100
+
+
+def test_an_update_that_ended_elsewhere_is_not_insisted_on(server: RecordingServer, warnings: pytest.LogCaptureFixture) -> None:
+    reporter = Reporter("killed there")
+    server.creation(reporter.id)
+    server.item_status[reporter.id] = 409
+    before = len(server.requests)
+    busy(reporter, 0.6)
+    assert len(server.requests) - before < 6
+    reporter.done()
+    wait_until(lambda: not hub().reporters, what="the last word is tried once")
+    assert not messages(warnings)
+
+
+def test_wrong_addresses_warn_and_never_raise(server: RecordingServer, warnings: pytest.LogCaptureFixture) -> None:
+    for url in ("http://", "ftp://example.invalid", "http://127.0.0.1:99999", "http://[::1", "nonsense url"):
+        with Reporter("lost", url=url) as reporter:
+            reporter.update(1)
+    wait_until(lambda: len(messages(warnings)) >= 5, what="a warning each")
+
+
+def test_proxies_are_for_other_machines(tmp_path: Path) -> None:
+    with recording_server() as server:
+        code = "from headway import Reporter\nwith Reporter('direct', id='direct'): pass"
+        done = run_script(code, server, tmp_path, http_proxy="http://127.0.0.1:9", HTTP_PROXY="http://127.0.0.1:9")
+        assert done.stderr == ""
+        assert server.of("direct")
+
+
+def test_one_line_on_stderr_when_logging_is_not_set_up(tmp_path: Path) -> None:
+    code = """
+        from headway import Reporter, track
+        import time
+        for i in track(range(30), name="no exporter"):
+            time.sleep(0.01)
+        with Reporter("another"):
+            pass
+        print("result")
+    """
+    done = run_script(code, "http://127.0.0.1:9", tmp_path)
+    assert done.returncode == 0
+    assert done.stdout == "result\n"
+    assert len(done.stderr.splitlines()) == 1
+    assert done.stderr.startswith("headway: http://127.0.0.1:9 cannot be reached (Connection refused).")

@@ -1,0 +1,692 @@
+"""The group-commit writer: order, groups, failures and what is undone, over real SQLite files and stores that fail on command."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import threading
+import time
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from headway.errors import StoreCorrupt, StoreUnavailable
+from headway.model import Done, Kind, Process, Running, Status, Transition
+from headway.names import NameStats
+from headway.store.base import Batch, Store
+from headway.store.memory import MemoryStore
+from headway.store.sqlite import SQLiteStore
+from headway.store.writer import Writer
+from records import T0, created, line, process
+from small_disk import small_disk
+
+
+class Trial:
+    """A store between the writer and a real one: it can be held at the door, and told how writes fail."""
+
+    def __init__(self, real: Store | None = None) -> None:
+        self.real = real or MemoryStore()
+        self.batches: list[Batch] = []
+        self.fails: Callable[[Batch], Exception | None] = lambda batch: None
+        self.open = threading.Event()
+        self.open.set()
+        self.waiting = threading.Event()
+
+    def write(self, batch: Batch) -> None:
+        self.waiting.set()
+        assert self.open.wait(10)
+        error = self.fails(batch)
+        if error is not None:
+            raise error
+        self.real.write(batch)
+        self.batches.append(batch)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.real, name)
+
+
+def full(_: Batch) -> Exception:
+    return StoreUnavailable("the disk is full")
+
+
+Scenario = Callable[[Writer, Trial], Awaitable[None]]
+
+
+def play(scenario: Scenario, *, store: Store | None = None, on_failure: Any = None, **options: Any) -> Trial:
+    """Runs a scenario with a writer in a loop of its own; the writer is closed at the end."""
+    trial = Trial(store)
+
+    async def run() -> None:
+        writer = Writer(trial, on_failure, **({"hand_over_after": 0.01, "retry_after": 0.02} | options))
+        writer.start(asyncio.get_running_loop())
+        try:
+            await asyncio.wait_for(asyncio.ensure_future(as_coroutine(scenario(writer, trial))), 20)
+        finally:
+            trial.open.set()
+            trial.fails = lambda batch: None
+            with suppress(StoreUnavailable):
+                await writer.close()
+
+    asyncio.run(run())
+    return trial
+
+
+async def as_coroutine(work: Awaitable[None]) -> None:
+    await work
+
+
+async def until(predicate: Callable[[], Any], what: str) -> None:
+    deadline = time.monotonic() + 10
+    while not predicate():
+        assert time.monotonic() < deadline, what
+        await asyncio.sleep(0.002)
+
+
+def busy(seconds: float) -> None:
+    """Something long on the event loop, which hears of nothing meanwhile."""
+    time.sleep(seconds)
+
+
+async def held(writer: Writer, trial: Trial) -> asyncio.Future[None]:
+    """Lets the thread wait in the store with one commit of the process "gate", so that what follows queues up behind it."""
+    trial.open.clear()
+    trial.waiting.clear()
+    first = writer.commit(processes=[process("gate")])
+    await until(trial.waiting.is_set, "the thread reaches the store")
+    return first
+
+
+def ended(of: Process, at: float = T0 + 5) -> Process:
+    return replace(of, state=Done(of.started_at, at))
+
+
+# ── groups and order ────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_everything_that_waits_becomes_one_group_and_all_are_told() -> None:
+    async def scenario(writer: Writer, trial: Trial) -> None:
+        first = await held(writer, trial)
+        waiting = [writer.commit(processes=[process(f"p{i}")], transitions=[created(process(f"p{i}"))]) for i in range(50)]
+        assert writer.pending == 51 and not first.done()
+        trial.open.set()
+        await asyncio.gather(first, *waiting)
+        assert (writer.pending, writer.commits_total, writer.commit_groups_total) == (0, 51, 2)
+        assert writer.last_commit_seconds is not None and writer.last_error is None
+        assert [p.id for p in trial.batches[1].processes] == [f"p{i}" for i in range(50)]
+
+    play(scenario)
+
+
+def test_one_wake_up_of_the_loop_per_group(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario(writer: Writer, trial: Trial) -> None:
+        first = await held(writer, trial)
+        loop = asyncio.get_running_loop()
+        wake = loop.call_soon_threadsafe
+        calls: list[object] = []
+
+        def counted(callback: Callable[..., object], *args: object) -> object:
+            calls.append(callback)
+            return wake(callback, *args)
+
+        monkeypatch.setattr(loop, "call_soon_threadsafe", counted)
+        waiting = [writer.commit(processes=[process(f"p{i}")]) for i in range(50)]
+        trial.open.set()
+        await asyncio.gather(first, *waiting)
+        assert len(calls) == 2
+
+    play(scenario)
+
+
+def test_a_commit_is_durable_when_its_future_resolves(tmp_path: Path) -> None:
+    async def scenario(writer: Writer, trial: Trial) -> None:
+        p = process("a")
+        stats = NameStats(name="job", kind=Kind.TASK).with_end(ended(p))
+        await writer.commit(processes=[p], transitions=[created(p)], lines=[line("a", 1)], names=[stats])
+        other = SQLiteStore(tmp_path / "headway.db")
+        assert other.get("a") == p and other.transitions("a") == [created(p)] and other.lines("a", 9) == [line("a", 1)]
+        assert other.load(done_since=0).names == [stats]
+        other.close()
+
+    play(scenario, store=SQLiteStore(tmp_path / "headway.db"))
+
+
+def test_what_is_written_behind_arrives_within_a_second_and_only_the_latest(tmp_path: Path) -> None:
+    async def scenario(writer: Writer, trial: Trial) -> None:
+        p = process("a")
+        await writer.commit(processes=[p])
+        started = time.monotonic()
+        for i in range(1000):
+            writer.behind(process=process("a", current=i), lines=[line("a", i + 1)] if i % 10 == 0 else ())
+        writer.behind(names=[NameStats(name="job", kind=Kind.TASK, gate_trips={"stuck": 1})])
+        await until(lambda: trial.get("a") == process("a", current=999), "the latest record arrives")
+        assert time.monotonic() - started < 1.0
+        assert len(trial.lines("a", 999)) == 100 and trial.load(done_since=0).names[0].gate_trips == {"stuck": 1}
+        assert writer.commit_groups_total == 2
+
+    play(scenario, store=SQLiteStore(tmp_path / "headway.db"), hand_over_after=0.7)
+
+
+def test_a_record_written_behind_never_overwrites_a_newer_commit() -> None:
+    async def scenario(writer: Writer, trial: Trial) -> None:
+        a = process("a")
+        await writer.commit(processes=[a])
+        writer.behind(process=process("a", current=1))
+        first = await held(writer, trial)
+        writer.behind(process=process("a", current=2))
+        await asyncio.sleep(0.05)  # the handful is handed over, and lies in the queue before the commit
+        finished = writer.commit(processes=[ended(process("a", current=3))])
+        trial.open.set()
+        await asyncio.gather(first, finished)
+        assert trial.get("a") == ended(process("a", current=3))
+        await asyncio.sleep(0.05)
+        await writer.flush()
+        assert trial.get("a") == ended(process("a", current=3))
+        writer.behind(process=ended(process("a", current=4)))
+        await writer.flush()
+        assert trial.get("a") == ended(process("a", current=4))
+
+    play(scenario)
+
+
+def test_of_a_commit_and_a_later_record_in_one_group_the_record_is_written() -> None:
+    async def scenario(writer: Writer, trial: Trial) -> None:
+        first = await held(writer, trial)
+        finished = writer.commit(processes=[ended(process("a", current=3))])
+        writer.behind(process=ended(process("a", current=4)))
+        flushed = asyncio.create_task(writer.flush())
+        await asyncio.sleep(0)
+        trial.open.set()
+        await asyncio.gather(first, finished, flushed)
+        assert [p.id for p in trial.batches[-1].processes] == ["a"]
+        assert trial.get("a") == ended(process("a", current=4))
+
+    play(scenario)
+
+
+def test_much_that_is_written_behind_is_cut_into_pieces_so_that_commits_get_between() -> None:
+    async def scenario(writer: Writer, trial: Trial) -> None:
+        first = await held(writer, trial)
+        for i in range(3500):
+            writer.behind(process=process(f"p{i}"), lines=[line(f"p{i}", n) for n in (1, 2, 3)])
+        await asyncio.sleep(0.05)
+        trial.open.set()
+        await first
+        await until(lambda: len(trial.status_counts()) and sum(trial.status_counts().values()) == 3501, "all arrive")
+        assert max(len(batch.processes) for batch in trial.batches) <= 1000
+        assert max(len(batch.lines) for batch in trial.batches) <= 5000
+        for i in range(3500):
+            writer.behind(process=process(f"p{i}", current=1))
+        await writer.flush()
+        assert trial.get("p3499") == process("p3499", current=1), "flush means everything"
+
+    play(scenario)
+
+
+def test_forget_removes_what_is_stored_and_what_is_on_its_way() -> None:
+    async def scenario(writer: Writer, trial: Trial) -> None:
+        await writer.commit(processes=[process("old")], lines=[line("old", 1)])
+        first = await held(writer, trial)
+        lost = writer.commit(processes=[process("a")], transitions=[created(process("a"))], lines=[line("a", 1)])
+        writer.behind(process=process("b"), lines=[line("b", 1)])
+        writer.forget(["old", "a", "b", "never"])
+        writer.behind(process=process("b", name="again"))
+        again = writer.commit(processes=[process("a", name="again")])
+        trial.open.set()
+        await asyncio.gather(first, lost, again)
+        await writer.flush()
+        assert trial.get("old") is None and trial.lines("old", 9) == [] and trial.lines("b", 9) == []
+        assert trial.get("a") == process("a", name="again") and trial.transitions("a") == [] and trial.lines("a", 9) == []
+        assert trial.get("b") == process("b", name="again")
+
+    play(scenario)
+
+
+def test_a_handler_that_is_cancelled_does_not_cancel_what_it_waited_for() -> None:
+    async def scenario(writer: Writer, trial: Trial) -> None:
+        first = await held(writer, trial)
+
+        async def handler() -> None:
+            await writer.commit(processes=[process("a")])
+
+        task = asyncio.create_task(handler())
+        after = asyncio.create_task(handler())
+        await asyncio.sleep(0)
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+        trial.open.set()
+        await asyncio.gather(first, after)
+        assert trial.get("a") == process("a") and writer.commits_total == 3
+
+    play(scenario)
+
+
+def test_too_many_waiting_are_refused_at_once_and_nothing_of_them_is_kept() -> None:
+    async def scenario(writer: Writer, trial: Trial) -> None:
+        first = await held(writer, trial)
+        waiting = [writer.commit(processes=[process(f"p{i}")]) for i in range(9)]
+        writer.behind(process=process("late", current=1))
+        with pytest.raises(StoreUnavailable, match="10 changes wait for the disk"):
+            writer.commit(processes=[process("late")])
+        trial.open.set()
+        await asyncio.gather(first, *waiting)
+        await writer.flush()
+        assert trial.get("late") == process("late", current=1)
+        await writer.commit(processes=[process("late")])
+
+    play(scenario, max_pending=10)
+
+
+def test_upkeep_runs_beside_the_commits() -> None:
+    async def scenario(writer: Writer, trial: Trial) -> None:
+        await writer.commit(processes=[ended(process("a"))])
+        assert await writer.run(lambda store: store.prune(ended_before=T0 + 99, failed_before=0, keep=9)) == ["a"]
+
+    play(scenario)
+
+
+# ── failures ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_all_that_was_built_on_a_failed_change_is_undone_in_reverse_order() -> None:
+    undone: list[object] = []
+
+    async def scenario(writer: Writer, trial: Trial) -> None:
+        kept = writer.commit(processes=[process("kept")], token="kept")
+        await kept
+        trial.fails = full
+        first = await held(writer, trial)
+        second = writer.commit(processes=[process("a")], token=2)
+        trial.open.set()
+        third = writer.commit(processes=[process("a", name="b")], token=3)
+        fourth = writer.commit(processes=[process("c")], token=4)
+        results = await asyncio.gather(first, second, third, fourth, return_exceptions=True)
+        assert all(isinstance(result, StoreUnavailable) and result.status == 507 for result in results)
+        assert undone == [4, 3, 2] and writer.commit_failures_total == 1 and writer.last_error == "the disk is full"
+        trial.fails = lambda batch: None
+        await writer.commit(processes=[process("d")], token=5)
+        assert sorted(trial.status_counts().items()) == [(Status.RUNNING, 2)]
+        assert writer.last_error is None and undone == [4, 3, 2] and writer.pending == 0
+
+    play(scenario, on_failure=lambda error, tokens: undone.extend(tokens))
+
+
+def test_a_change_that_reaches_the_thread_before_the_loop_knows_fails_too() -> None:
+    """The disk fails once and works again at once: still nothing may be written that was built on what failed."""
+
+    async def scenario(writer: Writer, trial: Trial) -> None:
+        await writer.commit(processes=[process("a")])
+        failures = iter([StoreUnavailable("once")])
+        first = await held(writer, trial)
+        trial.fails = lambda batch: next(failures, None)
+        trial.open.set()
+        busy(0.05)  # the loop hears nothing of the failure, and goes on
+        late = [writer.commit(processes=[ended(process("a"))]), writer.commit(processes=[process(f"x{i}") for i in range(3)])]
+        busy(0.05)
+        results = await asyncio.gather(first, *late, return_exceptions=True)
+        assert all(isinstance(result, StoreUnavailable) for result in results)
+        await writer.commit(processes=[process("b")])
+        assert {p.id for p in trial.load(done_since=0).processes} == {"a", "b"}
+        assert trial.get("a") == process("a")
+
+    play(scenario)
+
+
+def test_records_written_behind_survive_a_failure_but_never_carry_a_status_that_failed() -> None:
+    async def scenario(writer: Writer, trial: Trial) -> None:
+        a, b = process("a"), process("b")
+        await writer.commit(processes=[a, b])
+        trial.fails = full
+        finished = writer.commit(processes=[ended(a)], token=a)
+        writer.behind(process=replace(ended(a), metadata={"after": "the end"}), lines=[line("a", 1)])
+        writer.behind(process=process("b", current=7), lines=[line("b", 1)])
+        with pytest.raises(StoreUnavailable):
+            await finished
+        await until(lambda: writer.commit_failures_total >= 3, "it is tried again")
+        trial.fails = lambda batch: None
+        await until(lambda: trial.get("b") == process("b", current=7), "what was written behind arrives later")
+        assert trial.get("a") == a
+        assert trial.lines("a", 9) == [line("a", 1)] and trial.lines("b", 9) == [line("b", 1)]
+
+    play(scenario, on_failure=lambda error, tokens: None)
+
+
+def test_a_record_in_the_group_that_fails_goes_with_the_commit_it_is_built_on() -> None:
+    async def scenario(writer: Writer, trial: Trial) -> None:
+        a = process("a")
+        await writer.commit(processes=[a])
+        first = await held(writer, trial)
+        finished = writer.commit(processes=[ended(a)])
+        writer.behind(process=ended(process("a", current=4)))
+        flushed = asyncio.create_task(writer.flush())
+        await asyncio.sleep(0)
+        trial.fails = lambda batch: full(batch) if batch.processes[0].id == "a" else None
+        trial.open.set()
+        await asyncio.gather(first, finished, flushed, return_exceptions=True)
+        assert isinstance(finished.exception(), StoreUnavailable) and isinstance(flushed.exception(), StoreUnavailable)
+        trial.fails = lambda batch: None
+        await writer.flush()
+        assert trial.get("a") == a
+
+    play(scenario)
+
+
+def test_lines_of_a_process_whose_creation_failed_go_with_it() -> None:
+    async def scenario(writer: Writer, trial: Trial) -> None:
+        trial.fails = full
+        first = await held(writer, trial)
+        born = writer.commit(processes=[process("a")], transitions=[created(process("a"))])
+        writer.behind(process=process("a", current=1), lines=[line("a", 1)])
+        await asyncio.sleep(0.05)
+        writer.behind(process=process("a", current=2), lines=[line("a", 2)])
+        trial.open.set()
+        await asyncio.gather(first, born, return_exceptions=True)
+        trial.fails = lambda batch: None
+        await writer.flush()
+        assert trial.get("a") is None and trial.lines("a", 9) == []
+
+    play(scenario)
+
+
+def test_what_on_failure_hands_in_is_written_and_commits_are_refused_there() -> None:
+    refused: list[str] = []
+
+    async def scenario(writer: Writer, trial: Trial) -> None:
+        def undo(error: Exception, tokens: Sequence[object]) -> None:
+            for token in tokens:
+                assert isinstance(token, Process)
+                writer.behind(process=replace(token, metadata={"restored": True}))
+            try:
+                writer.commit(processes=[process("x")])
+            except RuntimeError as error:
+                refused.append(str(error))
+
+        writer._on_failure = undo
+        a = process("a")
+        await writer.commit(processes=[a])
+        trial.fails = full
+        with pytest.raises(StoreUnavailable):
+            await writer.commit(processes=[ended(a)], token=a)
+        trial.fails = lambda batch: None
+        await writer.flush()
+        assert trial.get("a") == replace(a, metadata={"restored": True})
+        assert len(refused) == 1 and trial.get("x") is None
+
+    play(scenario)
+
+
+def test_a_failure_of_what_is_written_behind_undoes_nothing() -> None:
+    undone: list[object] = []
+
+    async def scenario(writer: Writer, trial: Trial) -> None:
+        await writer.commit(processes=[process("a")])
+        trial.fails = full
+        writer.behind(process=process("a", current=1))
+        with pytest.raises(StoreUnavailable):
+            await writer.flush()
+        assert writer.commit_failures_total >= 1 and undone == [] and writer.last_error is not None
+        trial.fails = lambda batch: None
+        await writer.commit(processes=[process("b")], token="b")
+        await until(lambda: trial.get("a") == process("a", current=1), "it is kept")
+        assert undone == []
+
+    play(scenario, on_failure=lambda error, tokens: undone.append(tokens))
+
+
+def test_lines_that_wait_too_long_are_dropped_oldest_first_and_counted() -> None:
+    async def scenario(writer: Writer, trial: Trial) -> None:
+        trial.fails = full
+        number = 0
+        for _ in range(10):
+            for _ in range(10):
+                number += 1
+                writer.behind(lines=[line("a", number)])
+            await asyncio.sleep(0.015)
+        with pytest.raises(StoreUnavailable):
+            await writer.flush()
+        trial.fails = lambda batch: None
+        await writer.flush()
+        kept = [entry.number for entry in trial.lines("a", 999)]
+        assert kept == list(range(101 - len(kept), 101)) and len(kept) == 30
+        assert writer.dropped_lines_total == 70
+
+    play(scenario, max_lines=30)
+
+
+def test_a_disk_that_hangs_does_not_let_the_queue_grow() -> None:
+    async def scenario(writer: Writer, trial: Trial) -> None:
+        first = await held(writer, trial)
+        for i in range(200):
+            for n in range(20):
+                writer.behind(process=process(f"p{n}", current=i))
+            await asyncio.sleep(0.001)
+        assert writer._queue.qsize() <= 1
+        trial.open.set()
+        await first
+        await writer.flush()
+        assert trial.get("p7") == process("p7", current=199)
+
+    play(scenario)
+
+
+def test_a_record_that_cannot_be_written_at_all_does_not_stop_all_others(caplog: pytest.LogCaptureFixture) -> None:
+    async def scenario(writer: Writer, trial: Trial) -> None:
+        trial.fails = lambda batch: TypeError("unencodable") if any(p.id == "bad" for p in batch.processes) else None
+        writer.behind(process=process("bad"), lines=[line("bad", 1)])
+        await until(lambda: writer.commit_failures_total, "it is tried")
+        await writer.commit(processes=[process("good")])
+        with pytest.raises(StoreUnavailable, match="unencodable"):
+            await writer.commit(processes=[process("bad")])
+        await writer.commit(processes=[process("better")])
+        assert writer.dropped_lines_total == 1
+
+    play(scenario)
+    assert "cannot be stored" in caplog.text
+
+
+def test_a_damaged_database_answers_507_and_is_reported_as_it_is() -> None:
+    seen: list[Exception] = []
+
+    async def scenario(writer: Writer, trial: Trial) -> None:
+        trial.fails = lambda batch: StoreCorrupt("it is damaged")
+        with pytest.raises(StoreUnavailable, match="it is damaged"):
+            await writer.commit(processes=[process("a")])
+        assert isinstance(seen[0], StoreCorrupt)
+
+    play(scenario, on_failure=lambda error, tokens: seen.append(error))
+
+
+def test_an_undo_that_raises_still_lets_those_who_wait_know(caplog: pytest.LogCaptureFixture) -> None:
+    def undo(error: Exception, tokens: Sequence[object]) -> None:
+        raise ZeroDivisionError
+
+    async def scenario(writer: Writer, trial: Trial) -> None:
+        trial.fails = full
+        with pytest.raises(StoreUnavailable):
+            await writer.commit(processes=[process("a")])
+        trial.fails = lambda batch: None
+        await writer.commit(processes=[process("b")])
+
+    play(scenario, on_failure=undo)
+    assert "undoing" in caplog.text
+
+
+def test_a_real_full_disk_fails_undoes_and_recovers(tmp_path: Path) -> None:
+    undone: list[object] = []
+
+    async def scenario(writer: Writer, trial: Trial) -> None:
+        assert isinstance(trial.real, SQLiteStore)
+        acknowledged: list[str] = []
+
+        async def one(i: int) -> None:
+            await writer.commit(processes=[process(f"p{i}", metadata={"text": "x" * 2000})], token=f"p{i}")
+            acknowledged.append(f"p{i}")
+
+        await one(0)
+        disk.fill()
+        results = await asyncio.gather(*(one(i) for i in range(1, 400)), return_exceptions=True)
+        failed = [result for result in results if result is not None]
+        assert failed and all(isinstance(error, StoreUnavailable) and "is full" in str(error) for error in failed)
+        assert len(undone) == len(failed) and set(undone).isdisjoint(acknowledged)
+        assert {p.id for p in trial.load(done_since=0).processes} == set(acknowledged)
+        assert "is full" in (trial.check() or "")
+        disk.make_room()
+        await until(lambda: trial.check() is None, "the store notices that there is room")
+        await one(1000)
+        assert {p.id for p in trial.load(done_since=0).processes} == set(acknowledged)
+
+    with small_disk(tmp_path / "disk") as disk:
+        store = SQLiteStore(disk.path / "headway.db")
+        play(scenario, store=store, on_failure=lambda error, tokens: undone.extend(tokens))
+        store.close()
+
+
+# ── the end ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_closing_writes_what_is_there_and_refuses_what_comes_after(tmp_path: Path) -> None:
+    store = SQLiteStore(tmp_path / "headway.db")
+
+    async def run() -> None:
+        writer = Writer(store)
+        writer.behind(process=process("early"))
+        writer.start(asyncio.get_running_loop())
+        waiting = [writer.commit(processes=[process(f"p{i}")]) for i in range(20)]
+        writer.behind(process=process("late"))
+        await writer.close()
+        assert all(future.done() and future.exception() is None for future in waiting)
+        with pytest.raises(StoreUnavailable, match="stopping"):
+            writer.commit(processes=[process("x")])
+        await writer.close()
+        assert not writer._thread.is_alive()
+
+    asyncio.run(run())
+    assert store.status_counts() == {Status.RUNNING: 22}
+    store.close()
+
+
+def test_closing_on_a_full_disk_says_so_and_ends_all_the_same() -> None:
+    async def run() -> None:
+        trial = Trial()
+        trial.fails = full
+        writer = Writer(trial)
+        writer.start(asyncio.get_running_loop())
+        waiting = writer.commit(processes=[process("a")])
+        with pytest.raises(StoreUnavailable, match="full"):
+            await writer.close()
+        assert isinstance(waiting.exception(), StoreUnavailable)
+        assert not writer._thread.is_alive()
+
+    asyncio.run(run())
+
+
+def test_before_the_start_commits_are_refused_and_closing_is_harmless() -> None:
+    async def run() -> None:
+        writer = Writer(MemoryStore())
+        with pytest.raises(StoreUnavailable, match="starting"):
+            writer.commit(processes=[process("a")])
+        await writer.close()
+
+    asyncio.run(run())
+
+
+# ── any history ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class Model:
+    """What a registry does, as little of it as possible: a record per process, changes that can be undone."""
+
+    def __init__(self, writer: Writer) -> None:
+        self.writer = writer
+        self.records: dict[str, Process] = {}
+        self.durable: dict[str, Status] = {}
+        self.step = 0
+
+    def change(self, process_id: str, status: type[Running] | type[Done]) -> Coroutine[Any, Any, None]:
+        before = self.records.get(process_id)
+        self.step += 1
+        state = Running(T0) if status is Running else Done(T0, T0 + self.step)
+        after = process(process_id, state, current=self.step)
+        self.records[process_id] = after
+        changed = Transition(process_id, T0, None if before is None else before.status, after.status, str(self.step))
+        future = self.writer.commit(processes=[after], transitions=[changed], token=(process_id, before))
+        return self.settle(process_id, after, future)
+
+    async def settle(self, process_id: str, after: Process, future: asyncio.Future[None]) -> None:
+        with suppress(StoreUnavailable):
+            await future
+            self.durable[process_id] = after.status
+
+    def update(self, process_id: str) -> None:
+        self.step += 1
+        now = self.records[process_id]
+        self.records[process_id] = replace(now, activity=replace(now.activity, current=self.step))
+        self.writer.behind(process=self.records[process_id])
+
+    def undo(self, error: Exception, tokens: Sequence[object]) -> None:
+        for token in tokens:
+            assert isinstance(token, tuple)
+            process_id, before = token
+            if before is None:
+                del self.records[process_id]
+            else:
+                self.records[process_id] = before
+                self.writer.behind(process=before)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_whatever_happens_the_store_shows_only_what_was_committed(seed: int) -> None:
+    """Random changes, updates, pauses of the loop and failures. After every batch the status of each process in the store must be
+    one that a commit of that process carried and that was written in the same batch or before; at the end all agree."""
+    chance = random.Random(seed)
+    written: dict[str, tuple[Status, float]] = {}
+    wrong: list[str] = []
+
+    def watch(batch: Batch) -> Exception | None:
+        if chance.random() < 0.3:
+            return StoreUnavailable("by chance")
+        for transition in batch.transitions:
+            # The number of the step in which it was committed, as the model writes it into the cause.
+            written[transition.process_id] = (transition.after, float(transition.cause))
+        for p in batch.processes:
+            if p.id not in written:
+                wrong.append(f"{p.id} is written, its creation is not")
+            elif p.status is not written[p.id][0]:
+                wrong.append(f"{p.id} is written as {p.status}, committed was {written[p.id]}")
+            elif (p.activity.current or 0) < written[p.id][1]:
+                wrong.append(f"{p.id}: an older record is written over a newer one")
+        return None
+
+    async def scenario(writer: Writer, trial: Trial) -> None:
+        model = Model(writer)
+        writer._on_failure = model.undo
+        trial.fails = watch
+        tasks: set[asyncio.Task[None]] = set()
+        for _ in range(400):
+            what = chance.random()
+            process_id = f"p{chance.randrange(8)}"
+            if what < 0.35:
+                kind = Done if process_id in model.records and chance.random() < 0.5 else Running
+                tasks.add(asyncio.create_task(model.change(process_id, kind)))
+            elif what < 0.85 and process_id in model.records:
+                model.update(process_id)
+            elif what < 0.93:
+                await asyncio.sleep(0)
+            elif what < 0.97:
+                await asyncio.sleep(chance.random() * 0.02)
+            else:
+                busy(chance.random() * 0.005)
+        await asyncio.gather(*tasks)
+        trial.fails = lambda batch: None
+        await writer.flush()
+        await writer.flush()
+        stored = {p.id: p for p in trial.load(done_since=0).processes}
+        assert {i: p.status for i, p in stored.items()} == {i: p.status for i, p in model.records.items()} == model.durable
+        assert stored == model.records
+
+    play(scenario, hand_over_after=0.003, retry_after=0.005)
+    assert not wrong, wrong[0]
