@@ -1,98 +1,13 @@
-"""Fixtures: a real exporter as a child process, with a data directory of its own, on a free port."""
+"""Fixtures: running exporters, ended after the test."""
 
 from __future__ import annotations
 
-import os
-import re
-import signal
-import subprocess
-import sys
-import threading
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-START_DEADLINE = 30.0
-
-
-@dataclass
-class RunningExporter:
-    """An exporter that was started for a test. `key` has the role admin; `client_env` lets SDK and CLI find it."""
-
-    data_dir: Path
-    args: tuple[str, ...] = ()
-    environ: Mapping[str, str] = field(default_factory=dict)
-    port: int = 0
-    process: subprocess.Popen[str] | None = None
-    output: list[str] = field(default_factory=list)
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
-
-    @property
-    def key(self) -> str:
-        return (self.data_dir / "admin.key").read_text().strip()
-
-    @property
-    def client_env(self) -> dict[str, str]:
-        return {
-            **os.environ,
-            "HEADWAY_URL": self.url,
-            "HEADWAY_KEY": self.key,
-            "HEADWAY_SPOOL": str(self.data_dir / "spool"),
-        }
-
-    def start(self) -> RunningExporter:
-        """Starts it and waits until it says that it is ready; the port stays the same over restarts."""
-        command = [sys.executable, "-m", "headway", "serve", "--listen", f"127.0.0.1:{self.port}"]
-        command += ["--data-dir", str(self.data_dir), *self.args]
-        environ = {k: v for k, v in os.environ.items() if not k.startswith("HEADWAY_")} | dict(self.environ)
-        self.process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environ, start_new_session=True
-        )
-        settled, ready = threading.Event(), threading.Event()
-        threading.Thread(target=self._read, args=(self.process, settled, ready), daemon=True).start()
-        if not settled.wait(START_DEADLINE) or not ready.is_set():
-            self.kill()
-            raise AssertionError(f"the exporter did not become ready:\n{''.join(self.output)}")
-        return self
-
-    def _read(self, process: subprocess.Popen[str], settled: threading.Event, ready: threading.Event) -> None:
-        assert process.stdout is not None
-        for line in process.stdout:
-            self.output.append(line)
-            if match := re.search(r"headway is ready at http://[^ ]*:(\d+)", line):
-                self.port = int(match[1])
-                ready.set()
-                settled.set()
-        settled.set()
-
-    def stop(self) -> int:
-        """Ends it politely and returns its exit code."""
-        assert self.process is not None
-        self.process.terminate()
-        try:
-            return self.process.wait(15)
-        except subprocess.TimeoutExpired:
-            self.kill()
-            raise AssertionError(f"the exporter did not stop on SIGTERM:\n{''.join(self.output)}") from None
-
-    def kill(self) -> None:
-        assert self.process is not None
-        if self.process.poll() is None:
-            self.process.send_signal(signal.SIGKILL)
-        self.process.wait(10)
-
-    def restart(self) -> RunningExporter:
-        if self.process is not None and self.process.poll() is None:
-            self.stop()
-        return self.start()
-
-
-Starter = Callable[..., RunningExporter]
+from running import RunningExporter, Starter
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import sys
 import pytest
 import requests
 
-from conftest import RunningExporter, Starter
+from running import RunningExporter, Starter
 from test_api import Api
 
 NEW = {"name": "job", "type": "task"}

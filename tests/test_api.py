@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import pytest
 import requests
 
-from conftest import RunningExporter, Starter
+from running import RunningExporter, Starter
 from waiting import wait_until
 
 

@@ -15,13 +15,13 @@ from pathlib import Path
 import pytest
 
 from cli import HEADWAY, headway, on_terminal, surroundings
-from conftest import RunningExporter, Starter
 from headway import Client
 from headway.cli.connection import listening_uids, local_admin_key
 from headway.cli.exits import Exit
 from headway.cli.text import clean
 from headway.ids import new_id
 from headway.keys import bootstrap
+from running import RunningExporter, Starter
 from waiting import wait_until
 
 

@@ -22,9 +22,9 @@ from typing import Any
 import pytest
 import yaml
 
-from conftest import RunningExporter
 from dashboards import ROOT, expression, queries, without_zero
 from exposition import HOSTILE, WORLD, exposition
+from running import RunningExporter
 from waiting import wait_until
 
 pytestmark = pytest.mark.stack

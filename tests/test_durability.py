@@ -24,10 +24,10 @@ from typing import Any
 
 import pytest
 
-from conftest import RunningExporter
 from headway.model import Process, Status
 from headway.store.base import Query
 from headway.store.sqlite import SQLiteStore
+from running import RunningExporter
 from storm import NAME, exporter, fingerprint, line_text, storm
 from waiting import wait_until
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import RunningExporter, Starter
+from running import RunningExporter, Starter
 from test_api import Api
 from waiting import wait_until
 

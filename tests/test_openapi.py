@@ -9,7 +9,7 @@ from typing import Any
 
 import requests
 
-from conftest import Starter
+from running import Starter
 
 # Endless by nature (output with follow=true too); the tests of the API follow them.
 STREAMS = ("/api/processes/stream", "/api/processes/{id}/output")
