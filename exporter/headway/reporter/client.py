@@ -71,7 +71,10 @@ class Client:
             raise Unreachable(OFF, "HEADWAY_URL is off")
         self.timeout = timeout
         self._session = requests.Session()
-        self._session.trust_env = not is_loopback(self.url)
+        try:
+            self._session.trust_env = not is_loopback(self.url)
+        except ValueError as error:
+            raise Unreachable(self.url, f"this is no address ({error})") from None
         self._session.headers.update({"User-Agent": USER_AGENT, "Accept": "application/json"})
         adapter = _keepalive_adapter()
         self._session.mount("http://", adapter)
@@ -126,11 +129,11 @@ class Client:
 
     def health(self) -> dict[str, Any]:
         """Raises unless the exporter is alive."""
-        return dict(self._call("GET", "/health").json())
+        return _object(self._call("GET", "/health"))
 
     def ready(self) -> dict[str, Any]:
         """Raises ApiError (503, with the reason) unless it can store what it is told."""
-        return dict(self._call("GET", "/ready").json())
+        return _object(self._call("GET", "/ready"))
 
     def metrics(self, openmetrics: bool = False) -> str:
         """The page that Prometheus reads."""
@@ -149,7 +152,7 @@ class Client:
     def update(self, id: str, **fields: Any) -> dict[str, Any]:
         """Changes fields: status, progress={…}, stage, log, summary, error, exit_code, metadata, … `cancel_requested` in the answer
         says whether someone asked to end it."""
-        answer = self._call("PATCH", _path(id), json=fields).json()
+        answer = self._envelope("PATCH", _path(id), json=fields)
         return {**answer["data"], "cancel_requested": answer.get("cancel_requested", False)}
 
     def batch(self, items: Sequence[Mapping[str, Any]]) -> _LIST[dict[str, Any]]:
@@ -178,10 +181,17 @@ class Client:
 
     def _page(self, filters: Mapping[str, Any]) -> dict[str, Any]:
         params = {name: _param(value) for name, value in filters.items() if value is not None}
-        return dict(self._call("GET", "/api/processes", params=params).json())
+        return self._envelope("GET", "/api/processes", params=params)
 
     def _data(self, method: str, path: str, **more: Any) -> Any:
-        return self._call(method, path, **more).json()["data"]
+        return self._envelope(method, path, **more)["data"]
+
+    def _envelope(self, method: str, path: str, **more: Any) -> dict[str, Any]:
+        answer = self._call(method, path, **more)
+        body = _object(answer)
+        if "data" not in body:
+            raise _foreign(answer)
+        return body
 
     def _call(self, method: str, path: str, **more: Any) -> requests.Response:
         import requests
@@ -223,7 +233,22 @@ def _api_error(answer: requests.Response) -> ApiError:
         body = answer.json()
         return ApiError(answer.status_code, str(body["title"]), str(body.get("detail", "")), body.get("field"))
     except (ValueError, KeyError, TypeError):
-        return ApiError(answer.status_code, answer.reason or "Error", "not the answer of a Headway exporter")
+        return _foreign(answer)
+
+
+def _foreign(answer: requests.Response) -> ApiError:
+    return ApiError(answer.status_code, answer.reason or "Error", "not the answer of a Headway exporter")
+
+
+def _object(answer: requests.Response) -> dict[str, Any]:
+    """The JSON object that is the answer. Raises ApiError for anything else."""
+    try:
+        body = answer.json()
+    except ValueError:
+        raise _foreign(answer) from None
+    if not isinstance(body, dict):
+        raise _foreign(answer)
+    return body
 
 
 def _lines(answer: requests.Response, url: str) -> Iterator[bytes]:

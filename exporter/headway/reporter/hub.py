@@ -168,9 +168,9 @@ def close(error: BaseException | None = None) -> None:
 
 
 def exit_wait() -> float:
-    """HEADWAY_EXIT_WAIT in seconds, else 2."""
+    """HEADWAY_EXIT_WAIT in seconds (up to an hour), else 2."""
     try:
-        return max(0.0, float(os.environ["HEADWAY_EXIT_WAIT"]))
+        return min(max(0.0, float(os.environ["HEADWAY_EXIT_WAIT"])), 3600.0)
     except (KeyError, ValueError):
         return EXIT_WAIT
 

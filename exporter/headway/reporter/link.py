@@ -145,8 +145,8 @@ class Link:
             self._session = None
 
 
-def encode(item: dict[str, Any]) -> bytes:
-    """One batch item as JSON. ASCII only, so that no text of a script can make invalid UTF-8."""
+def encode(item: object) -> bytes:
+    """One batch item, or a part of it, as JSON. ASCII only, so that no text of a script can make invalid UTF-8."""
     return json.dumps(item, separators=(",", ":"), allow_nan=False).encode("ascii")
 
 

@@ -16,6 +16,7 @@ from typing import Any, Final
 from headway.reporter import values
 from headway.reporter.creation import creation, duration, identity, surroundings, thresholds
 from headway.reporter.hub import Attention, Hub
+from headway.reporter.link import encode
 from headway.reporter.reporter import Reporter
 
 # Renewed well within the lease (5 min unless given): a lost request or two do no harm.
@@ -29,6 +30,10 @@ LEFT_GRACE: Final = 1.0
 REFUSED_PAUSE: Final = 60.0
 # The exporter takes 1,000 in an item.
 MAX_LINES_PER_ITEM: Final = 999
+# Of an item's log as JSON; the exporter takes 4 MiB in a request unless it was set otherwise, and keeps 256 KiB of a process.
+MAX_LOG_BYTES: Final = 2 * 1024 * 1024
+# A character beyond 16 bits as JSON in ASCII.
+LONGEST_ESCAPE: Final = 12
 
 _FIELDS: Final[dict[str, Callable[[Any], Any]]] = {
     "stage": lambda value: values.text(value, values.MAX_LABEL),
@@ -156,6 +161,16 @@ class Outbox:
             left = [item for item in left if item.body]
         return left
 
+    @property
+    def ended(self) -> bool:
+        """Whether the last word is known."""
+        return self._final is not None
+
+    def sealed(self, now: float) -> list[Item]:
+        """All that is left to say of a process that has ended; asked again, the same items."""
+        self._waiting = self.rest(now)
+        return list(self._waiting)
+
     def _made(self, now: float) -> list[Item]:
         final = self._final
         if now < self._mute_until and final is None:
@@ -208,6 +223,9 @@ class Outbox:
         if len(lines) > MAX_LINES_PER_ITEM:
             dropped = max(dropped, 0) + len(lines) - MAX_LINES_PER_ITEM
             lines = lines[-MAX_LINES_PER_ITEM:]
+        fitting = _fitting(lines)
+        dropped = max(dropped, 0) + len(lines) - len(fitting)
+        lines = fitting
         if dropped > 0:
             lines.insert(0, f"… {dropped} lines dropped, faster than they can be sent …")
         if lines:
@@ -225,6 +243,9 @@ class Outbox:
                 return
             except RuntimeError:  # the script changes a list or mapping inside it just now
                 continue
+            except Exception as error:  # a mapping of the script's own that fails
+                self._complain("metadata", error)
+                return
         self._complain("metadata", "it changes while it is read; pass a copy")
 
     def _next_seq(self) -> int | None:
@@ -275,7 +296,12 @@ class Outbox:
             self._created = True
             self._mute_until = now + REFUSED_PAUSE
             self._dispose(item)
-        elif not self._without(item, str(problem.get("field") or ""), detail):
+        elif not self._without(item, str(problem.get("field") or ""), detail) and not (
+            status == 413 and self._lighter(item, detail)
+        ):
+            if item.final and len(item.body) > 1:
+                item.body = {"status": item.body["status"]}  # the end itself must arrive
+                return None
             self._complain("" if item.create else "update", f"{self.reporter.name!r} is refused: {detail}")
             self.finished = self.finished or item.create
             self._dispose(item)
@@ -315,6 +341,34 @@ class Outbox:
                 self._complain(path, detail)
             return True
         return False
+
+    def _lighter(self, item: Item, detail: str) -> bool:
+        """Leaves out the largest part of an item that is too long for the exporter. False if nothing can be left out."""
+        heavy = ("log", "metadata", "command", "description", "error", "summary")
+        parts = [
+            (len(encode(fields[field])), field, fields)
+            for fields in (self._creation_fields() if item.create else {}, item.body)
+            for field in heavy
+            if field in fields
+        ]
+        if not parts:
+            return False
+        _, field, fields = max(parts, key=lambda part: part[0])
+        del fields[field]
+        self._complain(field, detail)
+        return True
+
+
+def _fitting(lines: list[str]) -> list[str]:
+    """The newest of these lines that one item can carry."""
+    if sum(map(len, lines)) * LONGEST_ESCAPE <= MAX_LOG_BYTES:
+        return lines
+    size = 0
+    for index in range(len(lines) - 1, -1, -1):
+        size += len(encode(lines[index])) + 1
+        if size > MAX_LOG_BYTES:
+            return lines[index + 1 :]
+    return lines
 
 
 def _split(line: Any) -> list[Any]:

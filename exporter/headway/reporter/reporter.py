@@ -186,16 +186,17 @@ class Reporter:
         """
         if current is not None:
             self._current = current
+        if line is not None:
+            self.log(line)
         if (
-            line is not None
-            or total is not None
+            total is not None
             or stage is not None
             or unit is not None
             or summary is not None
             or metadata is not None
             or self._attention is not None
         ):
-            self._more(line, metadata, total=total, stage=stage, unit=unit, summary=summary)
+            self._more(metadata, total=total, stage=stage, unit=unit, summary=summary)
 
     def advance(self, n: Number = 1) -> None:
         """`n` items more are done. Exact with several threads too: on CPython with its global lock no other thread can run
@@ -215,16 +216,17 @@ class Reporter:
 
     def log(self, line: str) -> None:
         """Adds a line (or several, by newlines) to the log."""
-        if line.__class__ is str and len(line) > MAX_LINE and "\n" not in line:
-            line = line[: MAX_LINE - 1] + "…"
-        self._lines.append(line)
-        self._line_count += 1
+        if (line.__class__ is str or isinstance(line, (str, bytes, bytearray))) and len(line) > MAX_LINE:
+            self._long(line)
+        else:
+            self._lines.append(line)
+            self._line_count += 1
         if self._attention == Attention.ELSEWHERE:
             self._attend()
 
     def estimate(self, *, rate: float | None = None, eta_seconds: float | None = None) -> None:
         """Overrides what the exporter works out: `rate` in items per minute, `eta_seconds` until the end. For scripts that know."""
-        self._more(None, None, rate=rate, eta_seconds=eta_seconds)
+        self._more(None, rate=rate, eta_seconds=eta_seconds)
 
     def limit(
         self,
@@ -234,7 +236,7 @@ class Reporter:
         thresholds: Mapping[str, Duration] | None = None,
     ) -> None:
         """Changes what was given at the creation."""
-        self._more(None, None, expected_duration=expected_duration, timeout=timeout, thresholds=thresholds)
+        self._more(None, expected_duration=expected_duration, timeout=timeout, thresholds=thresholds)
 
     def start(self) -> None:
         """A queued process begins."""
@@ -332,16 +334,21 @@ class Reporter:
 
     # ── inside ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _more(self, line: Any, metadata: Any, **fields: Any) -> None:
+    def _more(self, metadata: Any, **fields: Any) -> None:
         for field, value in fields.items():
             if value is not None:
                 self._fields[field] = value
         if metadata is not None:
             hub().merge(self, metadata)
-        if line is not None:
-            self.log(line)
         if self._attention is not None:
             self._attend()
+
+    def _long(self, text: str | bytes | bytearray) -> None:
+        """A text that is too long to be kept as it is: its lines, each cut."""
+        lines = (text if isinstance(text, str) else text.decode("utf-8", "replace")).splitlines()
+        for line in lines[-MAX_LINES:]:
+            self._lines.append(line if len(line) <= MAX_LINE else line[: MAX_LINE - 1] + "…")
+        self._line_count += len(lines)
 
     def _change(self, status: str) -> None:
         self._state = (status, clock())

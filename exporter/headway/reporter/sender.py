@@ -21,6 +21,10 @@ SPOOL_INTERVAL: Final = 60.0
 # What failed before, what is new since, and what the answers to these made necessary.
 MAX_ROUNDS: Final = 5
 MAX_WARNINGS: Final = 100
+# Processes that have ended and are kept in memory while their exporter is away; more of them go to the spool.
+MAX_ENDED: Final = 1000
+# The cause of a warning: the exporter does not answer, or not well.
+DOWN: Final = "down"
 
 
 def preload() -> None:
@@ -33,9 +37,9 @@ def preload() -> None:
 
 
 def interval() -> float:
-    """HEADWAY_INTERVAL in seconds (0.05 or more), else 1."""
+    """HEADWAY_INTERVAL in seconds (0.05 to an hour), else 1."""
     try:
-        return max(0.05, float(os.environ["HEADWAY_INTERVAL"]))
+        return min(max(0.05, float(os.environ["HEADWAY_INTERVAL"])), 3600.0)
     except (KeyError, ValueError):
         return INTERVAL
 
@@ -93,6 +97,8 @@ class Sender:
         for link, boxes in by_link.items():
             if hub.closing or clock() >= link.not_before:
                 self._send(link, boxes)
+            if link.failures:
+                self._relieve(link, boxes)
 
     def _collect(self) -> dict[Link, list[Outbox]]:
         now = clock()
@@ -121,14 +127,18 @@ class Sender:
         except Undelivered as error:
             link.failed(clock(), error.retry_after)
             self._spool_at.pop(link, None)
-            self._warn(error.cause, link.url, f"{error}. The script goes on; what it reports is kept and sent later.")
+            # Whether it is down, starting or failing: one outage, one warning. A refused key is something else to do.
+            cause = DOWN if error.cause in ("unreachable", "failing") else error.cause
+            self._warn(cause, link.url, f"{error}. The script goes on; what it reports is kept and sent later.")
+        except Exception as error:  # one exporter must not hold back what is for another
+            link.failed(clock())
+            link.close()
+            self._warn("thread", "", f"internal error in the reporter: {type(error).__name__}: {error}")
 
     def _round(self, link: Link, boxes: list[Outbox]) -> bool:
         """One request with everything that waits. False if nothing did. Raises Undelivered."""
         with self.lock:
-            now = clock()
-            sent: list[tuple[Outbox, Item]] = [(box, item) for box in boxes for item in box.items(now)]
-            bodies = [encode(box.rendered(item, now)) for box, item in sent]
+            sent, bodies = self._ready(boxes, clock())
         if not sent:
             return False
         later: str | None = None
@@ -143,6 +153,40 @@ class Sender:
         if later is not None:
             raise Undelivered("failing", f"{link.url} cannot take reports now ({later})")
         return True
+
+    def _ready(self, boxes: list[Outbox], now: float) -> tuple[list[tuple[Outbox, Item]], list[bytes]]:
+        """The items to be sent and their JSON. A reporter whose news cannot be shown does not hold back the others."""
+        sent: list[tuple[Outbox, Item]] = []
+        bodies: list[bytes] = []
+        for box in boxes:
+            try:
+                items = box.items(now)
+                shown = [encode(box.rendered(item, now)) for item in items]
+            except Exception as error:
+                self._warn("thread", "", f"internal error in the reporter: {type(error).__name__}: {error}")
+                continue
+            sent += [(box, item) for item in items]
+            bodies += shown
+        return sent, bodies
+
+    def _relieve(self, link: Link, boxes: list[Outbox]) -> None:
+        """While an exporter is away, a script that tracks many short processes must not grow without bound: what ended goes to the
+        spool, and from there to the exporter when it is back."""
+        with self.lock:
+            now = clock()
+            ended = [box for box in boxes if box.ended and not box.finished]
+            if self._left or len(ended) <= MAX_ENDED:
+                return
+            items = [box.rendered(item, now) for box in ended for item in box.sealed(now)]
+        try:
+            spool.write(spool.directory(), link.url, items)
+        except OSError as error:
+            ended = ended[:-MAX_ENDED]
+            self._warn("spool", link.url, f"{link.url} is away and the spool cannot be written ({error}): old reports are dropped")
+        with self.lock:
+            if not self._left:
+                for box in ended:
+                    self._forget(box)
 
     def _forget(self, box: Outbox) -> None:
         self._hub.reporters.pop(id(box.reporter), None)
@@ -176,17 +220,16 @@ class Sender:
             self.lock.release()
 
     def _spool(self, url: str, items: list[dict[str, object]]) -> None:
-        folder = spool.directory()
+        folder: object = "the spool"
         try:
+            folder = spool.directory()
             spool.write(folder, url, items)
         except OSError as error:
             self._warn(
                 "spool", str(folder), f"how this script ended could neither be sent nor written to {folder}: {error.strerror}"
             )
         else:
-            self._warn(
-                "unreachable", url, f"{url} did not answer in time. How this script ended is kept in {folder} and sent later."
-            )
+            self._warn(DOWN, url, f"{url} did not answer in time. How this script ended is kept in {folder} and sent later.")
 
     # ── words ──────────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -8,8 +8,11 @@ removes it; items that the exporter refused for good remain in NAME.refused.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import stat
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -26,13 +29,30 @@ LATER: Final = frozenset({401, 403, 408, 429})
 
 
 def directory(environ: Mapping[str, str] = os.environ) -> Path:
-    """$HEADWAY_SPOOL, else /var/lib/headway/spool for root, else $XDG_STATE_HOME/headway/spool (~/.local/state/headway/spool)."""
+    """$HEADWAY_SPOOL, else /var/lib/headway/spool for root, else $XDG_STATE_HOME/headway/spool (~/.local/state/headway/spool).
+
+    For a user without a home directory, as some containers have one: headway-UID/spool in the temporary directory. Raises OSError
+    when somebody else has made that.
+    """
     if given := environ.get("HEADWAY_SPOOL"):
         return Path(given)
     if hasattr(os, "geteuid") and os.geteuid() == 0:
         return Path("/var/lib/headway/spool")
-    state = environ.get("XDG_STATE_HOME")
-    return (Path(state) if state else Path.home() / ".local/state") / "headway/spool"
+    if state := environ.get("XDG_STATE_HOME"):
+        return Path(state) / "headway/spool"
+    try:
+        return Path.home() / ".local/state/headway/spool"
+    except RuntimeError:
+        return _own_temporary() / "spool"
+
+
+def _own_temporary() -> Path:
+    folder = Path(tempfile.gettempdir(), f"headway-{os.geteuid()}")
+    folder.mkdir(mode=0o700, exist_ok=True)
+    found = folder.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
+        raise PermissionError(errno.EPERM, f"{folder} belongs to another user; HEADWAY_SPOOL may name another folder")
+    return folder
 
 
 def write(folder: Path, url: str, items: Sequence[Mapping[str, Any]]) -> Path:
