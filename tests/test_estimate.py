@@ -308,14 +308,14 @@ def test_a_forecast_is_a_positive_number(durations: list[float], ahead: float) -
     ends = [0.0]
     for duration in durations:
         ends.append(ends[-1] + duration)
-    found = forecast([Parts(ends, ahead, len(durations)), Parts(ends, ahead, len(durations), usual=0.0)])
+    found = forecast(Parts(ends, ahead), len(durations), Parts(ends, ahead))
     assert 0 <= found.seconds < math.inf
     assert 0 < found.low <= 1 <= found.high
 
 
 def test_a_forecast_scales_with_the_clock() -> None:
     ends = [0.0, 1.0, 2.2, 3.1, 4.4, 5.2, 6.3, 7.1, 8.4]
-    one = forecast([Parts(ends, 4.0, 8)])
-    ten = forecast([Parts([10 * end for end in ends], 4.0, 8)])
+    one = forecast(Parts(ends, 4.0), 8, Parts(ends, 4.0), 1.0)
+    ten = forecast(Parts([10 * end for end in ends], 4.0), 8, Parts([10 * end for end in ends], 4.0), 10.0)
     assert ten.seconds == pytest.approx(10 * one.seconds)
     assert (ten.low, ten.high) == pytest.approx((one.low, one.high))

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
-from math import isfinite, log
+from math import isfinite
 from typing import Final, NamedTuple
 
-from headway.forecast import LEAST_PARTS, PARTS, TINY, Parts, forecast, median
+from headway.forecast import LEAST_PARTS, LONGEST, PARTS, Parts, forecast, median
 
 SHARES: Final = 64  # a shape keeps the time of this many equally large parts of the work
 POINTS: Final = 128  # points kept at most; then every second one goes and the spacing doubles
@@ -21,19 +21,17 @@ CLOCK_STEP: Final = 1.0  # a clock that goes back by more (s) was set; by less, 
 
 # A forecast costs some 100 µs. In between it is scaled with the items that are left, and made anew when this share of the time
 # worked, or of the time left, has passed; or when the items went on so differently from what it said. Never sooner than every 2 s.
-ANEW_AFTER: Final = 0.04
+ANEW_AFTER: Final = 0.1
 ANEW_BEFORE_END: Final = 0.2
-ANEW_OFF: Final = 0.02
+ANEW_OFF: Final = 0.1
 ANEW_AT_MOST_EVERY: Final = 2.0
 
 RATE_SHARE: Final = 0.1  # the rate looks back over this share of the time worked,
 RATE_WINDOW: Final = 300.0  # but not over more seconds than this,
 RATE_UPDATES: Final = 3  # and never over less than this many updates usually take
+GAP_WEIGHT: Final = 0.1  # of the latest gap between updates, in the usual one
 
-BEFORE_PROGRESS: Final = (
-    0.7,
-    1.4,
-)  # factors of the range while only earlier runs are known: a quarter, as LEVEL_VARIANCE, times 1.28
+BEFORE_PROGRESS: Final = (0.7, 1.4)  # factors of the range while only earlier runs are known
 
 OUTLIER: Final = 6.0  # a part of the only earlier run that took so many times as long as its neighbours counts as an accident
 NEIGHBOURS: Final = 4
@@ -57,7 +55,21 @@ class Estimator:
     newest last, each as :meth:`shape` returned it.
     """
 
-    __slots__ = ("_dones", "_fit", "_initial", "_next", "_paused_at", "_restarted", "_shapes", "_spacing", "_times", "_usual")
+    __slots__ = (
+        "_dones",
+        "_fit",
+        "_gap",
+        "_gaps",
+        "_heard_at",
+        "_initial",
+        "_next",
+        "_paused_at",
+        "_restarted",
+        "_shapes",
+        "_spacing",
+        "_times",
+        "_usual",
+    )
 
     def __init__(self, started_at: float, initial: float | None = None, shapes: Sequence[Sequence[float]] = ()) -> None:
         self._shapes = shapes
@@ -70,6 +82,7 @@ class Estimator:
         self._initial = done
         self._times, self._dones = [t], [done]
         self._spacing, self._next = FIRST_SPACING, t
+        self._gap, self._gaps, self._heard_at = 0.0, 0, t
         self._fit: _Fit | None = None
 
     def add(self, t: float, done: float, total: float | None = None) -> None:
@@ -80,6 +93,12 @@ class Estimator:
         """
         times, dones = self._times, self._dones
         if done > dones[-1] and t >= times[-1]:
+            gap = t - self._heard_at
+            if gap >= FIRST_SPACING:
+                # The wait for the first update is forgotten when there is a second one: it often was for something else.
+                self._gap += (gap - self._gap) * max(GAP_WEIGHT, 1 / max(1, self._gaps))
+                self._gaps += 1
+                self._heard_at = t
             if t < self._next:
                 times[-1], dones[-1] = t, done  # the last point moves on until it is far enough from the one before
             else:
@@ -99,14 +118,15 @@ class Estimator:
             self._paused_at = None
 
     def rate(self, now: float) -> float | None:
-        """Items per second lately, silence included; None before any progress, 0 when the silence outlasts the window."""
-        times, done = self._times, self._dones[-1]
-        now = self._now(now)
-        worked = now - times[0]
+        """Items per second lately; None before any progress. Silence counts once it is longer than usual, and makes it 0 in the end."""
+        times, dones, done = self._times, self._dones, self._dones[-1]
+        at, start = times[-1], times[0]
+        until = max(at, self._now(now) - self._gap)
+        worked = until - start
         if done <= self._initial or worked <= 0:
             return None
-        window = min(worked, max(min(RATE_SHARE * worked, RATE_WINDOW), RATE_UPDATES * self._gap()))
-        rate = max(0.0, done - _interpolate(now - window, times, self._dones)) / window
+        window = min(worked, max(min(RATE_SHARE * worked, RATE_WINDOW), RATE_UPDATES * self._gap))
+        rate = max(0.0, done - _interpolate(until - window, times, dones)) / window
         return rate if isfinite(rate) else None
 
     def eta(self, now: float, total: float | None) -> float | None:
@@ -142,11 +162,11 @@ class Estimator:
             fit = self._fit = self._forecast(at, done, total)
             if fit is None:
                 return None
-        seconds = fit.seconds * (total - done) / (fit.total - fit.done)
-        # The next update is due after a usual gap, or at the end. Until then time runs down; when it is late, the longer it
+        seconds = fit.seconds * ((total - done) / (fit.total - fit.done))
+        # The next update is due after the usual gap, or at the end. Until then time runs down; when it is late, the longer it
         # has been silent, the longer it will be: half of the silence again, at least.
-        silent, due = self._now(now) - at, min(seconds, self._gap() if done > self._initial else seconds)
-        return seconds - due + max(due - silent, silent / 2), fit.low, fit.high
+        silent, due = self._now(now) - at, min(seconds, self._gap if done > self._initial else seconds)
+        return min(LONGEST, seconds - due + max(due - silent, silent / 2)), fit.low, fit.high
 
     def _is_old(self, fit: _Fit, at: float, total: float) -> bool:
         age = at - fit.at
@@ -168,16 +188,17 @@ class Estimator:
             return _Fit(at, done, total, seconds, *BEFORE_PROGRESS) if seconds > 0 else None
         updates = len(self._times) - 1
         parts = min(PARTS, max(LEAST_PARTS, updates))  # finer than the updates there is nothing to see
-        ways = [self._part_ends([initial + (done - initial) * k / parts for k in range(parts + 1)])]
-        known = [Parts(ways[0], parts * (total - done) / (done - initial), updates)]
+        work = Parts(
+            self._part_ends([initial + (done - initial) * k / parts for k in range(parts + 1)]),
+            parts * (total - done) / (done - initial),
+        )
+        found = forecast(work, updates)
         if usual is not None:
             first, here = usual.at(initial / total), usual.at(done / total)
-            if here > first and usual.ends[-1] > here:
-                marks = [total * usual.share(first + (here - first) * k / parts) for k in range(parts + 1)]
-                part = (here - first) / parts
-                ahead = (usual.ends[-1] - here) / part
-                known.append(Parts(self._part_ends(marks), ahead, updates, log(max(TINY, part * total / usual.items))))
-        found = forecast(known)
+            part, ahead = (here - first) / parts, usual.ends[-1] - here
+            if part > 0 and ahead > 0:
+                marks = [total * usual.share(first + part * k) for k in range(parts + 1)]
+                found = forecast(work, updates, Parts(self._part_ends(marks), ahead / part), part * total / usual.items)
         return _Fit(at, done, total, *found) if isfinite(found.seconds) else None
 
     def _part_ends(self, marks: Sequence[float]) -> list[float]:
@@ -187,10 +208,6 @@ class Estimator:
 
     def _now(self, now: float) -> float:
         return max(now if self._paused_at is None else self._paused_at, self._times[-1])
-
-    def _gap(self) -> float:
-        """Seconds between updates, usually (after thinning: between points)."""
-        return (self._times[-1] - self._times[0]) / max(1, len(self._times) - 1)
 
     def _append(self, t: float, done: float) -> None:
         times, dones = self._times, self._dones
@@ -223,6 +240,7 @@ class Estimator:
         """Moves everything so far in time."""
         self._times = [t + seconds for t in self._times]
         self._next += seconds
+        self._heard_at += seconds
         if self._fit is not None:
             self._fit = self._fit._replace(at=self._fit.at + seconds)
 

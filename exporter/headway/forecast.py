@@ -1,31 +1,28 @@
 """How long the rest of a job takes, from how long equal parts of it took so far. Pure: standard library only.
 
-What is done is cut into at most PARTS equal parts. Several simple predictors look at the durations of these parts: the plain
-mean, the recent pace, the pace since it last changed, the trend, and two that know an earlier run. None is best for every job,
-so each is asked what it would have said at some moments of this very run; the errors it would have made decide its weight.
-docs/estimates.md has the measurements.
+Two predictors look at the durations of these parts: one goes on at the pace since it last changed, the other along the trend. If
+the job ran before, a third knows how long each part took then. None is best for every job, so each is asked what it would have said
+at three earlier moments of this very run; the errors it would have made decide its weight. docs/estimates.md has the measurements.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from math import exp, log, sqrt
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeAlias
 
-PARTS: Final = 24  # at most; 16 see changes late, 32 are no better and cost a third more
+PARTS: Final = 24  # at most; 24 are hardly better and cost half as much again
 LEAST_PARTS: Final = 3
-MOMENTS: Final = (0.3, 0.55, 0.8)  # shares of the part done at which the predictors are asked again
+MOMENTS: Final = (0.6, 0.8, 0.9)  # shares of the part done at which the predictors are asked again
 
-# Weight of a predictor = trust / (its mean log error + SLACK) ** SHARPNESS. Between 2 and 5 the sharpness changes little.
+# Weight of a predictor = trust / (its mean log error + SLACK) ** SHARPNESS.
 SHARPNESS: Final = 3.0
 SLACK: Final = 0.05  # errors under 5% are luck
 WORST: Final = 2.0  # a log error counts at most so much (7-fold), so that one bad moment does not condemn a predictor
-MEAN_TRUST: Final = 0.25  # the mean is last to be believed: it never learns that something has changed
-USUAL_TRUST: Final = 10.0  # an earlier run is believed until this one has clearly departed from it
-USUAL_RECENT_TRUST: Final = 3.0
+USUAL_TRUST: Final = 100.0  # an earlier run is believed until this one has clearly departed from it: errors 4.6 times as large
 
-RECENT: Final = 0.25  # the recent pace looks back over this share of the parts (e-folding)
+LEAST_WINDOW: Final = 3  # parts
 CHANGED: Final = 2.0  # standard errors by which a longer window must differ before it counts as another pace
 OUTLIER: Final = 4.0  # for the trend a part counts at most as so many medians
 TREND_DOUBT: Final = 9.0  # a slope counts by 1 - 9 / t²: not at all below three standard errors
@@ -34,18 +31,14 @@ LEVEL_VARIANCE: Final = 0.0625  # the pace of one run of a job against another: 
 FEW_VARIANCE: Final = 0.09  # of the pace of one update: 0.3, when there are too few updates to see it
 NOISE_FLOOR: Final = 0.02
 TINY: Final = 1e-9
-LONGEST: Final = 50.0  # log seconds, beyond the age of the universe: a number that can still be multiplied
+LONGEST: Final = 1e15  # s, thirty million years: a number that can still be added to a time
 
 
 class Parts(NamedTuple):
-    """What is known in one way of measuring work: the `ends` (s since the start, the first is 0) of equal parts,
-    `ahead` how many such parts are to come, `updates` from how many updates this is known, and for work measured by an earlier
-    run `usual`, the log of the seconds that such a part would take now if this run were like that one."""
+    """The work in equal parts: the `ends` (s since the start, the first is 0) of those done, and how many are `ahead`."""
 
     ends: Sequence[float]
     ahead: float
-    updates: int
-    usual: float | None = None
 
 
 class Forecast(NamedTuple):
@@ -56,110 +49,89 @@ class Forecast(NamedTuple):
     high: float
 
 
-def forecast(ways: Sequence[Parts]) -> Forecast:
-    """The weighted geometric mean of what all predictors say. `ways`: at least one; work by items, and by an earlier run."""
-    said: list[float] = []
-    weights: list[float] = []
-    losses: list[float] = []
-    usual = 0.0
-    for way in ways:
-        trusts, predictions, errors = _judged(way)
-        said += predictions
-        losses += errors
-        earned = [trust / (error + SLACK) ** SHARPNESS for trust, error in zip(trusts, errors, strict=True)]
-        weights += earned
-        usual += sum(earned) if way.usual is not None else 0.0
-    whole = sum(weights)
-    mean = sum(w * s for w, s in zip(weights, said, strict=True)) / whole
-    variance = sum(w * (s - mean) ** 2 for w, s in zip(weights, said, strict=True)) / whole
-    loss = sum(w * e for w, e in zip(weights, losses, strict=True)) / whole
-    low, high = _margins(usual / whole, loss + sqrt(variance), ways[0])
-    return Forecast(exp(min(mean, LONGEST)), exp(-low), exp(high))
+class _Opinion(NamedTuple):
+    """What a predictor says now (log s), the mean log error of what it would have said before, and what weight that earns."""
+
+    said: float
+    error: float
+    weight: float
 
 
-def _margins(usual: float, doubt: float, way: Parts) -> tuple[float, float]:
-    """Log distances to the 10% and 90% bounds. `usual`: weight of the predictors that know an earlier run; `doubt`: by how much
-    the mixture was wrong at earlier moments, and by how much the predictors disagree now.
+Say: TypeAlias = Callable[[int, float], float]  # (parts seen, parts ahead) → log seconds
 
-    A run that nothing is known of can always still change, however smooth it was so far: half of the upper margin is constant.
-    The figures are quantile regressions over 20 kinds of jobs (docs/estimates.md).
+
+def forecast(work: Parts, updates: int, usual: Parts | None = None, usual_pace: float = 1.0) -> Forecast:
+    """The weighted geometric mean of what the predictors say. `updates`: from how many of them the `ends` are known.
+
+    `usual`: the same work in parts that took an earlier run equally long, `usual_pace` seconds each if this run were like it.
     """
-    rest, few = way.ahead / (len(way.ends) - 1 + way.ahead), 0.15 / sqrt(max(1, way.updates))
+    ways = _Durations(work.ends)
+    opinions = [_judged(work, ways.since_change), _judged(work, ways.trend)]
+    if usual is not None:
+        level = _Level(usual.ends, log(max(TINY, usual_pace)), updates)
+        opinions.append(_judged(usual, level.say, USUAL_TRUST))
+    whole = sum(weight for _, _, weight in opinions)
+    mean = sum(said * weight for said, _, weight in opinions) / whole
+    variance = sum((said - mean) ** 2 * weight for said, _, weight in opinions) / whole
+    error = sum(error * weight for _, error, weight in opinions) / whole
+    known = 0.0 if usual is None else opinions[-1].weight / whole
+    low, high = _margins(known, error + sqrt(variance), work, updates)
+    return Forecast(min(LONGEST, exp(min(mean, log(LONGEST)))), exp(-low), exp(high))
+
+
+def _margins(usual: float, doubt: float, way: Parts, updates: int) -> tuple[float, float]:
+    rest, few = way.ahead / (len(way.ends) - 1 + way.ahead), 0.15 / sqrt(max(1, updates))
     low = usual * 0.4 * doubt + (1 - usual) * (0.3 * doubt + 0.4 * rest)
     high = usual * (0.12 + 0.5 * doubt) + (1 - usual) * (0.5 + 0.1 * doubt + 0.2 * rest)
     return low + few, high + few
 
 
-def _judged(way: Parts) -> tuple[Sequence[float], list[float], list[float]]:
-    """Trust in each predictor, the log of what it says now, and its mean log error at the MOMENTS before."""
-    predictors = _Plain(way) if way.usual is None else _Usual(way, way.usual)
-    count, ends = len(way.ends) - 1, way.ends
-    errors = [0.0] * len(predictors.trusts)
+def _judged(way: Parts, say: Say, trust: float = 1.0) -> _Opinion:
+    ends, count = way.ends, len(way.ends) - 1
+    error = 0.0
     for moment in MOMENTS:
         seen = max(1, min(count - 1, round(moment * count)))
         truth = log(max(TINY, ends[count] - ends[seen]))
-        for k, said in enumerate(predictors.say(seen, count - seen)):
-            errors[k] += min(WORST, abs(said - truth)) / len(MOMENTS)
-    return predictors.trusts, predictors.say(count, way.ahead), errors
+        error += min(WORST, abs(say(seen, count - seen) - truth)) / len(MOMENTS)
+    return _Opinion(say(count, way.ahead), error, trust / (error + SLACK) ** SHARPNESS)
 
 
-class _Paces:
-    """Durations of the parts, their logs, and running sums of both."""
-
-    def __init__(self, way: Parts) -> None:
-        ends = way.ends
-        self.durations = [max(TINY, b - a) for a, b in pairwise(ends)]
-        self.logs = [log(d) for d in self.durations]
-        self.log_sums = sums(self.logs)
-        steps = [abs(b - a) for a, b in pairwise(self.logs)]
-        # The median of |difference of two normal values| is 0.954 standard deviations.
-        self.noise = max(NOISE_FLOOR, median(steps) / 0.954)
-
-    def recent(self, seen: int) -> float:
-        """Log pace, the older the less: the geometric mean, which a single long item does not carry away."""
-        fade = exp(-1.0 / max(0.5, RECENT * seen))
-        total = weight = 0.0
-        for pace in self.logs[:seen]:
-            total = total * fade + pace
-            weight = weight * fade + 1.0
-        return total / weight
-
-
-class _Plain(_Paces):
+class _Durations:
     """The predictors that know this run only."""
 
-    trusts = (MEAN_TRUST, 1.0, 1.0, 1.0)
-
-    def __init__(self, way: Parts) -> None:
-        super().__init__(way)
-        cap = OUTLIER * median(self.durations)
-        capped = [min(d, cap) for d in self.durations]
-        self.ends = way.ends
+    def __init__(self, ends: Sequence[float]) -> None:
+        durations = [max(TINY, b - a) for a, b in pairwise(ends)]
+        self.logs = [log(d) for d in durations]
+        self.log_sums = sums(self.logs)
+        # The median of |difference of two normal values| is 0.954 standard deviations.
+        self.noise = max(NOISE_FLOOR, median([abs(b - a) for a, b in pairwise(self.logs)]) / 0.954)
+        cap = OUTLIER * median(durations)
+        capped = [min(d, cap) for d in durations]
         self.capped_sums = sums(capped)
         self.moments = sums([k * d for k, d in enumerate(capped)])
         self.squares = sums([d * d for d in capped])
 
-    def say(self, seen: int, ahead: float) -> list[float]:
-        mean = log(max(TINY, self.ends[seen] / seen * ahead))
-        way = log(max(TINY, ahead))
-        return [mean, self.recent(seen) + way, self.since_change(seen) + way, log(max(TINY, self.trend(seen, ahead)))]
-
-    def since_change(self, seen: int) -> float:
-        """Log pace over the longest window into the past that agrees with every shorter one (Lepski's rule)."""
-        sums, low, high = self.log_sums, float("-inf"), float("inf")
-        window, best = 1, self.logs[seen - 1]
+    def since_change(self, seen: int, ahead: float) -> float:
+        """At the median pace of the longest window into the past that agrees with every shorter one (Lepski's rule)."""
+        low, high = float("-inf"), float("inf")
+        window = min(seen, LEAST_WINDOW)
+        pace = 0.0
         while True:
-            mean = (sums[seen] - sums[seen - window]) / window
+            middle = median(self.logs[seen - window : seen])
             margin = CHANGED * self.noise / sqrt(window)
-            if mean - margin > high or mean + margin < low:
-                return best
-            low, high, best = max(low, mean - margin), min(high, mean + margin), mean
+            if middle - margin > high or middle + margin < low:
+                break
+            low, high, pace = max(low, middle - margin), min(high, middle + margin), middle
             if window >= seen:
-                return best
+                break
             window = min(seen, max(window + 1, window * 3 // 2))
+        return pace + log(max(TINY, ahead))
 
     def trend(self, seen: int, ahead: float) -> float:
-        """Seconds ahead if the durations go on along a straight line, as far as there is one."""
+        """The durations go on along a straight line, as far as there is one."""
+        return log(max(TINY, self._along_the_line(seen, ahead)))
+
+    def _along_the_line(self, seen: int, ahead: float) -> float:
         mean = self.capped_sums[seen] / seen
         if seen < 4:
             return mean * ahead
@@ -178,29 +150,24 @@ class _Plain(_Paces):
         return down * (first + floor) / 2 + (ahead - down) * floor
 
 
-class _Usual(_Paces):
-    """The predictors that measure work by how long it took an earlier run."""
+class _Level:
+    """The predictor that measures work by how long it took an earlier run, and looks how much slower or faster this one is."""
 
-    trusts = (USUAL_TRUST, USUAL_RECENT_TRUST)
-
-    def __init__(self, way: Parts, usual: float) -> None:
-        super().__init__(way)
+    def __init__(self, ends: Sequence[float], usual: float, updates: int) -> None:
         self.usual = usual
-        self.few = FEW_VARIANCE / max(1, way.updates) * len(self.logs)
+        self.logs = [log(max(TINY, b - a)) for a, b in pairwise(ends)]
+        self.log_sums = sums(self.logs)
+        self.few = FEW_VARIANCE / max(1, updates) * len(self.logs)
 
-    def say(self, seen: int, ahead: float) -> list[float]:
-        way = log(max(TINY, ahead))
-        return [self.level(seen) + way, self.recent(seen) + way]
-
-    def level(self, seen: int) -> float:
-        """Log pace: the usual one, moved towards this run's median, the less the more uncertain that is beside LEVEL_VARIANCE."""
+    def say(self, seen: int, ahead: float) -> float:
+        """At the usual pace moved towards this run's median, the less the more uncertain that is beside LEVEL_VARIANCE."""
         here = median(self.logs[:seen]) - self.usual
         size = max(1, seen // 4)
         marks = [*range(0, seen, size), seen]
         batches: list[float] = [(self.log_sums[b] - self.log_sums[a]) / (b - a) for a, b in pairwise(marks)]
         mean = sum(batches) / len(batches)
         variance = sum((b - mean) * (b - mean) for b in batches) / max(1, len(batches) - 1) / len(batches) + self.few / seen
-        return self.usual + here / (1.0 + variance / LEVEL_VARIANCE)
+        return self.usual + here / (1.0 + variance / LEVEL_VARIANCE) + log(max(TINY, ahead))
 
 
 def median(values: Sequence[float]) -> float:

@@ -1,0 +1,306 @@
+"""How good the time left is: ours beside tqdm, rich and the plain mean on the same made-up runs, and what it costs.
+
+    python -m bench.eta [--seeds 200] [--first-seed 1000] [--workers 2]
+
+Every run is told at 1 Hz (seconds, items done), only when something was done. At nine points, 10% to 90% of the items, each
+estimator says how long the rest takes; the error is |said - true| / true, at most 10, and 1 where nothing is said. Ours is asked
+every two seconds as well, as Prometheus does, because it keeps what it worked out for a while. Targets for the mean over the ten
+kinds of runs (bench/eta_traces.py): at most tqdm's without, at most 0.7 of tqdm's with one earlier run (another seed); at most
+15 µs for rate, time left and range of a process at a scrape. A table and JSON go to stdout, the JSON to bench/results/ too.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import sys
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from functools import partial
+from itertools import pairwise
+from pathlib import Path
+from statistics import fmean, median
+from time import perf_counter
+from typing import Final, NamedTuple, Protocol
+
+import numpy as np
+from rich.progress import Progress
+from tqdm import tqdm
+
+from bench.eta_traces import TRACES, Times
+from headway.estimate import Estimator
+from headway.forecast import PARTS, Parts, forecast
+
+POINTS: Final = tuple(k / 10 for k in range(1, 10))
+WORST_ERROR: Final = 10.0
+NO_ESTIMATE: Final = 1.0
+ASKED_EVERY: Final = 2.0  # s, a scrape interval
+TARGETS: Final = {"headway": 1.0, "headway, 1 earlier run": 0.7}  # of tqdm's error
+TARGET_MICROSECONDS: Final = 15.0
+RUNNING: Final = 1000
+
+tqdm.monitor_interval = 0  # no thread that refreshes
+
+
+class Peer(Protocol):
+    def told(self, t: float, done: int) -> None: ...
+
+    def left(self, t: float) -> float | None: ...
+
+
+class PlainMean:
+    def __init__(self, total: int) -> None:
+        self.total, self.done = total, 0
+
+    def told(self, t: float, done: int) -> None:
+        self.done = done
+
+    def left(self, t: float) -> float | None:
+        return t * (self.total - self.done) / self.done if self.done else None
+
+
+class Tqdm:
+    """The real one with its defaults and a clock of ours; it draws nothing."""
+
+    class _Bar(tqdm):  # type: ignore[type-arg]
+        def display(self, *_: object, **__: object) -> bool:
+            return True
+
+        def close(self) -> None:
+            pass
+
+    def __init__(self, total: int) -> None:
+        self.t = 0.0
+        self.bar = self._Bar(total=total, file=sys.stderr, leave=False)
+        self.bar._time = lambda: self.t
+        self.bar.start_t = self.bar.last_print_t = 0.0
+
+    def told(self, t: float, done: int) -> None:
+        self.t = t
+        self.bar.update(done - self.bar.n)
+
+    def left(self, t: float) -> float | None:
+        known = self.bar.format_dict
+        rate = known["rate"] or (known["n"] / t if t else None)  # as tqdm.format_meter has it
+        return (known["total"] - known["n"]) / rate if rate else None
+
+
+class Rich:
+    """The real one with its defaults (the last 30 s, at most 1000 updates) and a clock of ours."""
+
+    def __init__(self, total: int) -> None:
+        self.t = 0.0
+        self.progress = Progress(get_time=lambda: self.t, auto_refresh=False, disable=True)
+        self.task = self.progress.add_task("", total=total)
+
+    def told(self, t: float, done: int) -> None:
+        self.t = t
+        self.progress.update(self.task, completed=done)
+
+    def left(self, t: float) -> float | None:
+        return self.progress.tasks[0].time_remaining
+
+
+class Ours:
+    def __init__(self, total: int, shapes: Sequence[Sequence[float]] = ()) -> None:
+        self.estimator, self.total, self.asked = Estimator(0.0, shapes=shapes), total, 0.0
+
+    def told(self, t: float, done: int) -> None:
+        self.estimator.add(t, done)
+        if t - self.asked >= ASKED_EVERY:
+            self.asked = t
+            self.left(t)
+
+    def left(self, t: float) -> float | None:
+        return self.estimator.eta(t, self.total)
+
+    def range(self, t: float) -> tuple[float, float] | None:
+        return self.estimator.eta_range(t, self.total)
+
+
+def updates(ends: Times) -> Iterator[tuple[float, int]]:
+    """(s, items done) at each full second at which there is something new, then at the end."""
+    seconds = np.arange(1.0, ends[-1])
+    done = np.searchsorted(ends, seconds, side="right")
+    news = np.flatnonzero(np.diff(done, prepend=0))
+    yield from zip(seconds[news].tolist(), done[news].tolist(), strict=True)
+    yield float(ends[-1]), len(ends)
+
+
+class Outcome(NamedTuple):
+    """Of one run: the error of each estimator at each point, and how often the truth was within our range."""
+
+    trace: str
+    errors: dict[str, list[float]]
+    within: dict[str, list[bool]]
+
+
+def run(trace: str, seed: int) -> Outcome:
+    earlier_ends, ends = (TRACES[trace](np.random.default_rng(s)) for s in (seed + 1_000_000, seed))
+    earlier = Ours(len(earlier_ends))
+    for t, done in updates(earlier_ends):
+        earlier.estimator.add(t, done)
+    total = len(ends)
+    ours = {"headway": Ours(total), "headway, 1 earlier run": Ours(total, [earlier.estimator.shape()])}
+    all_: dict[str, Peer] = {**ours, "tqdm": Tqdm(total), "rich": Rich(total), "plain mean": PlainMean(total)}
+    result = Outcome(trace, defaultdict(list), defaultdict(list))
+    points = [p * total for p in POINTS]
+    for t, done in updates(ends):
+        for estimator in all_.values():
+            estimator.told(t, done)
+        truth = float(ends[-1]) - t
+        while points and done >= points[0] and truth > 0:
+            points.pop(0)
+            for name, estimator in all_.items():
+                said = estimator.left(t)
+                result.errors[name].append(NO_ESTIMATE if said is None else min(WORST_ERROR, abs(said - truth) / truth))
+            for name, estimator in ours.items():
+                low, high = estimator.range(t) or (0.0, 0.0)
+                result.within[name].append(low <= truth <= high)
+    return result
+
+
+def judge(seeds: Sequence[int], workers: int) -> tuple[dict[str, dict[str, float]], dict[str, dict[str, float]]]:
+    """Mean error of each estimator for each trace, and the share of our ranges that held the truth."""
+    errors: dict[str, dict[str, list[float]]] = {trace: defaultdict(list) for trace in TRACES}
+    within: dict[str, dict[str, list[bool]]] = {trace: defaultdict(list) for trace in TRACES}
+    with ProcessPoolExecutor(workers) as pool:
+        try:
+            waiting = [pool.submit(run, trace, seed) for seed in seeds for trace in TRACES]
+            for finished in tqdm(as_completed(waiting), total=len(waiting), unit="run", disable=None):
+                trace, of_run, held = finished.result()
+                for name, found in of_run.items():
+                    errors[trace][name] += found
+                for name, inside in held.items():
+                    within[trace][name] += inside
+        except KeyboardInterrupt:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    return (
+        {trace: {name: fmean(found) for name, found in of.items()} for trace, of in errors.items()},
+        {trace: {name: fmean(found) for name, found in of.items()} for trace, of in within.items()},
+    )
+
+
+# ── cost ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def at_scrapes(seconds: int, shapes: bool) -> tuple[float, float, float]:
+    """Microseconds for rate, time left and range of a process at a scrape while RUNNING of them are told at 1 Hz: on average and
+    at the worst scrape; and for telling it once. The first minute is left out: it begins RUNNING processes at the same moment."""
+    kinds = list(TRACES.values())
+    work = [kinds[n % len(kinds)](np.random.default_rng(n)) for n in range(RUNNING)]
+    counts = [np.searchsorted(ends, np.arange(seconds + 61), side="right").tolist() for ends in work]
+    earlier: list[Sequence[Sequence[float]]] = []
+    for n in range(RUNNING):
+        before = Estimator(0.0)
+        if shapes:
+            for t, done in updates(kinds[n % len(kinds)](np.random.default_rng(n + RUNNING))):
+                before.add(t, done)
+        earlier.append([before.shape()] * shapes)
+    estimators = [Estimator(0.0, shapes=known) for known in earlier]
+    scrapes, told = [], 0.0
+    for now in range(1, seconds + 61):
+        started = perf_counter()
+        for n, estimator in enumerate(estimators):
+            estimator.add(now + n / RUNNING / 2, counts[n][now])
+        told += perf_counter() - started
+        if now % ASKED_EVERY == 0:
+            started = perf_counter()
+            for n, estimator in enumerate(estimators):
+                total = len(work[n])
+                estimator.rate(now + 0.6)
+                estimator.eta(now + 0.6, total)
+                estimator.eta_range(now + 0.6, total)
+            if now > 60:
+                scrapes.append((perf_counter() - started) / RUNNING * 1e6)
+    return fmean(scrapes), max(scrapes), told / RUNNING / (seconds + 60) * 1e6
+
+
+def each_call() -> dict[str, float]:
+    """Microseconds of one call."""
+    estimator = Estimator(0.0)
+    for k in range(1, 1001):
+        estimator.add(float(k), k)
+    estimator.eta(1000.5, 2000)
+    ends = np.cumsum(np.random.default_rng(1).lognormal(0, 0.2, PARTS)).tolist()
+    parts = Parts([0.0, *ends], 9.0)
+    calls = {
+        "rate": partial(estimator.rate, 1000.5),
+        "eta": partial(estimator.eta, 1000.5, 2000),
+        "eta_range": partial(estimator.eta_range, 1000.5, 2000),
+        "forecast": partial(forecast, parts, PARTS),
+        "forecast, 1 earlier run": partial(forecast, parts, PARTS, parts),
+    }
+    took: dict[str, list[float]] = defaultdict(list)
+    for _ in range(15):
+        for name, call in calls.items():
+            started = perf_counter()
+            for _ in range(200):
+                call()
+            took[name].append((perf_counter() - started) / 200 * 1e6)
+    return {name: round(median(found), 2) for name, found in took.items()}
+
+
+# ── the table ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m bench.eta", formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.description = __doc__
+    parser.add_argument("--seeds", type=int, default=200, help="runs of each kind (default 200)")
+    parser.add_argument("--first-seed", type=int, default=1000)
+    parser.add_argument("--workers", type=int, default=min(2, os.cpu_count() or 1))
+    parser.add_argument("--seconds", type=int, default=240, help="length of the run that is scraped (default 240)")
+    parser.add_argument("--results", type=Path, default=Path(__file__).parent / "results", help="folder for the JSON")
+    options = parser.parse_args(arguments)
+
+    errors, within = judge(range(options.first_seed, options.first_seed + options.seeds), options.workers)
+    names = list(next(iter(errors.values())))
+    mean = {name: fmean(of[name] for of in errors.values()) for name in names}
+    coverage = {name: fmean(of[name] for of in within.values()) for name in TARGETS}
+    calls = each_call()
+    scrape = {n: at_scrapes(options.seconds, shapes) for n, shapes in (("headway", False), ("headway, 1 earlier run", True))}
+    ratios = {name: mean[name] / mean["tqdm"] for name in names}
+
+    print(f"{'mean error':<24}" + "".join(f"{name:>24}" for name in names))
+    for trace, of in (*errors.items(), ("mean", mean)):
+        print(f"  {trace:<22}" + "".join(f"{of[name]:>24.1%}" for name in names))
+    print(f"  {'of tqdm':<22}" + "".join(f"{ratios[name]:>24.2f}" for name in names))
+    print(f"  {'target':<22}" + "".join(f"{TARGETS.get(name, ''):>24}" for name in names))
+    print(f"\n{'truth within the range':<24}" + "".join(f"{name:>24}" for name in TARGETS))
+    for trace, share in (*within.items(), ("mean", coverage)):
+        print(f"  {trace:<22}" + "".join(f"{share[name]:>24.0%}" for name in TARGETS))
+    print("\nµs of one call: " + ", ".join(f"{name} {spent:.2f}" for name, spent in calls.items()))
+    print(f"µs for each of {RUNNING} processes at a scrape (target {TARGET_MICROSECONDS:.0f}): mean, worst scrape; one update")
+    for name, (usual, worst, told) in scrape.items():
+        print(f"  {name:<22}{usual:>8.1f}{worst:>8.1f}{told:>8.2f}")
+    result = {
+        "benchmark": "eta",
+        "machine": f"{platform.machine()}, Python {platform.python_version()}",
+        "cpus": os.cpu_count(),
+        "seeds": options.seeds,
+        "first_seed": options.first_seed,
+        "targets_of_tqdm": TARGETS,
+        "mean_error": {name: round(share, 4) for name, share in mean.items()},
+        "of_tqdm": {name: round(ratio, 3) for name, ratio in ratios.items()},
+        "error": {trace: {name: round(share, 4) for name, share in of.items()} for trace, of in errors.items()},
+        "range_coverage": {name: round(share, 3) for name, share in coverage.items()},
+        "call_microseconds": calls,
+        "target_scrape_microseconds": TARGET_MICROSECONDS,
+        "scrape_microseconds": {name: round(spent[0], 2) for name, spent in scrape.items()},
+        "worst_scrape_microseconds": {name: round(spent[1], 2) for name, spent in scrape.items()},
+        "update_microseconds": {name: round(spent[2], 3) for name, spent in scrape.items()},
+    }
+    print(json.dumps(result))
+    options.results.mkdir(parents=True, exist_ok=True)
+    (options.results / "eta.json").write_text(json.dumps(result, indent=1) + "\n")
+    good = all(ratios[name] <= target for name, target in TARGETS.items())
+    return 0 if good and all(spent[0] <= TARGET_MICROSECONDS for spent in scrape.values()) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
