@@ -361,6 +361,13 @@ def test_unknown_addresses_and_methods_are_problems(api: Api) -> None:
         assert answer.headers["content-type"] == "application/problem+json" and answer.json()["status"] == status
 
 
+@pytest.mark.parametrize("path", ["/health", "/ready", "/metrics", "/", "/processes", "/history"])
+def test_probes_may_ask_for_the_head_alone(api: Api, path: str) -> None:
+    head, whole = api.raw("HEAD", path), api.raw("GET", path)
+    assert (head.status_code, head.content, whole.status_code) == (200, b"", 200)
+    assert head.headers["Content-Type"] == whole.headers["Content-Type"]
+
+
 def test_pages_answer_and_escape(api: Api, shared_exporter: RunningExporter) -> None:
     name = "<script>alert(1)</script>"
     api.create(id="hostile", name=name, progress={"current": 1, "total": 4, "unit": "x"})

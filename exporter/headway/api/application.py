@@ -120,6 +120,12 @@ def add_health_routes(app: FastAPI) -> None:
             tags=["health"],
             openapi_extra=openapi.operation(answers=answers, media_types=media_types),
         )
+        add_head(app, path, handler)
+
+
+def add_head(app: FastAPI, path: str, handler: Handler) -> None:
+    """Probes and link checkers ask with HEAD; the server leaves the body out."""
+    app.add_api_route(path, handler, methods=["HEAD"], response_class=Response, include_in_schema=False)
 
 
 def add_pages(app: FastAPI) -> None:
@@ -132,6 +138,7 @@ def add_pages(app: FastAPI) -> None:
         ("/attention", pages.attention),
     ):
         app.add_api_route(path, handler, methods=["GET"], response_class=Response, include_in_schema=False)
+        add_head(app, path, handler)
     app.mount("/static", StaticFiles(directory=pages.FOLDER / "static"), name="static")
 
 
