@@ -21,7 +21,7 @@ import pytest
 from headway import Cancelled, Reporter
 from headway.reporter.hub import hub
 from recording_server import RecordingServer, recording_server
-from reporting import fresh_hub
+from reporting import fresh_hub, run_script
 from waiting import wait_until
 
 
@@ -527,3 +527,89 @@ def test_two_exporters(server: RecordingServer) -> None:
         assert server.final(here.id)
         assert other.final(there.id)
         assert not server.of(there.id)
+
+
+def test_long_texts_are_kept_as_lines_of_bounded_length(server: RecordingServer) -> None:
+    """A script that logs whole files must not keep them alive while the exporter is away."""
+    server.status = 503
+    reporter = Reporter("files")
+    text = "\n".join(f"{i} " + "x" * 9000 for i in range(2000))
+    for _ in range(20):
+        reporter.log(text)
+        reporter.log(b"bytes " + b"y" * 1_000_000)  # type: ignore[arg-type]
+    assert sum(len(line) for line in reporter._lines) <= 500 * 8192
+    server.status = 200
+    reporter.done()
+    server.final(reporter.id)
+    log = server.state(reporter.id)["log"]
+    dropped = sum(int(line.split()[1]) for line in log if line.startswith("…"))
+    kept = [line for line in log if not line.startswith("…")]
+    assert dropped + len(kept) == 20 * 2001
+    assert kept[-1].startswith("bytes yyy")
+    assert max(map(len, kept)) == 8192
+
+
+def test_only_the_background_thread_imports_requests_and_nobody_the_server(server: RecordingServer, tmp_path: Path) -> None:
+    code = """
+        import sys, threading
+
+        class Watch:
+            def find_spec(self, name, path=None, target=None):
+                print(threading.current_thread().name, name)
+
+        sys.meta_path.insert(0, Watch())
+        from headway import Reporter, track
+        with Reporter("x", id="x", total=2) as reporter:
+            reporter.update(1, "line", metadata={"a": 1})
+            with reporter.child("kid"):
+                for _ in track(range(3), name="loop"):
+                    reporter.advance()
+    """
+    done = run_script(code, server, tmp_path)
+    assert done.stderr == ""
+    assert server.final("x")["status"] == "done"
+    imported = [line.split() for line in done.stdout.splitlines()]
+    assert {thread for thread, name in imported if name in ("requests", "urllib3", "ssl", "json")} == {"headway"}
+    names = {name for _, name in imported}
+    ours = {name for name in names if name.partition(".")[0] == "headway"}
+    allowed = {"headway", "headway.version", "headway.ids", "headway.durations", "headway.reporter"}
+    assert {name for name in ours if not name.startswith("headway.reporter.")} <= allowed
+    server_side = {"psutil", "rich", "msgspec", "fastapi", "starlette", "uvicorn", "yaml", "prometheus_client", "jinja2", "sqlite3"}
+    assert not {name.partition(".")[0] for name in names} & server_side
+
+
+def test_one_thread_for_all_reporters(server: RecordingServer) -> None:
+    before = threading.active_count()
+    reporters = [Reporter(f"r{i}") for i in range(50)]
+    for reporter in reporters:
+        server.creation(reporter.id)
+    ours = [thread for thread in threading.enumerate() if thread.name == "headway" and thread is hub()._thread]
+    assert len(ours) == 1
+    assert ours[0].daemon
+    assert len([thread for thread in threading.enumerate() if thread.name == "headway"]) == 1
+    assert threading.active_count() - before < 40  # the rest are those of the test's server
+    for reporter in reporters:
+        reporter.done()
+
+
+def test_a_script_makes_no_system_call_to_update(server: RecordingServer) -> None:
+    """No I/O and no lock: what update, advance and log call in the script is Python's own atomic operations."""
+    reporter = Reporter("quiet", total=10)
+    server.creation(reporter.id)
+    called: list[str] = []
+
+    def watch(frame: object, event: str, argument: object) -> None:
+        if event == "c_call":
+            called.append(getattr(argument, "__qualname__", repr(argument)))
+
+    sys.setprofile(watch)
+    try:
+        reporter.update(3)
+        reporter.update(4, "line")
+        reporter.update(5, stage="stage", total=20, unit="files", summary="so far")
+        reporter.advance()
+        reporter.log("line")
+    finally:
+        sys.setprofile(None)
+    assert set(called) <= {"deque.append", "dict.items", "len", "setprofile"}
+    reporter.done()

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from headway.reporter import spool
 from recording_server import RecordingServer, recording_server
 from reporting import run_script, script_environment
 from waiting import wait_until
@@ -393,3 +396,25 @@ def test_a_reporter_in_another_process_creates_what_the_exporter_does_not_know(s
     assert creation["project"] == "p"
     assert server.state("x")["progress"] == {"current": 4}
     assert server.state("x")["statuses"] == []
+
+
+def test_without_a_home_the_spool_is_in_the_temporary_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in containers that run under a user whom no file knows."""
+
+    def homeless() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(os, "geteuid", lambda: tmp_path.stat().st_uid or 4242)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(Path, "home", homeless)
+    if os.geteuid() == 4242:
+        os.chown(tmp_path, 4242, -1)
+        (tmp_path / "headway-4242").mkdir(mode=0o700)
+        os.chown(tmp_path / "headway-4242", 4242, -1)
+    folder = spool.directory({})
+    assert folder.parent.parent == tmp_path
+    assert folder.parent.stat().st_mode & 0o777 == 0o700
+    folder.parent.rmdir()
+    folder.parent.symlink_to(tmp_path)
+    with pytest.raises(PermissionError, match="HEADWAY_SPOOL"):
+        spool.directory({})

@@ -5,13 +5,14 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from headway import Reporter
-from headway.reporter import link
+from headway.reporter import link, sender
 from headway.reporter.hub import hub
 from recording_server import RecordingServer, recording_server
 from reporting import fresh_hub, run_script
@@ -208,15 +209,7 @@ def test_a_creation_that_is_refused_is_given_up(server: RecordingServer, warning
 
 def test_a_batch_that_is_refused_as_a_whole_is_divided(server: RecordingServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """413 or 400 for a request costs only the item that is to blame."""
-    limit = 60_000
-    real = server.handle
-
-    def limited(request: object) -> None:
-        size = int(request.headers["Content-Length"])  # type: ignore[attr-defined]
-        server.status = 413 if size > limit else 200
-        real(request)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(server, "handle", limited)
+    limit_bodies(server, monkeypatch, 60_000)
     reporters = [Reporter(f"r{i}", description="x" * 4000) for i in range(60)]
     for reporter in reporters:
         reporter.done()
@@ -297,3 +290,178 @@ def test_one_line_on_stderr_when_logging_is_not_set_up(tmp_path: Path) -> None:
     assert done.stdout == "result\n"
     assert len(done.stderr.splitlines()) == 1
     assert done.stderr.startswith("headway: http://127.0.0.1:9 cannot be reached (Connection refused).")
+
+
+def test_an_outage_is_one_warning_however_it_shows(server: RecordingServer, warnings: pytest.LogCaptureFixture) -> None:
+    reporter = Reporter("restarted slowly")
+    server.creation(reporter.id)
+
+    def failures() -> int:
+        found = hub().sender
+        assert found is not None
+        return sum(link.failures for link in found._links.values())
+
+    for misbehave in (503, None, 500):
+        server.status = misbehave or 200
+        if misbehave is None:
+            server.stop()
+        before = failures()
+        reporter.log(f"it answers {misbehave}")
+        wait_until(lambda before=before: failures() > before + 1, what="tries")  # type: ignore[misc]
+        if misbehave is None:
+            server.start()
+    server.status = 200
+    reporter.done()
+    server.final(reporter.id)
+    assert len(messages(warnings)) == 1
+
+
+def test_many_short_processes_do_not_fill_the_memory_while_it_is_down(
+    server: RecordingServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, warnings: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(sender, "MAX_ENDED", 50)
+    server.stop()
+    ids = []
+    for batch in range(4):
+        for i in range(100):
+            with Reporter(f"short {batch} {i}", total=1) as reporter:
+                reporter.update(1, "the only line")
+            ids.append(reporter.id)
+        wait_until(lambda: len(hub().reporters) <= 50, what="memory is relieved")
+    running = Reporter("still running")
+    server.start()
+    for process_id in ids:
+        assert server.final(process_id)["status"] == "done"
+        assert server.state(process_id)["log"] == ["the only line"]
+        assert server.state(process_id)["progress"] == {"current": 1, "total": 1}
+    server.creation(running.id)
+    wait_until(lambda: not list((tmp_path / "spool").glob("*.ready")), what="the spool is empty")
+    assert len(messages(warnings)) == 1
+
+
+def test_memory_is_bounded_without_a_spool_too(
+    server: RecordingServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, warnings: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(sender, "MAX_ENDED", 50)
+    (tmp_path / "spool").write_text("not a folder")
+    server.stop()
+    for i in range(200):
+        Reporter(f"short {i}").done()
+    wait_until(lambda: len(hub().reporters) <= 50, what="the oldest are dropped")
+    server.start()
+    server.by_name("short 199")
+    assert any("old reports are dropped" in text for text in messages(warnings))
+
+
+@pytest.mark.parametrize("fill", ["x", "\u00e9", "\U0001f388", "\x00"])
+def test_a_final_state_arrives_however_long_the_log(server: RecordingServer, monkeypatch: pytest.MonkeyPatch, fill: str) -> None:
+    """Over its body limit the exporter refuses the whole request: no part of a report may cost the end of a process."""
+    limit_bodies(server, monkeypatch, 4 << 20)
+    with Reporter("long lines", metadata={"big": [fill * 60_000] * 40}) as reporter:
+        for i in range(500):
+            reporter.log(f"{i} " + fill * 8000)
+    assert server.final(reporter.id)["status"] == "done"
+    log = server.state(reporter.id)["log"]
+    dropped = sum(int(line.split()[1]) for line in log if line.startswith("…"))
+    assert len([line for line in log if not line.startswith("…")]) + dropped == 500
+    assert log[-1].startswith("499 ")
+
+
+def test_a_final_state_arrives_where_bodies_are_small(
+    server: RecordingServer, monkeypatch: pytest.MonkeyPatch, warnings: pytest.LogCaptureFixture
+) -> None:
+    limit_bodies(server, monkeypatch, 2000)
+    reporter = Reporter("small", description="d" * 3000)
+    server.creation(reporter.id)
+    reporter.update(7, "l" * 5000, metadata={"m": "m" * 4000})
+    reporter.fail("e" * 3000)
+    assert server.final(reporter.id)["status"] == "failed"
+    assert server.state(reporter.id)["progress"]["current"] == 7
+    assert {text.split()[1] for text in messages(warnings)} == {"description", "log", "metadata", "error"}
+
+
+def test_a_final_state_arrives_when_what_came_with_it_is_refused_for_no_named_reason(server: RecordingServer) -> None:
+    reporter = Reporter("refused")
+    server.creation(reporter.id)
+    server.refuse["stage"] = (422, "")
+    reporter.update(stage="unwanted")
+    reporter.done()
+    assert server.final(reporter.id)["status"] == "done"
+
+
+def limit_bodies(server: RecordingServer, monkeypatch: pytest.MonkeyPatch, limit: int) -> None:
+    real = server.handle
+
+    def limited(request: object) -> None:
+        server.status = 413 if int(request.headers["Content-Length"]) > limit else 200  # type: ignore[attr-defined]
+        real(request)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(server, "handle", limited)
+
+
+def test_what_one_reporter_cannot_show_holds_back_no_other(server: RecordingServer, warnings: pytest.LogCaptureFixture) -> None:
+    class Failing(Mapping[str, object]):
+        def __getitem__(self, key: str) -> object:
+            raise ValueError("not now")
+
+        def __iter__(self) -> Iterator[str]:
+            raise ValueError("not now")
+
+        def __len__(self) -> int:
+            return 1
+
+    broken, fine = Reporter("broken"), Reporter("fine")
+    broken.update(3, "a line", metadata={"inner": Failing()})
+    broken.done()
+    fine.done()
+    assert server.final(fine.id)["status"] == server.final(broken.id)["status"] == "done"
+    assert server.state(broken.id)["log"] == ["a line"]
+    assert server.state(broken.id)["progress"]["current"] == 3
+    (warning,) = messages(warnings)
+    assert "metadata ignored: not now" in warning
+
+
+def test_an_internal_error_for_one_exporter_holds_back_no_other(
+    server: RecordingServer, warnings: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = link.Link._post
+
+    def post(self: link.Link, items: Sequence[bytes]) -> list[dict[str, Any]]:
+        if self.url != server.url:
+            raise RuntimeError("unforeseen")
+        return real(self, items)
+
+    monkeypatch.setattr(link.Link, "_post", post)
+    with Reporter("lost", url="http://127.0.0.1:9"), Reporter("fine") as fine:
+        pass
+    assert server.final(fine.id)["status"] == "done"
+    wait_until(lambda: messages(warnings), what="the warning")
+    assert messages(warnings) == ["headway: internal error in the reporter: RuntimeError: unforeseen"]
+
+
+@pytest.mark.parametrize("value", ["inf", "1e300", "nan", "-1", "soon"])
+def test_an_interval_that_no_clock_can_hold(server: RecordingServer, monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    monkeypatch.setenv("HEADWAY_INTERVAL", value)
+    with Reporter("first") as first:
+        server.creation(first.id)
+    server.final(first.id)
+    with Reporter("second") as second:
+        pass
+    server.final(second.id)
+
+
+@pytest.mark.parametrize("value", ["inf", "1e300", "nan", "-1", "soon"])
+def test_an_exit_wait_that_no_clock_can_hold(tmp_path: Path, value: str) -> None:
+    with recording_server() as server:
+        code = """
+            from headway import Reporter
+            from headway.reporter.hub import hub
+            with Reporter("x", id="x"):
+                pass
+            while hub().reporters:
+                pass
+            Reporter("y", id="y")
+        """
+        done = run_script(code, server, tmp_path, HEADWAY_EXIT_WAIT=value)
+        assert "Traceback" not in done.stderr
+        assert server.final("x")
