@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from headway.cli.rows import MARKS, rate, row, rows, short_ids, size, tree
+from headway.cli.rows import MARKS, row, rows, short_ids, tree
 from headway.cli.table import plain, table
+from headway.figures import rate, size
 from headway.model import Status
 
 

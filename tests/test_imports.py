@@ -15,7 +15,7 @@ import pytest
 PACKAGE = Path(__file__).resolve().parent.parent / "exporter" / "headway"
 # Lowest first. A pattern names modules below `headway`; a package's `__init__` goes by the name of the package.
 LAYERS = (
-    ("version", "durations", "ids", "masking"),
+    ("version", "durations", "figures", "ids", "masking"),
     ("model", "errors", "forms"),
     ("samples", "view"),
     ("settings", "gates", "estimate", "forecast", "names", "duplicates", "keys"),
@@ -32,8 +32,9 @@ REPORTER = ("reporter", "reporter.*")
 OPEN_TO_REPORTER = {"", "version", "durations", "ids"}
 USERS_OF_REPORTER = ("", "intake", "app", "cli.*", *REPORTER)
 # Nothing but the standard library, and each other.
-PURE = tuple(
-    "version durations ids masking model errors forms samples view settings gates estimate forecast names duplicates".split()  # noqa: SIM905
+PURE = (
+    *("version", "durations", "figures", "ids", "masking", "model", "errors", "forms", "samples", "view"),
+    *("settings", "gates", "estimate", "forecast", "names", "duplicates"),
 )
 
 

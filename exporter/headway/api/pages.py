@@ -17,6 +17,7 @@ from headway.api.listing import select, write_cursor
 from headway.api.processes import detail, single
 from headway.durations import format_duration
 from headway.errors import HeadwayError
+from headway.figures import count, rate, size
 from headway.model import Condition, Process, Status
 from headway.registry.entry import Entry
 from headway.registry.lifecycle import needs_attention
@@ -210,25 +211,17 @@ def row(body: Mapping[str, Any], depth: int) -> dict[str, Any]:
         "mark": MARKS[body["status"]],
         "depth": depth,
         "percent": None if ratio is None else int(ratio * 100),
-        "items": items(progress),
-        "rate": "" if body["rate"] is None else f"{body['rate']:.3g}/min",
+        "count": count(progress),
+        "rate": rate(body["rate"]),
         "eta": "" if body["eta_seconds"] is None else f"~{format_duration(body['eta_seconds'])}",
         "elapsed": "" if body["elapsed_seconds"] is None else format_duration(body["elapsed_seconds"]),
         "cpu": "" if body["cpu_ratio"] is None else f"{body['cpu_ratio'] * 100:.0f}%",
-        "memory": "" if body["memory_bytes"] is None else f"{body['memory_bytes'] / 2**20:,.0f} MiB",
+        "memory": "" if body["memory_bytes"] is None else size(body["memory_bytes"]),
         "flags": [
             {"name": c["name"].replace("_", " "), "severity": c["severity"], "reason": c["reason"]} for c in body["conditions"]
         ],
         "note": body["error"] or body["summary"] or body["stage"] or (body["log_tail"][-1] if body["log_tail"] else ""),
     }
-
-
-def items(progress: Mapping[str, Any]) -> str:
-    """`51/80 sessions`, or what is known of it."""
-    if progress["current"] is None:
-        return ""
-    total = "" if progress["total"] is None else f"/{progress['total']:g}"
-    return f"{progress['current']:g}{total} {progress['unit'] or ''}".strip()
 
 
 def tree(body: Mapping[str, Any]) -> dict[str, Any]:

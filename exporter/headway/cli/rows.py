@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from headway.cli.text import clean
 from headway.durations import format_duration
+from headway.figures import count, rate, size
 
 Json = Mapping[str, Any]
 
@@ -84,7 +85,7 @@ def row(process: Json, depth: int = 0) -> Row:
         status=status,
         colour=MARKS[status][2] if status in MARKS else "",
         ratio=progress["ratio"],
-        count=count(progress),
+        count=clean(count(progress)),
         percent="" if progress["ratio"] is None else f"{int(progress['ratio'] * 100)}%",
         note=note(process),
         rate=rate(process["rate"]),
@@ -95,16 +96,6 @@ def row(process: Json, depth: int = 0) -> Row:
         flags=flags(process),
         alarming=any(c["severity"] == "critical" for c in process["conditions"]) or (ended and status not in ("done", "cancelled")),
     )
-
-
-def count(progress: Json) -> str:
-    """ "51/80 files", "51 files" without a total, "" without either."""
-    current, total, unit = progress["current"], progress["total"], progress["unit"]
-    if current is None and total is None:
-        return ""
-    done = number(current or 0)
-    text = done if total is None else f"{done}/{number(total)}"
-    return f"{text} {clean(unit)}" if unit else text
 
 
 def note(process: Json) -> str:
@@ -122,32 +113,6 @@ def flags(process: Json) -> str:
     if process["cancel_requested"] and process["status"] not in ENDED:
         words.append("cancel asked")
     return " · ".join(clean(word).replace("_", " ") for word in words)
-
-
-def number(value: float) -> str:
-    """Whole numbers whole, others with two digits at most."""
-    return f"{value:.0f}" if float(value).is_integer() else f"{value:.2f}".rstrip("0").rstrip(".")
-
-
-def rate(per_minute: float | None) -> str:
-    if per_minute is None:
-        return ""
-    for least, unit, letter in ((1e9, 1e9, "G"), (1e6, 1e6, "M"), (1e4, 1e3, "k")):
-        if per_minute >= least:
-            return f"{per_minute / unit:.3g}{letter}/min"
-    if 0 < per_minute < 0.01:
-        return "<0.01/min"
-    return f"{per_minute:.0f}/min" if per_minute >= 100 else f"{per_minute:.3g}/min"
-
-
-def size(number_of_bytes: float) -> str:
-    """ "14 MiB"."""
-    amount = float(number_of_bytes)
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if amount < 1000:
-            return f"{amount:.0f} {unit}" if amount >= 100 or unit == "B" else f"{amount:.1f} {unit}"
-        amount /= 1024
-    return f"{amount:.1f} TiB"
 
 
 def short_ids(ids: Sequence[str]) -> dict[str, str]:

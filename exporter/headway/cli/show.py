@@ -13,9 +13,10 @@ from headway.cli.command import add_command
 from headway.cli.connection import add_connection_flags, connect
 from headway.cli.exits import Exit
 from headway.cli.output import add_output_flags, write
-from headway.cli.rows import MARKS, Json, Row, number, rate, row
+from headway.cli.rows import MARKS, Json, Row, row
 from headway.cli.text import clean, columns
 from headway.durations import format_duration
+from headway.figures import number, rate
 
 if TYPE_CHECKING:
     from headway.cli.command import Subparsers
