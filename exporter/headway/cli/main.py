@@ -8,18 +8,17 @@ import os
 import re
 import sys
 from collections.abc import Sequence
-from difflib import get_close_matches
+from types import ModuleType
 from typing import NoReturn
 
-from headway.cli import backup, cancel, completion, config, dismiss, key, output, ps, serve, show, version
 from headway.cli.exits import CommandError, Exit, code_of
 from headway.errors import HeadwayError
 
 DESCRIPTION = "Shows, measures and controls what runs in the background of this machine."
-COMMANDS = (serve, ps, show, output, cancel, dismiss, key, backup, config, version, completion)
 EXAMPLES = """\
 examples:
   headway serve                                 run the exporter on http://127.0.0.1:14323
+  ID=$(headway report create --name "Nightly dump" --total 3); headway report done "$ID"
   headway ps --watch                            what is running, redrawn every 2 seconds
   headway ps --state failed,stuck               what needs attention
   headway show 0192f0c1                         one process: conditions, history, output
@@ -32,6 +31,8 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         if choice := re.fullmatch(r"(?s)(?:argument (\S+): )?invalid choice: '(.*)' \(choose from (.*)\)", message):
+            from difflib import get_close_matches  # slow to import, and needed by mistakes alone
+
             what = "command" if choice[1] in (None, "COMMAND") else choice[1]
             known = re.findall(r"[\w-]+", choice[3])
             near = get_close_matches(choice[2], known, n=1)
@@ -39,7 +40,20 @@ class Parser(argparse.ArgumentParser):
         self.exit(Exit.USAGE, f"{self.prog}: {message}; see {self.prog} --help\n")
 
 
-def build_parser() -> argparse.ArgumentParser:
+def commands(word: str | None = None) -> tuple[ModuleType, ...]:
+    """The modules of all commands in the order of the help. For `report` that one alone: scripts call it in loops, and importing
+    the others takes longer than to report."""
+    from headway.cli import report
+
+    if word == "report":
+        return (report,)
+    from headway.cli import backup, cancel, completion, config, dismiss, key, output, ps, serve, show, version
+
+    return (serve, report, ps, show, output, cancel, dismiss, key, backup, config, version, completion)
+
+
+def build_parser(word: str | None = None) -> argparse.ArgumentParser:
+    """The parser of the command line, or of one that begins with `word`."""
     codes = "\n".join(f"  {code.value:<4} {code.meaning}" for code in Exit)
     parser = Parser(
         prog="headway",
@@ -49,18 +63,24 @@ def build_parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="store_true", help="say which Headway this is")
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command", parser_class=Parser)
-    for command in COMMANDS:
-        command.add_parser(commands)
+    subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command", parser_class=Parser)
+    for command in commands(word):
+        command.add_parser(subparsers)
     return parser
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
     """Raises SystemExit as argparse does, with what was probably meant."""
-    parser = build_parser()
+    parser = build_parser(argv[0] if argv else None)
+    if argv[:1] == ["report"]:
+        from headway.cli.report import glued
+
+        argv = glued(argv)
     args, unknown = parser.parse_known_args(argv)
     if unknown:
         command = getattr(args, "parser", parser)
+        from difflib import get_close_matches
+
         parser = command if isinstance(command, argparse.ArgumentParser) else parser
         known = [option for action in parser._actions for option in action.option_strings]
         word = unknown[0].split("=")[0]
@@ -77,6 +97,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         args = parse(sys.argv[1:] if argv is None else argv)
         if args.version:
+            from headway.cli import version
+
             args.run = version.run
         if not hasattr(args, "run"):
             build_parser().print_help(sys.stderr)
