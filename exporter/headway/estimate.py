@@ -7,12 +7,12 @@ How the time left is worked out: :mod:`headway.forecast` and docs/estimates.md.
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
+from bisect import bisect_left
+from collections.abc import Iterable, Sequence
 from math import isfinite
 from typing import Final, NamedTuple
 
-from headway.forecast import LEAST_PARTS, LONGEST, PARTS, Parts, forecast, median
+from headway.forecast import LEAST_PARTS, LONGEST, PARTS, USUAL_PARTS, Parts, forecast, median
 
 SHARES: Final = 64  # a shape keeps the time of this many equally large parts of the work
 POINTS: Final = 128  # points kept at most; then every second one goes and the spacing doubles
@@ -21,10 +21,9 @@ CLOCK_STEP: Final = 1.0  # a clock that goes back by more (s) was set; by less, 
 
 # A forecast costs some 100 µs. In between it is scaled with the items that are left, and made anew when this share of the time
 # worked, or of the time left, has passed; or when the items went on so differently from what it said. Never sooner than every 2 s.
-ANEW_AFTER: Final = 0.1
-ANEW_BEFORE_END: Final = 0.2
+ANEW_AFTER: Final = 0.2
 ANEW_OFF: Final = 0.1
-ANEW_AT_MOST_EVERY: Final = 2.0
+ANEW_AT_MOST_EVERY: Final = 4.0
 
 RATE_SHARE: Final = 0.1  # the rate looks back over this share of the time worked,
 RATE_WINDOW: Final = 300.0  # but not over more seconds than this,
@@ -56,6 +55,7 @@ class Estimator:
     """
 
     __slots__ = (
+        "_answer",
         "_dones",
         "_fit",
         "_gap",
@@ -84,6 +84,7 @@ class Estimator:
         self._spacing, self._next = FIRST_SPACING, t
         self._gap, self._gaps, self._heard_at = 0.0, 0, t
         self._fit: _Fit | None = None
+        self._answer: tuple[float, float | None, tuple[float, float, float] | None] | None = None
 
     def add(self, t: float, done: float, total: float | None = None) -> None:
         """At `t` (unix s) `done` items were done in all; repeating the same count changes nothing.
@@ -91,7 +92,7 @@ class Estimator:
         A count that falls below half of what it was begins anew from there; one that falls less is a correction. `total` need
         not be told: it counts when the time left is asked for.
         """
-        times, dones = self._times, self._dones
+        times, dones, self._answer = self._times, self._dones, None
         if done > dones[-1] and t >= times[-1]:
             gap = t - self._heard_at
             if gap >= FIRST_SPACING:
@@ -109,19 +110,20 @@ class Estimator:
     def pause(self, t: float) -> None:
         """From `t` on it does nothing, on purpose: time stands still until :meth:`resume`."""
         if self._paused_at is None:
-            self._paused_at = max(t, self._times[-1])
+            self._paused_at, self._answer = max(t, self._times[-1]), None
 
     def resume(self, t: float) -> None:
         """It goes on at `t`; the pause never was."""
         if self._paused_at is not None:
             self._shift(max(0.0, t - self._paused_at))
-            self._paused_at = None
+            self._paused_at, self._answer = None, None
 
     def rate(self, now: float) -> float | None:
         """Items per second lately; None before any progress. Silence counts once it is longer than usual, and makes it 0 in the end."""
         times, dones, done = self._times, self._dones, self._dones[-1]
-        at, start = times[-1], times[0]
-        until = max(at, self._now(now) - self._gap)
+        until, start = self._now(now) - self._gap, times[0]
+        if until < times[-1]:
+            until = times[-1]
         worked = until - start
         if done <= self._initial or worked <= 0:
             return None
@@ -147,11 +149,16 @@ class Estimator:
         done = self._dones[-1]
         if done <= 0 or self._initial > 0 or self._restarted:
             return ()
-        start = self._times[0]
-        return (done, *(_interpolate(done * k / SHARES, self._dones, self._times) - start for k in range(1, SHARES + 1)))
+        return (done, *self._reached(_steps(0.0, done, SHARES)[1:]))
 
     def _left(self, now: float, total: float | None) -> tuple[float, float, float] | None:
-        """Seconds left, and the factors that make its range."""
+        """Seconds left, and the factors that make its range. Whoever asks for the one mostly asks for the other, too."""
+        answer = self._answer
+        if answer is None or answer[0] != now or answer[1] != total:
+            answer = self._answer = now, total, self._worked_out(now, total)
+        return answer[2]
+
+    def _worked_out(self, now: float, total: float | None) -> tuple[float, float, float] | None:
         if total is None:
             return None
         at, done = self._times[-1], self._dones[-1]
@@ -165,14 +172,14 @@ class Estimator:
         seconds = fit.seconds * ((total - done) / (fit.total - fit.done))
         # The next update is due after the usual gap, or at the end. Until then time runs down; when it is late, the longer it
         # has been silent, the longer it will be: half of the silence again, at least.
-        silent, due = self._now(now) - at, min(seconds, self._gap if done > self._initial else seconds)
+        silent, due = self._now(now) - at, seconds if done <= self._initial else min(seconds, self._gap)
         return min(LONGEST, seconds - due + max(due - silent, silent / 2)), fit.low, fit.high
 
     def _is_old(self, fit: _Fit, at: float, total: float) -> bool:
         age = at - fit.at
         if age < ANEW_AT_MOST_EVERY:
             return False
-        if total != fit.total or age >= min(ANEW_AFTER * (at - self._times[0]), ANEW_BEFORE_END * fit.seconds):
+        if total != fit.total or age >= ANEW_AFTER * (at - self._times[0]):
             return True
         by_items = fit.seconds * (total - self._dones[-1]) / (fit.total - fit.done)
         return abs(by_items - (fit.seconds - age)) > ANEW_OFF * by_items
@@ -188,26 +195,28 @@ class Estimator:
             return _Fit(at, done, total, seconds, *BEFORE_PROGRESS) if seconds > 0 else None
         updates = len(self._times) - 1
         parts = min(PARTS, max(LEAST_PARTS, updates))  # finer than the updates there is nothing to see
-        work = Parts(
-            self._part_ends([initial + (done - initial) * k / parts for k in range(parts + 1)]),
-            parts * (total - done) / (done - initial),
-        )
-        found = forecast(work, updates)
+        work = Parts(self._reached(_steps(initial, done, parts)), parts * (total - done) / (done - initial))
+        by_usual, pace = None, 1.0
         if usual is not None:
+            parts = min(USUAL_PARTS, parts)
             first, here = usual.at(initial / total), usual.at(done / total)
             part, ahead = (here - first) / parts, usual.ends[-1] - here
             if part > 0 and ahead > 0:
-                marks = [total * usual.share(first + part * k) for k in range(parts + 1)]
-                found = forecast(work, updates, Parts(self._part_ends(marks), ahead / part), part * total / usual.items)
+                marks = [total * share for share in _interpolated(_steps(first, here, parts), usual.ends, usual.shares)]
+                by_usual, pace = Parts(self._reached(marks), ahead / part), part * total / usual.items
+        found = forecast(work, updates, by_usual, pace)
         return _Fit(at, done, total, *found) if isfinite(found.seconds) else None
 
-    def _part_ends(self, marks: Sequence[float]) -> list[float]:
+    def _reached(self, marks: Iterable[float]) -> list[float]:
         """Seconds from the start at which each of these counts was reached."""
         start = self._times[0]
-        return [_interpolate(mark, self._dones, self._times) - start for mark in marks]
+        return [t - start for t in _interpolated(marks, self._dones, self._times)]
 
     def _now(self, now: float) -> float:
-        return max(now if self._paused_at is None else self._paused_at, self._times[-1])
+        if self._paused_at is not None:
+            now = self._paused_at
+        at = self._times[-1]
+        return now if now > at else at
 
     def _append(self, t: float, done: float) -> None:
         times, dones = self._times, self._dones
@@ -246,22 +255,15 @@ class Estimator:
 
 
 class _Shape(NamedTuple):
-    """What earlier runs have in common: for `items` items, the seconds (`ends`, from 0) after each of SHARES equal parts."""
+    """What earlier runs have in common: for `items` items, the seconds (`ends`, from 0) after which these `shares` were done."""
 
     items: float
     ends: Sequence[float]
+    shares: Sequence[float] = tuple(k / SHARES for k in range(SHARES + 1))
 
     def at(self, share: float) -> float:
         """Seconds from the start until `share` (0–1) of the work is done."""
-        x = min(1.0, max(0.0, share)) * SHARES
-        k = min(int(x), SHARES - 1)
-        return self.ends[k] + (self.ends[k + 1] - self.ends[k]) * (x - k)
-
-    def share(self, seconds: float) -> float:
-        """The share of the work that is done after `seconds`."""
-        k = min(max(bisect_right(self.ends, seconds), 1), SHARES)
-        before, after = self.ends[k - 1], self.ends[k]
-        return (k - 1 + (min(1.0, (seconds - before) / (after - before)) if after > before else 1.0)) / SHARES
+        return _interpolate(share, self.shares, self.ends)
 
 
 def _usual(shapes: Sequence[Sequence[float]]) -> _Shape | None:
@@ -276,7 +278,7 @@ def _usual(shapes: Sequence[Sequence[float]]) -> _Shape | None:
     ends = [0.0]
     for share in usual:
         ends.append(ends[-1] + share * whole)
-    return _Shape(items, ends) if ends[-1] > 0 else None
+    return _Shape(items, ends) if 0 < ends[-1] < LONGEST else None
 
 
 def _without_accidents(parts: Sequence[float]) -> list[float]:
@@ -288,12 +290,27 @@ def _without_accidents(parts: Sequence[float]) -> list[float]:
     return result
 
 
+def _steps(first: float, last: float, count: int) -> list[float]:
+    """From `first` to `last` in so many equal steps."""
+    step = (last - first) / count
+    return [*[first + step * k for k in range(count)], last]
+
+
 def _interpolate(x: float, xs: Sequence[float], ys: Sequence[float]) -> float:
     """y at `x` on the line through the points; `xs` ascending. Beyond the ends: the end."""
-    k = bisect_left(xs, x)
-    if k == 0:
-        return ys[0]
-    if k == len(xs):
-        return ys[-1]
-    x0, x1 = xs[k - 1], xs[k]
-    return ys[k - 1] + (ys[k] - ys[k - 1]) * (x - x0) / (x1 - x0) if x1 > x0 else ys[k]
+    return _interpolated((x,), xs, ys)[0]
+
+
+def _interpolated(marks: Iterable[float], xs: Sequence[float], ys: Sequence[float]) -> list[float]:
+    """y at each of `marks`."""
+    found, last = [], len(xs) - 1
+    for x in marks:
+        k = bisect_left(xs, x)
+        if k == 0:
+            found.append(ys[0])
+        elif k > last:
+            found.append(ys[last])
+        else:
+            x0, y0 = xs[k - 1], ys[k - 1]
+            found.append(y0 + (ys[k] - y0) * ((x - x0) / (xs[k] - x0)))
+    return found

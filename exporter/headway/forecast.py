@@ -13,8 +13,9 @@ from math import exp, log, sqrt
 from typing import Final, NamedTuple, TypeAlias
 
 PARTS: Final = 24  # at most; 24 are hardly better and cost half as much again
+USUAL_PARTS: Final = 12  # at most, where work is measured by an earlier run
 LEAST_PARTS: Final = 3
-MOMENTS: Final = (0.6, 0.8, 0.9)  # shares of the part done at which the predictors are asked again
+MOMENTS: Final = (0.7, 0.9)  # shares of the part done at which the predictors are asked again
 
 # Weight of a predictor = trust / (its mean log error + SLACK) ** SHARPNESS.
 SHARPNESS: Final = 3.0
@@ -30,12 +31,13 @@ TREND_FLOOR: Final = 0.2  # the pace is not extrapolated below this share of its
 LEVEL_VARIANCE: Final = 0.0625  # the pace of one run of a job against another: a quarter, as log standard deviation
 FEW_VARIANCE: Final = 0.09  # of the pace of one update: 0.3, when there are too few updates to see it
 NOISE_FLOOR: Final = 0.02
-TINY: Final = 1e-9
+TINY: Final = 1e-9  # s, or parts: what has a logarithm
 LONGEST: Final = 1e15  # s, thirty million years: a number that can still be added to a time
 
 
 class Parts(NamedTuple):
-    """The work in equal parts: the `ends` (s since the start, the first is 0) of those done, and how many are `ahead`."""
+    """The work in equal parts: the `ends` (s since the start, the first is 0) of those done, at least LEAST_PARTS, and how many
+    are `ahead`."""
 
     ends: Sequence[float]
     ahead: float
@@ -68,7 +70,7 @@ def forecast(work: Parts, updates: int, usual: Parts | None = None, usual_pace: 
     ways = _Durations(work.ends)
     opinions = [_judged(work, ways.since_change), _judged(work, ways.trend)]
     if usual is not None:
-        level = _Level(usual.ends, log(max(TINY, usual_pace)), updates)
+        level = _Level(usual.ends, log(_bounded(usual_pace)), updates)
         opinions.append(_judged(usual, level.say, USUAL_TRUST))
     whole = sum(weight for _, _, weight in opinions)
     mean = sum(said * weight for said, _, weight in opinions) / whole
@@ -76,11 +78,12 @@ def forecast(work: Parts, updates: int, usual: Parts | None = None, usual_pace: 
     error = sum(error * weight for _, error, weight in opinions) / whole
     known = 0.0 if usual is None else opinions[-1].weight / whole
     low, high = _margins(known, error + sqrt(variance), work, updates)
-    return Forecast(min(LONGEST, exp(min(mean, log(LONGEST)))), exp(-low), exp(high))
+    return Forecast(min(LONGEST, exp(mean)), exp(-low), exp(high))
 
 
 def _margins(usual: float, doubt: float, way: Parts, updates: int) -> tuple[float, float]:
-    rest, few = way.ahead / (len(way.ends) - 1 + way.ahead), 0.15 / sqrt(max(1, updates))
+    ahead = _bounded(way.ahead)
+    rest, few = ahead / (len(way.ends) - 1 + ahead), 0.15 / sqrt(max(1, updates))
     low = usual * 0.4 * doubt + (1 - usual) * (0.3 * doubt + 0.4 * rest)
     high = usual * (0.12 + 0.5 * doubt) + (1 - usual) * (0.5 + 0.1 * doubt + 0.2 * rest)
     return low + few, high + few
@@ -91,16 +94,16 @@ def _judged(way: Parts, say: Say, trust: float = 1.0) -> _Opinion:
     error = 0.0
     for moment in MOMENTS:
         seen = max(1, min(count - 1, round(moment * count)))
-        truth = log(max(TINY, ends[count] - ends[seen]))
+        truth = log(_bounded(ends[count] - ends[seen]))
         error += min(WORST, abs(say(seen, count - seen) - truth)) / len(MOMENTS)
-    return _Opinion(say(count, way.ahead), error, trust / (error + SLACK) ** SHARPNESS)
+    return _Opinion(say(count, _bounded(way.ahead)), error, trust / (error + SLACK) ** SHARPNESS)
 
 
 class _Durations:
     """The predictors that know this run only."""
 
     def __init__(self, ends: Sequence[float]) -> None:
-        durations = [max(TINY, b - a) for a, b in pairwise(ends)]
+        durations = [_bounded(b - a) for a, b in pairwise(ends)]
         self.logs = [log(d) for d in durations]
         self.log_sums = sums(self.logs)
         # The median of |difference of two normal values| is 0.954 standard deviations.
@@ -124,12 +127,12 @@ class _Durations:
             low, high, pace = max(low, middle - margin), min(high, middle + margin), middle
             if window >= seen:
                 break
-            window = min(seen, max(window + 1, window * 3 // 2))
-        return pace + log(max(TINY, ahead))
+            window = min(seen, window * 2)
+        return pace + log(ahead)
 
     def trend(self, seen: int, ahead: float) -> float:
         """The durations go on along a straight line, as far as there is one."""
-        return log(max(TINY, self._along_the_line(seen, ahead)))
+        return log(_bounded(self._along_the_line(seen, ahead)))
 
     def _along_the_line(self, seen: int, ahead: float) -> float:
         mean = self.capped_sums[seen] / seen
@@ -155,7 +158,7 @@ class _Level:
 
     def __init__(self, ends: Sequence[float], usual: float, updates: int) -> None:
         self.usual = usual
-        self.logs = [log(max(TINY, b - a)) for a, b in pairwise(ends)]
+        self.logs = [log(_bounded(b - a)) for a, b in pairwise(ends)]
         self.log_sums = sums(self.logs)
         self.few = FEW_VARIANCE / max(1, updates) * len(self.logs)
 
@@ -167,7 +170,11 @@ class _Level:
         batches: list[float] = [(self.log_sums[b] - self.log_sums[a]) / (b - a) for a, b in pairwise(marks)]
         mean = sum(batches) / len(batches)
         variance = sum((b - mean) * (b - mean) for b in batches) / max(1, len(batches) - 1) / len(batches) + self.few / seen
-        return self.usual + here / (1.0 + variance / LEVEL_VARIANCE) + log(max(TINY, ahead))
+        return self.usual + here / (1.0 + variance / LEVEL_VARIANCE) + log(ahead)
+
+
+def _bounded(number: float) -> float:
+    return TINY if number < TINY else LONGEST if number > LONGEST else number
 
 
 def median(values: Sequence[float]) -> float:
