@@ -613,3 +613,35 @@ def test_a_script_makes_no_system_call_to_update(server: RecordingServer) -> Non
         sys.setprofile(None)
     assert set(called) <= {"deque.append", "dict.items", "len", "setprofile"}
     reporter.done()
+
+
+def test_no_line_of_many_threads_is_lost_uncounted(server: RecordingServer) -> None:
+    reporter = Reporter("threads that log")
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+
+    def work(which: int) -> None:
+        for n in range(2000):
+            reporter.update(n, f"{which} {n}", metadata={f"{which}": n})
+
+    try:
+        threads = [threading.Thread(target=work, args=(which,)) for which in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(before)
+    reporter.done()
+    server.final(reporter.id)
+    log = server.state(reporter.id)["log"]
+    dropped = sum(int(line.split()[1]) for line in log if line.startswith("…"))
+    kept = [line for line in log if not line.startswith("…")]
+    assert dropped + len(kept) == 16_000
+    for which in range(8):
+        numbers = [int(line.split()[1]) for line in kept if line.startswith(f"{which} ")]
+        assert numbers == sorted(numbers)
+    merged: dict[str, object] = {}
+    for item in server.of(reporter.id):
+        merged |= item.get("metadata", {})
+    assert merged == {f"{which}": 1999 for which in range(8)}

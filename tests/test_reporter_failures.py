@@ -11,11 +11,12 @@ from typing import Any
 
 import pytest
 
-from headway import Reporter
+from headway import Client, Reporter
 from headway.reporter import link, sender
 from headway.reporter.hub import hub
 from recording_server import RecordingServer, recording_server
 from reporting import fresh_hub, run_script
+from running import Starter
 from waiting import wait_until
 
 
@@ -465,3 +466,53 @@ def test_an_exit_wait_that_no_clock_can_hold(tmp_path: Path, value: str) -> None
         done = run_script(code, server, tmp_path, HEADWAY_EXIT_WAIT=value)
         assert "Traceback" not in done.stderr
         assert server.final("x")
+
+
+def test_a_real_exporter_that_is_killed_and_comes_back(
+    start_exporter: Starter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, warnings: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(link, "FIRST_PAUSE", 0.05)
+    exporter = start_exporter()
+    client = Client(exporter.url)
+    with fresh_hub(monkeypatch, exporter.url, tmp_path / "spool"):
+        going, ending = Reporter("going", total=10), Reporter("ending", total=10)
+        going.update(1, "before")
+        wait_until(lambda: any(p["progress"]["current"] == 1 for p in client.list(name="going")), what="progress")
+        exporter.kill()
+        assert busy(going, 0.3) < 0.5
+        going.update(7, "meanwhile")
+        ending.update(10, "its last line")
+        ending.done("all ten")
+        with Reporter("short", id="short", parent_id=going.id):
+            pass
+        exporter.start()
+        wait_until(lambda: client.get(ending.id)["status"] == "done", what="the end")
+        wait_until(lambda: client.list(name="short", state="done"), what="what came and went")
+        wait_until(lambda: client.get(going.id)["progress"]["current"] == 7, what="progress")
+        assert client.get(ending.id)["summary"] == "all ten"
+        assert client.get(going.id)["log_tail"][-1] == "meanwhile"  # the first may have been on its way to the disk
+        assert client.get("short")["parent_id"] == going.id
+        going.done()
+        wait_until(lambda: not hub().reporters, what="everything is delivered")
+    assert len(messages(warnings)) == 1
+
+
+def test_a_real_exporter_that_wants_a_key(
+    start_exporter: Starter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, warnings: pytest.LogCaptureFixture
+) -> None:
+    """What was refused is delivered as soon as the key file holds a key that is known."""
+    monkeypatch.setattr(link, "FIRST_PAUSE", 0.05)
+    monkeypatch.setattr(link, "LONGEST_PAUSE", 0.3)
+    exporter = start_exporter("--anonymous", "none")
+    path = tmp_path / "key"
+    path.write_text("hw_unknown")
+    with fresh_hub(monkeypatch, exporter.url, tmp_path / "spool"):
+        monkeypatch.setenv("HEADWAY_KEY_FILE", str(path))
+        with Reporter("guarded", id="guarded", total=3) as reporter:
+            reporter.update(3)
+            wait_until(lambda: messages(warnings), what="the warning")
+        path.write_text(exporter.key)
+        wait_until(lambda: not hub().reporters, what="everything is delivered")
+    assert Client(exporter.url, exporter.key).get("guarded")["status"] == "done"
+    (warning,) = messages(warnings)
+    assert "HEADWAY_KEY" in warning
