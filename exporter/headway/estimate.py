@@ -21,9 +21,9 @@ CLOCK_STEP: Final = 1.0  # a clock that goes back by more (s) was set; by less, 
 
 # A forecast costs some 100 µs. In between it is scaled with the items that are left, and made anew when this share of the time
 # worked, or of the time left, has passed; or when the items went on so differently from what it said. Never sooner than every 2 s.
-ANEW_AFTER: Final = 0.2
+ANEW_AFTER: Final = .25
 ANEW_OFF: Final = 0.1
-ANEW_AT_MOST_EVERY: Final = 4.0
+ANEW_AT_MOST_EVERY: Final = 5.0
 
 RATE_SHARE: Final = 0.1  # the rate looks back over this share of the time worked,
 RATE_WINDOW: Final = 300.0  # but not over more seconds than this,
@@ -194,11 +194,10 @@ class Estimator:
             seconds = (usual.ends[-1] - usual.at(initial / total)) * total / usual.items
             return _Fit(at, done, total, seconds, *BEFORE_PROGRESS) if seconds > 0 else None
         updates = len(self._times) - 1
-        parts = min(PARTS, max(LEAST_PARTS, updates))  # finer than the updates there is nothing to see
+        parts = min(PARTS if usual is None else USUAL_PARTS, max(LEAST_PARTS, updates))  # finer than the updates there is nothing to see
         work = Parts(self._reached(_steps(initial, done, parts)), parts * (total - done) / (done - initial))
         by_usual, pace = None, 1.0
         if usual is not None:
-            parts = min(USUAL_PARTS, parts)
             first, here = usual.at(initial / total), usual.at(done / total)
             part, ahead = (here - first) / parts, usual.ends[-1] - here
             if part > 0 and ahead > 0:

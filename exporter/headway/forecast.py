@@ -8,7 +8,7 @@ at three earlier moments of this very run; the errors it would have made decide 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from math import exp, log, sqrt
 from typing import Final, NamedTuple, TypeAlias
 
@@ -105,14 +105,14 @@ class _Durations:
     def __init__(self, ends: Sequence[float]) -> None:
         durations = [_bounded(b - a) for a, b in pairwise(ends)]
         self.logs = [log(d) for d in durations]
-        self.log_sums = sums(self.logs)
         # The median of |difference of two normal values| is 0.954 standard deviations.
         self.noise = max(NOISE_FLOOR, median([abs(b - a) for a, b in pairwise(self.logs)]) / 0.954)
         cap = OUTLIER * median(durations)
         capped = [min(d, cap) for d in durations]
-        self.capped_sums = sums(capped)
-        self.moments = sums([k * d for k, d in enumerate(capped)])
-        self.squares = sums([d * d for d in capped])
+        # Running sums, which begin with 0.
+        self.capped_sums = [0.0, *accumulate(capped)]
+        self.moments = [0.0, *accumulate([k * d for k, d in enumerate(capped)])]
+        self.squares = [0.0, *accumulate([d * d for d in capped])]
 
     def since_change(self, seen: int, ahead: float) -> float:
         """At the median pace of the longest window into the past that agrees with every shorter one (Lepski's rule)."""
@@ -125,7 +125,7 @@ class _Durations:
             if middle - margin > high or middle + margin < low:
                 break
             low, high, pace = max(low, middle - margin), min(high, middle + margin), middle
-            if window >= seen:
+            if window == seen:
                 break
             window = min(seen, window * 2)
         return pace + log(ahead)
@@ -159,7 +159,7 @@ class _Level:
     def __init__(self, ends: Sequence[float], usual: float, updates: int) -> None:
         self.usual = usual
         self.logs = [log(_bounded(b - a)) for a, b in pairwise(ends)]
-        self.log_sums = sums(self.logs)
+        self.log_sums = [0.0, *accumulate(self.logs)]
         self.few = FEW_VARIANCE / max(1, updates) * len(self.logs)
 
     def say(self, seen: int, ahead: float) -> float:
@@ -183,12 +183,3 @@ def median(values: Sequence[float]) -> float:
         return 0.0
     ordered, middle = sorted(values), len(values) // 2
     return ordered[middle] if len(ordered) % 2 else (ordered[middle - 1] + ordered[middle]) / 2
-
-
-def sums(values: Sequence[float]) -> list[float]:
-    """The running sums, beginning with 0: one more than there are values."""
-    result, total = [0.0], 0.0
-    for value in values:
-        total += value
-        result.append(total)
-    return result
