@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
-import sys
 import threading
 import time
 from collections import deque
@@ -20,7 +20,8 @@ MAX_LINE: Final = 8192
 MAX_BYTES: Final = MAX_LINE * 4
 INTERVAL: Final = 1.0
 LONGEST_PAUSE: Final = 15.0
-TERMINATED: Final = 128 + signal.SIGTERM
+# After a signal, for what the program before it still has to say; it got the signal as well, if it came from the terminal.
+LAST_WORDS: Final = 1.0
 
 
 class Lines:
@@ -120,17 +121,14 @@ class Pump:
         self._wait = wait
         self._closing = threading.Event()
         self._under_way: list[str] = []
+        self._signal = 0
         self._thread = threading.Thread(target=self._run, name="headway-lines", daemon=True)
 
-    def run(self, tee: bool) -> None:
-        """Reads standard input to its end, or until a signal; everything read is then sent or kept."""
-        signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(TERMINATED))
+    def run(self, tee: bool) -> int:
+        """Reads standard input to its end, or until a signal, and sends or keeps all of it. Exit code: 0, or 128 + the signal."""
         self._thread.start()
         try:
-            while data := os.read(0, 65536):
-                self.lines.feed(data)
-                if tee:
-                    write(data)
+            return self._read(tee)
         finally:
             self.lines.finish()
             self._closing.set()
@@ -139,6 +137,39 @@ class Pump:
             left = [*self._under_way, *self.lines.take()]
             if left and (self.trouble is None or self.trouble.later):
                 self._keep(left)
+
+    def _read(self, tee: bool) -> int:
+        """The signals only wake it up: an exception could come between reading some bytes and storing them."""
+        woken, waker = os.pipe()
+        os.set_blocking(waker, False)
+        signal.set_wakeup_fd(waker)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            if signal.getsignal(number) is not signal.SIG_IGN:  # as for a job in the background, or under nohup
+                signal.signal(number, self._note)
+        poll = select.poll()
+        poll.register(0, select.POLLIN)
+        poll.register(woken, select.POLLIN)
+        deadline: float | None = None
+        while True:
+            left = None if deadline is None else 1000 * (deadline - time.monotonic())
+            ready = {descriptor for descriptor, _ in poll.poll(left)} if left is None or left > 0 else set()
+            if woken in ready:
+                os.read(woken, 1)
+                deadline = time.monotonic() + LAST_WORDS
+            elif not ready:
+                return 128 + self._signal
+            else:
+                data = read()
+                self.lines.feed(data)
+                if not data:
+                    return 128 + self._signal if self._signal else 0
+                if tee:
+                    write(data)
+
+    def _note(self, number: int, frame: object) -> None:
+        if self._signal:
+            raise KeyboardInterrupt  # it was said twice
+        self._signal = number
 
     def _run(self) -> None:
         pause = 0.0
@@ -164,6 +195,14 @@ class Pump:
                     self._closing.wait(max(INTERVAL, pause) - (time.monotonic() - begun))
             if closing:
                 return
+
+
+def read() -> bytes:
+    """What there is; empty at the end, and for a standard input that is closed or unreadable."""
+    try:
+        return os.read(0, 65536)
+    except OSError:
+        return b""
 
 
 def write(data: bytes) -> None:

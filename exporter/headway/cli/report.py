@@ -56,7 +56,7 @@ for each other, so that steps in parallel are all counted, but from several host
 
 --stdin makes every line of standard input a log line, until it ends; they are sent at most once a second, the last 500 of each
 second. It reads on whatever happens, so that the program before it never blocks. In a pipeline the exit code is that of this
-command: bash has `set -o pipefail`."""
+command: bash has `set -o pipefail`. Ctrl-C and SIGTERM end it after a second for the last lines."""
 UPDATE_EXAMPLES = """\
   headway report update "$ID" --current 2 --line "orders dumped"
   headway report update "$ID" --advance 1 --stage users
@@ -172,8 +172,8 @@ def pumped(args: argparse.Namespace, delivery: Delivery) -> int:
         warn(f"{len(lines)} lines for {args.id} could not be sent: {delivery.keep({'id': args.id, 'log': lines, 'age': 0.0})}")
 
     pump = Pump(send, told, keep, args.wait)
-    pump.run(args.tee)
-    return codes[-1] if codes and pump.trouble is not None else Exit.OK
+    code = pump.run(args.tee)
+    return code or (codes[-1] if codes and pump.trouble is not None else Exit.OK)
 
 
 # ── the end ─────────────────────────────────────────────────────────────────────────────────────────────────────────
