@@ -276,6 +276,16 @@ def test_its_own_family_is_not_blocked_by_it() -> None:
     assert found is None
 
 
+def test_what_shares_its_os_process_is_not_blocked_by_it() -> None:
+    here, elsewhere = OSProcess(7, 100.0), OSProcess(8, 100.0)
+    hog = replace(process(), spec=replace(process().spec, os_process=here))
+    read = sample(START, cpu_ratio=1.0)
+    twin = Neighbour(id="twin", name="second half", os_process=here, cpu_wait_ratio=1.0)
+    other = Neighbour(id="other", name="tests", os_process=elsewhere, cpu_wait_ratio=1.0)
+    assert bottleneck(hog, limits=LIMITS, sample=read, neighbours=[twin]) is None
+    assert "tests waits" in the(bottleneck(hog, limits=LIMITS, sample=read, neighbours=[twin, other])).reason
+
+
 def test_a_lasting_bottleneck_keeps_its_beginning() -> None:
     waiting = [Neighbour(id="n", name="tests", cpu_wait_ratio=0.3)]
     first = conditions(process(), now=START, limits=LIMITS, sample=sample(START, cpu_ratio=1.0), neighbours=waiting)

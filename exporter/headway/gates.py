@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from headway.model import Condition, ConditionReport, Process, Severity, Status
+from headway.model import Condition, ConditionReport, OSProcess, Process, Severity, Status
 from headway.names import NameStats
 from headway.samples import Sample
 from headway.view import Limits
@@ -37,11 +37,13 @@ class Neighbour:
 
     `cpu_wait_ratio` is :func:`cpu_wait_ratio` of its last two samples; `memory_wait_ratio` the share of time it stalls for memory
     (pressure of its cgroup, or of the host if it has none of its own), 0–1; None is unknown. `ancestors`: ids of the tracked
-    processes it is nested in; their trees contain its own.
+    processes it is nested in; their trees contain its own. `os_process`: several processes of one script share it, and what it
+    waits for is nobody's fault but its own.
     """
 
     id: str
     name: str
+    os_process: OSProcess | None = None
     cpu_wait_ratio: float | None = None
     memory_wait_ratio: float | None = None
     ancestors: frozenset[str] = frozenset()
@@ -236,7 +238,12 @@ def blocks(
     memory = limits.memory_ratio is not None and sample.memory_ratio is not None and sample.memory_ratio >= limits.memory_ratio
     if not cpu and not memory:
         return [], []
-    others = [n for n in neighbours if n.id != process.id and n.id not in ancestors and process.id not in n.ancestors]
+    own = process.spec.os_process
+    others = [
+        n
+        for n in neighbours
+        if n.id != process.id and n.id not in ancestors and process.id not in n.ancestors and (own is None or n.os_process != own)
+    ]
     by_cpu = [n for n in others if cpu and (n.cpu_wait_ratio or 0.0) >= WAITING_FROM]
     by_memory = [n for n in others if memory and (n.memory_wait_ratio or 0.0) >= WAITING_FROM]
     by_cpu.sort(key=lambda n: (-(n.cpu_wait_ratio or 0.0), n.id))

@@ -97,6 +97,7 @@ class Watch:
             gates.Neighbour(
                 id=process_id,
                 name=active[process_id].process.name,
+                os_process=active[process_id].process.spec.os_process,
                 cpu_wait_ratio=wait,
                 ancestors=frozenset(ancestors_of(process_id, parents)),
             )
