@@ -35,10 +35,18 @@ def add_connection_flags(parser: argparse.ArgumentParser) -> None:
 
 def connect(args: argparse.Namespace) -> Connection:
     """Raises CommandError when the key cannot be read; says nothing about whether anybody answers."""
-    from headway.reporter.address import find_key, find_url
+    from headway.reporter.address import find_url
     from headway.reporter.client import Client
 
-    url = find_url(args.url)
+    key = key_of(args)
+    with told():
+        return Connection(Client(find_url(args.url), key))
+
+
+def key_of(args: argparse.Namespace) -> str | None:
+    """The key by flag, environment or the data directory of this machine. Raises CommandError when it cannot be read."""
+    from headway.reporter.address import find_key, find_url
+
     try:
         key = Path(args.key_file).read_text(encoding="utf-8").strip() if args.key_file else find_key()
     except (OSError, UnicodeDecodeError) as error:
@@ -47,9 +55,8 @@ def connect(args: argparse.Namespace) -> Connection:
         raise CommandError(f"cannot read the key file {where}: {words}; check --key-file or HEADWAY_KEY_FILE", Exit.USAGE) from None
     if key is None:
         data_dir = Path(os.environ.get(SETTINGS["data_dir"].variable) or default_data_dir(os.environ, os.geteuid()))
-        key = local_admin_key(url, data_dir)
-    with told():
-        return Connection(Client(url, key))
+        key = local_admin_key(find_url(args.url), data_dir)
+    return key
 
 
 class Connection:
