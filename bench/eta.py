@@ -32,7 +32,7 @@ from tqdm import tqdm
 
 from bench.eta_traces import TRACES, Times
 from headway.estimate import Estimator
-from headway.forecast import PARTS, Parts, forecast
+from headway.forecast import PARTS, USUAL_PARTS, Parts, forecast
 
 POINTS: Final = tuple(k / 10 for k in range(1, 10))
 WORST_ERROR: Final = 10.0
@@ -40,7 +40,6 @@ NO_ESTIMATE: Final = 1.0
 ASKED_EVERY: Final = 2.0  # s, a scrape interval
 TARGETS: Final = {"headway": 1.0, "headway, 1 earlier run": 0.7}  # of tqdm's error
 TARGET_MICROSECONDS: Final = 15.0
-RUNNING: Final = 1000
 
 tqdm.monitor_interval = 0  # no thread that refreshes
 
@@ -191,7 +190,7 @@ def judge(seeds: Sequence[int], workers: int) -> tuple[dict[str, dict[str, float
 class Running:
     """A run of one kind after another, each told at 1 Hz, beginning somewhere in the first."""
 
-    def __init__(self, n: int, history: bool) -> None:
+    def __init__(self, n: int, history: bool, offset: float) -> None:
         self.random, self.trace = np.random.default_rng(n), list(TRACES.values())[n % len(TRACES)]
         self.shapes: list[Sequence[float]] = []
         if history:
@@ -199,7 +198,7 @@ class Running:
             for t, done in updates(self.trace(self.random)):
                 before.add(t, done)
             self.shapes.append(before.shape())
-        self.offset = n / RUNNING / 2
+        self.offset = offset
         self._begin(0)
         for now in range(1, int(self.random.uniform(0, len(self.counts)))):
             self.estimator.add(now + self.offset, self.counts[now])
@@ -224,10 +223,10 @@ class Running:
         self.estimator.eta_range(at, self.total)
 
 
-def at_scrapes(seconds: int, history: bool) -> tuple[float, float]:
-    """Microseconds of processor time for rate, time left and range of a process at a scrape while RUNNING of them are told at 1 Hz:
-    on average and at the worst scrape. New runs take the place of those that end, so that every age occurs."""
-    running = [Running(n, history) for n in range(RUNNING)]
+def at_scrapes(seconds: int, count: int, history: bool) -> tuple[float, float]:
+    """Microseconds of processor time for rate, time left and range of a process at a scrape while `count` of them are told at
+    1 Hz: on average and at the worst scrape. New runs take the place of those that end, so that every age occurs."""
+    running = [Running(n, history, n / count / 2) for n in range(count)]
     scrapes = []
     for now in range(1, seconds + 1):
         for process in running:
@@ -236,7 +235,7 @@ def at_scrapes(seconds: int, history: bool) -> tuple[float, float]:
             started = process_time()
             for process in running:
                 process.asked(now + 0.6)
-            scrapes.append((process_time() - started) / RUNNING * 1e6)
+            scrapes.append((process_time() - started) / count * 1e6)
     return fmean(scrapes), max(scrapes)
 
 
@@ -246,8 +245,9 @@ def each_call() -> dict[str, float]:
     for k in range(1, 1001):
         estimator.add(float(k), k)
     estimator.eta(1000.5, 2000)
-    ends = np.cumsum(np.random.default_rng(1).lognormal(0, 0.2, PARTS)).tolist()
-    parts = Parts([0.0, *ends], 9.0)
+    paces = np.random.default_rng(1).lognormal(0, 0.2, PARTS)
+    parts = Parts([0.0, *np.cumsum(paces).tolist()], 9.0)
+    fewer = Parts(parts.ends[: USUAL_PARTS + 1], 9.0)
     telling, seconds = Estimator(0.0), count(1)
 
     def tell() -> None:
@@ -261,7 +261,7 @@ def each_call() -> dict[str, float]:
         "eta": lambda: estimator.eta(next(moments), 2000),
         "eta_range of the same moment": partial(estimator.eta_range, 1000.5, 2000),
         "forecast": partial(forecast, parts, PARTS),
-        "forecast, 1 earlier run": partial(forecast, parts, PARTS, parts),
+        "forecast, 1 earlier run": partial(forecast, fewer, PARTS, fewer),
     }
     took: dict[str, list[float]] = defaultdict(list)
     for _ in range(15):
@@ -283,6 +283,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--first-seed", type=int, default=1000)
     parser.add_argument("--workers", type=int, default=min(2, os.cpu_count() or 1))
     parser.add_argument("--seconds", type=int, default=120, help="length of the time that is scraped (default 120)")
+    parser.add_argument("--running", type=int, default=1000, help="processes that are scraped (default 1000)")
     parser.add_argument("--results", type=Path, default=Path(__file__).parent / "results", help="folder for the JSON")
     options = parser.parse_args(arguments)
 
@@ -291,7 +292,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     mean = {name: fmean(of[name] for of in errors.values()) for name in names}
     coverage = {name: fmean(of[name] for of in within.values()) for name in TARGETS}
     calls = each_call()
-    scrape = {n: at_scrapes(options.seconds, history) for n, history in (("headway", False), ("headway, 1 earlier run", True))}
+    scrape = {
+        n: at_scrapes(options.seconds, options.running, history)
+        for n, history in (("headway", False), ("headway, 1 earlier run", True))
+    }
     ratios = {name: mean[name] / mean["tqdm"] for name in names}
 
     print(f"{'mean error':<24}" + "".join(f"{name:>24}" for name in names))
@@ -303,7 +307,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for trace, share in (*within.items(), ("mean", coverage)):
         print(f"  {trace:<22}" + "".join(f"{share[name]:>24.0%}" for name in TARGETS))
     print("\nµs of one call: " + ", ".join(f"{name} {spent:.2f}" for name, spent in calls.items()))
-    print(f"µs for each of {RUNNING} processes at a scrape (target {TARGET_MICROSECONDS:.0f}): mean, worst scrape")
+    print(f"µs for each of {options.running} processes at a scrape (target {TARGET_MICROSECONDS:.0f}): mean, worst scrape")
     for name, (usual, worst) in scrape.items():
         print(f"  {name:<22}{usual:>8.1f}{worst:>8.1f}")
     result = {
@@ -317,6 +321,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "of_tqdm": {name: round(ratio, 3) for name, ratio in ratios.items()},
         "error": {trace: {name: round(share, 4) for name, share in of.items()} for trace, of in errors.items()},
         "range_coverage": {name: round(share, 3) for name, share in coverage.items()},
+        "running": options.running,
         "call_microseconds": calls,
         "target_scrape_microseconds": TARGET_MICROSECONDS,
         "scrape_microseconds": {name: round(spent[0], 2) for name, spent in scrape.items()},

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import math
 import random
 from collections.abc import Iterable
 from itertools import pairwise
+from pathlib import Path
+from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from headway import estimate
 from headway.estimate import POINTS, SHARES, Estimator
-from headway.forecast import LEAST_PARTS, PARTS, Parts, forecast
+from headway.forecast import LEAST_PARTS, PARTS, Forecast, Parts, forecast
 
 START = 1_790_000_000.0
 
@@ -124,6 +128,95 @@ def test_time_runs_down_between_rare_updates_and_grows_when_one_is_late() -> Non
     assert at[2] == pytest.approx(5400.0)  # the hour is over: half of the silence again, and the other hour
     assert at[3] == pytest.approx(7200.0)
     assert at[4] > 20_000
+
+
+@pytest.mark.parametrize("silent", [5.0, 33.0, 60.0, 3600.0, 86_400.0])
+def test_a_stuck_process_never_shows_the_time_left_of_before(silent: float) -> None:
+    estimator, now = job([0.1] * 600)
+    before = known(estimator.eta(START + now, 930))
+    assert before == pytest.approx(33.0, rel=0.01)
+    for k in range(1, 11):  # however often it is asked meanwhile
+        earlier, later = (known(estimator.eta(START + now + silent * share, 930)) for share in (k / 11, (k + 1) / 11))
+        assert later > earlier
+    assert known(estimator.eta(START + now + silent, 930)) > before + 0.4 * silent
+    low, high = estimator.eta_range(START + now + silent, 930) or (0.0, 0.0)
+    assert low < known(estimator.eta(START + now + silent, 930)) < high
+
+
+def flushed(seconds: int, jitter: float) -> Iterable[tuple[float, float]]:
+    """(s, items done) of a job of 10 items a second that reports at about 1 Hz."""
+    random_ = random.Random(7)
+    for second in range(1, seconds + 1):
+        t = second + random_.uniform(-jitter, jitter)
+        yield t, math.floor(10 * t)
+
+
+@pytest.mark.parametrize("jitter", [0.0, 0.1, 0.25])
+def test_the_rate_of_a_steady_job_is_steady_between_its_updates(jitter: float) -> None:
+    estimator, read = Estimator(START), 0.0
+    for t, done in flushed(1200, jitter):
+        while read < t:
+            if read > 5:
+                assert estimator.rate(START + read) == pytest.approx(10.0, rel=0.15), read
+            read += 0.13
+        estimator.add(START + t, done)
+
+
+def test_the_rate_falls_when_an_update_is_late_and_ends_at_zero() -> None:
+    estimator = Estimator(START)
+    for t, done in flushed(100, 0.0):
+        estimator.add(START + t, done)
+    rates = [known(estimator.rate(START + 100 + silent)) for silent in (0, 0.5, 1, 2, 4, 8, 20)]
+    assert rates[0] == rates[1] == rates[2] == pytest.approx(10.0)
+    assert all(b < a for a, b in pairwise(rates[2:]))
+    assert rates[-1] == 0.0
+
+
+def test_the_rate_of_few_slow_items_stands_between_them() -> None:
+    estimator = Estimator(START)
+    for minute in range(1, 31):
+        estimator.add(START + 60 * minute, minute)
+        for later in range(0, 60, 7):
+            assert estimator.rate(START + 60 * minute + later) == pytest.approx(1 / 60)
+    assert known(estimator.rate(START + 1800 + 180)) < 0.5 / 60
+    assert estimator.rate(START + 1800 + 600) == 0.0
+
+
+def test_a_long_preparation_does_not_make_silence_usual() -> None:
+    estimator = Estimator(START)
+    for second in range(1, 41):
+        estimator.add(START + 300 + second, 10 * second)
+    rates = [known(estimator.rate(START + 340 + silent)) for silent in (0, 1, 2, 10, 40)]
+    assert rates[0] == rates[1] == pytest.approx(10.0)
+    assert rates[1] > rates[2] > rates[3] > rates[4] == 0.0
+
+
+def test_updates_that_come_in_bundles() -> None:
+    estimator = Estimator(START)
+    for minute in range(1, 21):
+        for k in range(100):
+            estimator.add(START + 60 * minute + k / 1000, 100 * (minute - 1) + k + 1)
+    assert estimator.rate(START + 1200 + 50) == pytest.approx(100 / 60, rel=0.15)
+
+
+def test_the_usual_gap_follows_a_job_whose_items_become_long() -> None:
+    estimator, now = job([1.0] * 600 + [60.0] * 30)
+    late = [known(estimator.eta(START + now + silent, 640)) for silent in (0, 30, 55)]
+    assert late[0] > late[1]  # the next item is not due yet: time runs down
+    assert known(estimator.rate(START + now + 55)) == pytest.approx(1 / 60, rel=0.1)
+
+
+def test_what_was_answered_is_not_answered_again_when_something_changed() -> None:
+    estimator, now = job([1.0] * 100)
+    before = known(estimator.eta(START + now, 200))
+    assert known(estimator.eta(START + now, 300)) > 1.9 * before
+    estimator.add(START + now, 150)
+    assert known(estimator.eta(START + now, 200)) < before
+    later = known(estimator.eta(START + now + 60, 200))
+    estimator.pause(START + now)
+    assert known(estimator.eta(START + now + 60, 200)) < later
+    estimator.resume(START + now)
+    assert known(estimator.eta(START + now + 60, 200)) == later
 
 
 def test_a_clock_that_is_set_back() -> None:
@@ -254,6 +347,24 @@ def test_points_stay_bounded_and_spread_over_the_run() -> None:
     assert (times[0], times[-1]) == (START, START + now)
 
 
+def test_forecasts_are_made_anew_rarely_and_soon_after_a_surprise(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[int] = []
+
+    def counted(work: Parts, *rest: Any) -> Forecast:
+        made.append(second)
+        return forecast(work, *rest)
+
+    monkeypatch.setattr(estimate, "forecast", counted)
+    estimator, done = Estimator(START), 0
+    for second in range(1, 3601):
+        done += 10 if second < 3000 else 2
+        estimator.add(START + second, done)
+        if second % 2 == 0:
+            estimator.eta(START + second, 40_000)
+    assert len([second for second in made if second < 3000]) < 30
+    assert any(3000 < second < 3120 for second in made)
+
+
 def test_the_range_is_narrower_with_an_earlier_run() -> None:
     plain, now = job([0.5] * 400)
     knowing, _ = job([0.5] * 400, [shape_of([0.5] * 1000)])
@@ -274,36 +385,38 @@ def test_eight_of_ten_ends_are_within_the_range(seed: int) -> None:
     assert inside >= 80
 
 
-events = st.lists(
-    st.tuples(st.floats(min_value=-5000, max_value=5000), st.floats(min_value=0, max_value=1e300) | st.integers(0, 200).map(float)),
-    max_size=60,
-)
-numbers = st.none() | st.floats(min_value=-10, max_value=1e300)
+counts = st.integers(0, 200).map(float) | st.sampled_from([0.0, 5e-324, 1e-300, 1.0, 1e300, 1.7e308]) | st.floats(0, 1e308)
+gaps = st.floats(-5000, 5000) | st.sampled_from([0.0, 1e-9, 1.0, 86_400.0, -86_400.0, 1e8, -1e8, 1e15])
+totals = st.none() | st.floats(-10, 1e308) | st.sampled_from([0.0, 5e-324, 100.0, 1.7e308])
+earlier_runs = st.tuples(counts, st.lists(counts, min_size=SHARES, max_size=SHARES).map(sorted)).map(lambda s: (s[0], *s[1]))
+events = st.tuples(st.sampled_from(["add"] * 8 + ["pause", "resume"]), gaps, counts, totals, gaps)
 
 
-@given(
-    events,
-    numbers,
-    numbers,
-    st.lists(st.lists(st.floats(min_value=0, max_value=1e9), min_size=SHARES + 1, max_size=SHARES + 1), max_size=3),
-)
+@settings(max_examples=300, deadline=None)
+@given(st.lists(events, max_size=40), st.none() | counts, st.lists(earlier_runs, max_size=3))
 def test_any_history_gives_sensible_figures(
-    steps: list[tuple[float, float]], initial: float | None, total: float | None, shapes: list[list[float]]
+    steps: list[tuple[str, float, float, float | None, float]], initial: float | None, shapes: list[tuple[float, ...]]
 ) -> None:
-    estimator, now = Estimator(START, initial, [(shape[0], *sorted(shape[1:])) for shape in shapes]), START
-    for gap, done in steps:
+    estimator, now = Estimator(START, initial, shapes), START
+    for what, gap, done, total, later in steps:
         now += gap
-        estimator.add(now, done)
-        rate, eta, bounds = estimator.rate(now), estimator.eta(now, total), estimator.eta_range(now, total)
-        assert rate is None or (math.isfinite(rate) and rate >= 0)
-        assert (eta is None) is (bounds is None)
-        if eta is not None and bounds is not None:
-            assert 0 <= bounds[0] <= eta <= bounds[1] < math.inf
-        assert len(estimator._times) <= POINTS
+        if what == "add":
+            estimator.add(now, done)
+        else:
+            getattr(estimator, what)(now)
+        for moment in (now, now + later):
+            rate, eta, bounds = estimator.rate(moment), estimator.eta(moment, total), estimator.eta_range(moment, total)
+            assert rate is None or 0 <= rate < math.inf
+            assert (eta is None) is (bounds is None)
+            if eta is not None and bounds is not None:
+                assert 0 <= bounds[0] <= eta <= bounds[1] < math.inf
+        assert len(estimator._times) == len(estimator._dones) <= POINTS
     assert len(estimator.shape()) in (0, SHARES + 1)
 
 
-@given(st.lists(st.floats(min_value=0, max_value=1e6), min_size=LEAST_PARTS, max_size=PARTS), st.floats(min_value=1e-6, max_value=1e6))
+@given(
+    st.lists(st.floats(min_value=0, max_value=1e6), min_size=LEAST_PARTS, max_size=PARTS), st.floats(min_value=1e-6, max_value=1e6)
+)
 def test_a_forecast_is_a_positive_number(durations: list[float], ahead: float) -> None:
     ends = [0.0]
     for duration in durations:
@@ -319,3 +432,21 @@ def test_a_forecast_scales_with_the_clock() -> None:
     ten = forecast(Parts([10 * end for end in ends], 4.0), 8, Parts([10 * end for end in ends], 4.0), 10.0)
     assert ten.seconds == pytest.approx(10 * one.seconds)
     assert (ten.low, ten.high) == pytest.approx((one.low, one.high))
+
+
+# ── the benchmark ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_the_benchmark_beats_its_peers_on_two_runs_of_each_kind(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[1]))
+    from bench.eta import main
+
+    main(["--seeds", "2", "--workers", "1", "--seconds", "4", "--running", "20", "--results", str(tmp_path)])
+    result = json.loads((tmp_path / "eta.json").read_text())
+    assert json.loads(capsys.readouterr().out.splitlines()[-1]) == result
+    assert set(result["mean_error"]) == {"headway", "headway, 1 earlier run", "tqdm", "rich", "plain mean"}
+    assert result["of_tqdm"]["headway"] <= 1.0
+    assert result["of_tqdm"]["headway, 1 earlier run"] <= 0.7
+    assert set(result["scrape_microseconds"]) == set(result["range_coverage"])

@@ -21,7 +21,7 @@ CLOCK_STEP: Final = 1.0  # a clock that goes back by more (s) was set; by less, 
 
 # A forecast costs some 100 µs. In between it is scaled with the items that are left, and made anew when this share of the time
 # worked, or of the time left, has passed; or when the items went on so differently from what it said. Never sooner than every 2 s.
-ANEW_AFTER: Final = .25
+ANEW_AFTER: Final = 0.25
 ANEW_OFF: Final = 0.1
 ANEW_AT_MOST_EVERY: Final = 5.0
 
@@ -194,7 +194,9 @@ class Estimator:
             seconds = (usual.ends[-1] - usual.at(initial / total)) * total / usual.items
             return _Fit(at, done, total, seconds, *BEFORE_PROGRESS) if seconds > 0 else None
         updates = len(self._times) - 1
-        parts = min(PARTS if usual is None else USUAL_PARTS, max(LEAST_PARTS, updates))  # finer than the updates there is nothing to see
+        parts = min(
+            PARTS if usual is None else USUAL_PARTS, max(LEAST_PARTS, updates)
+        )  # finer than the updates there is nothing to see
         work = Parts(self._reached(_steps(initial, done, parts)), parts * (total - done) / (done - initial))
         by_usual, pace = None, 1.0
         if usual is not None:

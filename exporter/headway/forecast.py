@@ -12,7 +12,7 @@ from itertools import accumulate, pairwise
 from math import exp, log, sqrt
 from typing import Final, NamedTuple, TypeAlias
 
-PARTS: Final = 24  # at most; 24 are hardly better and cost half as much again
+PARTS: Final = 24  # at most; fewer see a change of pace later
 USUAL_PARTS: Final = 12  # at most, where work is measured by an earlier run
 LEAST_PARTS: Final = 3
 MOMENTS: Final = (0.7, 0.9)  # shares of the part done at which the predictors are asked again
@@ -23,7 +23,7 @@ SLACK: Final = 0.05  # errors under 5% are luck
 WORST: Final = 2.0  # a log error counts at most so much (7-fold), so that one bad moment does not condemn a predictor
 USUAL_TRUST: Final = 100.0  # an earlier run is believed until this one has clearly departed from it: errors 4.6 times as large
 
-LEAST_WINDOW: Final = 3  # parts
+LEAST_WINDOW: Final = 3  # parts, so that a single stall is no new pace
 CHANGED: Final = 2.0  # standard errors by which a longer window must differ before it counts as another pace
 OUTLIER: Final = 4.0  # for the trend a part counts at most as so many medians
 TREND_DOUBT: Final = 9.0  # a slope counts by 1 - 9 / t²: not at all below three standard errors
@@ -81,11 +81,17 @@ def forecast(work: Parts, updates: int, usual: Parts | None = None, usual_pace: 
     return Forecast(min(LONGEST, exp(mean)), exp(-low), exp(high))
 
 
-def _margins(usual: float, doubt: float, way: Parts, updates: int) -> tuple[float, float]:
-    ahead = _bounded(way.ahead)
-    rest, few = ahead / (len(way.ends) - 1 + ahead), 0.15 / sqrt(max(1, updates))
-    low = usual * 0.4 * doubt + (1 - usual) * (0.3 * doubt + 0.4 * rest)
-    high = usual * (0.12 + 0.5 * doubt) + (1 - usual) * (0.5 + 0.1 * doubt + 0.2 * rest)
+def _margins(known: float, doubt: float, work: Parts, updates: int) -> tuple[float, float]:
+    """Log distances to the 10% and 90% bounds. `known`: weight of the predictor that knows an earlier run; `doubt`: by how much
+    the mixture was wrong at earlier moments, and by how much the predictors disagree now.
+
+    A run of which nothing is known can always still change, however smooth it was so far: half of its upper margin is constant.
+    The figures were set by hand until about eight of ten ends of the made-up runs of bench/eta.py were within.
+    """
+    ahead = _bounded(work.ahead)
+    rest, few = ahead / (len(work.ends) - 1 + ahead), 0.15 / sqrt(max(1, updates))
+    low = known * 0.5 * doubt + (1 - known) * (0.3 * doubt + 0.4 * rest)
+    high = known * (0.15 + 0.6 * doubt) + (1 - known) * (0.5 + 0.1 * doubt + 0.2 * rest)
     return low + few, high + few
 
 
