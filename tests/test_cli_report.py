@@ -394,7 +394,7 @@ def test_lines_do_not_depend_on_how_they_arrive(parts: list[bytes], data: st.Dat
 
 SCRIPT = """
     set -eu
-    ID=$(headway report create --name down --total 2 --command 'run --password hunter2')
+    ID=$(headway report create --name down --total 4 --command 'run --password hunter2')
     headway report update "$ID" --current 2
     headway report update "$ID" --advance 1
     headway report done "$ID" --summary "all the same"
@@ -414,7 +414,7 @@ def test_a_script_goes_on_without_an_exporter_and_its_end_is_told_later(
     process_id = check_id(done.stdout.strip())
     lines = done.stderr.splitlines()
     assert len(lines) == 4 and all(line.startswith("headway: the exporter at ") and "cannot be reached" in line for line in lines)
-    assert "is lost" in lines[1] and "is kept in" in lines[0] and "is kept in" in lines[3]
+    assert "only its count is kept" in lines[1] and "is kept in" in lines[0] and "is kept in" in lines[3]
     for path in (exporter.data_dir / "spool").glob("*.ready"):
         assert "hunter2" not in path.read_text() and path.stat().st_mode & 0o777 == 0o600
     exporter.start()
@@ -423,7 +423,36 @@ def test_a_script_goes_on_without_an_exporter_and_its_end_is_told_later(
         lambda: next((p for p in client.list(state="all") if p["id"] == process_id and p["status"] == "done"), {}),
         what="the end from the spool",
     )
-    assert (found["name"], found["summary"], found["progress"]["total"]) == ("down", "all the same", 2)
+    assert (found["name"], found["summary"]) == ("down", "all the same")
+    assert (found["progress"]["current"], found["progress"]["total"]) == (3, 4)
+
+
+@pytest.mark.parametrize(
+    ("before", "while_down", "after", "expected"),
+    [
+        ("--current 5", ["--advance 2", "--advance 3"], "update --advance 1", 11),
+        ("--current 5", ["--advance 2", "--advance 3"], "done", 10),
+        ("--current 5", ["--current 8", "--advance 1"], "update --advance 1", 10),
+        ("--current 5", ["--advance 1", "--current 8"], "done", 8),
+        ("--current 5", ["--advance 1"], "update --current 20", 20),
+    ],
+)
+def test_what_was_counted_while_the_exporter_was_down_counts(
+    before: str, while_down: list[str], after: str, expected: float, start_exporter: Starter, tmp_path: Path
+) -> None:
+    exporter = start_exporter()
+    client = Client(exporter.url, exporter.key)
+    environ = {"HEADWAY_URL": exporter.url, "HEADWAY_SPOOL": str(tmp_path / "spool")}
+    made = headway("report", "create", "--name", "x", "--no-pid", environ=environ).stdout.strip()
+    assert headway("report", "update", made, *before.split(), environ=environ).stderr == ""
+    exporter.stop()
+    for step in while_down:
+        assert "only its count is kept" in headway("report", "update", made, *step.split(), environ=environ).stderr
+    exporter.start()
+    verb, *flags = after.split()
+    assert headway("report", verb, made, *flags, environ=environ).stderr == ""
+    assert client.get(made)["progress"]["current"] == expected
+    assert list((tmp_path / "spool").glob("unsent*")) == []
 
 
 def test_an_update_brings_a_creation_that_waits(start_exporter: Starter, tmp_path: Path) -> None:

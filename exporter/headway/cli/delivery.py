@@ -34,6 +34,7 @@ class Trouble(Exception):
         self.field = field
         self.later = later
         self.timeout = timeout
+        self.counted = False  # the number of items it said is kept
 
 
 class Delivery:
@@ -133,14 +134,18 @@ class Delivery:
 
     # ── the spool ──────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def keep(self, item: Mapping[str, Any]) -> str:
-        """Writes what could not be sent to the spool and says in words where it is, or why not."""
+    def keep(self, item: dict[str, Any], advance: float | None = None) -> str:
+        """Writes what could not be sent to the spool and says in words where it is, or why not. `advance`: so many items are done
+        since the creation, if that waits in the spool too; else it is not known how many there are."""
         from headway.reporter import spool
 
         try:
             folder = spool.directory()
             if "create" not in item and (creation := self._waiting_creation(str(item["id"]))) is not None:
                 item = {**item, "create": creation}
+                if advance is not None:
+                    begun = (creation.get("progress") or {}).get("current") or 0
+                    item["progress"] = {"current": begun + advance}
             spool.write(folder, self.url, [item])
         except OSError as error:
             return f"it could not be kept on disk either ({error.filename or 'spool'}: {error.strerror}) and is lost"

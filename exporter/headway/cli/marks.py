@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import stat
 import time
@@ -48,6 +49,38 @@ class Mark:
             os.utime(self.path)
         except OSError:
             pass
+
+    def clear(self) -> None:
+        try:
+            os.unlink(self.path)  # noqa: PTH108
+        except OSError:
+            pass
+
+
+class Unsent:
+    """How far a process is, which the exporter has not heard yet: `current`, or `advance` to be added to what it knows."""
+
+    def __init__(self, process_id: str) -> None:
+        self.path = f"{folder()}/unsent-{process_id}.json"
+
+    def read(self) -> dict[str, float]:
+        try:
+            with open(self.path, encoding="utf-8") as file:  # noqa: PTH123
+                found = json.loads(file.read(1024))
+            return {name: value for name, value in found.items() if name in ("current", "advance") and value >= 0}
+        except (OSError, ValueError, TypeError, AttributeError):
+            return {}
+
+    def write(self, progress: dict[str, float]) -> bool:
+        """Whether it is kept."""
+        try:
+            make_folder()
+            descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+            with open(descriptor, "w", encoding="utf-8") as file:  # noqa: PTH123
+                file.write(json.dumps(progress))
+        except OSError:
+            return False
+        return True
 
     def clear(self) -> None:
         try:

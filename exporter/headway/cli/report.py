@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from headway.cli.command import add_command
 from headway.cli.exits import Exit
-from headway.cli.marks import alone
+from headway.cli.marks import Unsent, alone
 from headway.cli.report_body import creation_of, masked, metadata_of, update_of
 from headway.cli.report_flags import add_create_flags, add_end_flags, add_update_flags
 
@@ -21,10 +21,10 @@ Tells the exporter what a shell script does. `create` prints an id, `update` say
 it ended. The script is watched: if it dies without a word, its process is shown as orphaned.
 
 A script never fails or hangs because of this command. When the exporter is down, slow or refuses, there is one warning on stderr
-and the exit code is 0: `create` still prints an id, and it and the end are kept on disk ($HEADWAY_SPOOL, else
-/var/lib/headway/spool for root, else ~/.local/state/headway/spool) until the exporter or another report delivers them; an update is
-lost. With --strict the exit code says what happened. A wrong command line is always exit code 2. HEADWAY_URL=off:
-nothing is reported."""
+and the exit code is 0. `create` still prints an id; it and the end are kept on disk ($HEADWAY_SPOOL, else /var/lib/headway/spool
+for root, else ~/.local/state/headway/spool) until the exporter or another report delivers them; of an update the count is kept for
+the next report of the same process, the rest is lost. With --strict the exit code says what happened. A wrong command line is
+always exit code 2. With HEADWAY_URL=off nothing is reported."""
 EXAMPLES = """\
   #!/bin/sh
   set -eu
@@ -130,7 +130,7 @@ def created(args: argparse.Namespace, delivery: Delivery, process_id: str) -> in
 
 
 def update(args: argparse.Namespace) -> int:
-    from headway.cli.delivery import Delivery
+    from headway.cli.delivery import Delivery, Trouble
 
     delivery = Delivery(args)
     body = update_of(args)
@@ -140,18 +140,44 @@ def update(args: argparse.Namespace) -> int:
         args.parser.error("nothing to report: give --current, --advance, --line or another flag")
     code: int = Exit.OK
     if (body or args.advance is not None) and not delivery.off:
-        code = attempt(args, lambda: updated(args, delivery, body), "what this update said is lost")
+        try:
+            updated(args, delivery, body)
+        except Trouble as trouble:
+            code = outcome(args, trouble, "only its count is kept" if trouble.counted else "what this update said is lost")
     return (pumped(args, delivery) or code) if args.stdin else code
 
 
 def updated(args: argparse.Namespace, delivery: Delivery, body: dict[str, Any]) -> None:
-    if args.advance is None:
+    """Raises Trouble. A count that does not arrive is remembered, for the next report of this process."""
+    from headway.cli.delivery import Trouble
+
+    unsent = Unsent(args.id)
+    if args.advance is None and args.current is None:
         delivery.update(args.id, body)
         return
     with alone("advance", args.id, args.wait):
-        known = delivery.update(args.id, {"alive": True})["progress"]["current"] or 0
-        progress = {**body.get("progress", {}), "current": known + args.advance}
-        delivery.update(args.id, {**body, "progress": progress})
+        waiting = unsent.read()
+        try:
+            if args.advance is not None:
+                current = waiting.get("current")
+                if current is None:
+                    known = delivery.update(args.id, {"alive": True})["progress"]["current"] or 0
+                    current = known + waiting.get("advance", 0)
+                body = {**body, "progress": {**body.get("progress", {}), "current": current + args.advance}}
+            delivery.update(args.id, body)
+        except Trouble as trouble:
+            if trouble.later:
+                trouble.counted = unsent.write(added(waiting, body.get("progress", {}).get("current"), args.advance or 0))
+            raise
+        if waiting:
+            unsent.clear()
+
+
+def added(waiting: dict[str, float], current: float | None, step: float) -> dict[str, float]:
+    if current is not None:
+        return {"current": current}
+    name = "current" if "current" in waiting else "advance"
+    return {name: waiting.get(name, 0) + step}
 
 
 def pumped(args: argparse.Namespace, delivery: Delivery) -> int:
@@ -202,26 +228,28 @@ def ended(args: argparse.Namespace, state: dict[str, Any]) -> int:
     delivery = Delivery(args)
     if delivery.off:
         return Exit.OK
+    unsent = Unsent(args.id)
+    waiting = unsent.read()
     try:
+        if "advance" in waiting:
+            known = delivery.update(args.id, {"alive": True})["progress"]["current"] or 0
+            waiting = {"current": known + waiting["advance"]}
+        if waiting:
+            body["progress"] = waiting
         delivery.update(args.id, body)
     except Trouble as trouble:
         if trouble.later:
-            return outcome(args, trouble, f"the end of {args.id}: {delivery.keep({'id': args.id, **body, 'age': 0.0})}")
+            body |= {"progress": waiting} if "current" in waiting else {}
+            kept = delivery.keep({"id": args.id, **body, "age": 0.0}, waiting.get("advance"))
+            return outcome(args, trouble, f"the end of {args.id}: {kept}")
         return outcome(args, trouble, f"the end of {args.id} is not reported")
+    finally:
+        if waiting:
+            unsent.clear()
     return Exit.OK
 
 
 # ── what became of it ───────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def attempt(args: argparse.Namespace, call: Callable[[], object], otherwise: str) -> int:
-    from headway.cli.delivery import Trouble
-
-    try:
-        call()
-    except Trouble as trouble:
-        return outcome(args, trouble, otherwise)
-    return Exit.OK
 
 
 def outcome(args: argparse.Namespace, trouble: Trouble, otherwise: str) -> int:
