@@ -470,11 +470,14 @@ def test_an_update_brings_a_creation_that_waits(start_exporter: Starter, tmp_pat
 
 def test_an_end_in_the_spool_brings_its_creation(nowhere: str, tmp_path: Path) -> None:
     environ = {"HEADWAY_URL": nowhere, "HEADWAY_SPOOL": str(tmp_path)}
-    one, two = (headway("report", "create", "--name", name, environ=environ).stdout.strip() for name in ("one", "two"))
+    create = ("report", "create", "--current", "4", "--total", "9", "--name")
+    one, two = (headway(*create, name, environ=environ).stdout.strip() for name in ("one", "two"))
+    headway("report", "update", two, "--advance", "3", environ=environ)
     headway("report", "fail", two, "--error", "no", environ=environ)
     *_, last = sorted(tmp_path.glob("*.ready"))
     item = json.loads(last.read_text())
     assert (item["id"], item["status"], item["error"], item["create"]["name"]) == (two, "failed", "no", "two")
+    assert item["progress"] == {"current": 7} and item["create"]["progress"]["current"] == 4
     assert item["url"] == nowhere and one not in last.read_text()
 
 

@@ -31,7 +31,7 @@ EXAMPLES = """\
   ID=$(headway report create --name "Nightly dump" --type cron --total 3 --unit tables --timeout 1h)
   trap 'headway report fail "$ID" --exit-code $?' EXIT
   for table in users orders events; do
-      pg_dump -t "$table" shop 2>&1 >"$table.sql" | headway report update "$ID" --stdin --stage "$table"
+      pg_dump -t "$table" shop >"$table.sql"
       headway report update "$ID" --advance 1 --line "$table dumped"
   done
   trap - EXIT
