@@ -608,11 +608,11 @@ def test_a_wrong_command_line_is_code_2(args: str, said: str, nowhere: str) -> N
     assert done.returncode == Exit.USAGE and said in done.stderr and done.stderr.count("\n") == 1 and done.stdout == ""
 
 
-def test_what_a_report_imports() -> None:
+def test_what_a_report_imports(tmp_path: Path) -> None:
     code = "import sys; from headway.cli.main import main; main(sys.argv[1:]); print(*sorted(sys.modules))"
     done = subprocess.run(
         [sys.executable, "-c", code, "report", "update", "x", "--current", "1"],
-        env=surrounded(HEADWAY_URL="http://127.0.0.1:1"), capture_output=True, text=True, check=True,
+        env=surrounded(HEADWAY_URL="http://127.0.0.1:1", HEADWAY_SPOOL=str(tmp_path)), capture_output=True, text=True, check=True,
     )  # fmt: skip
     slow = {"requests", "urllib3", "http.client", "ssl", "rich", "psutil", "fastapi", "msgspec", "dataclasses", "pathlib"}
     assert set(done.stdout.split()) & (slow | {"headway.settings", "headway.keys", "headway.cli.ps"}) == set()
