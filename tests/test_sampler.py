@@ -16,9 +16,10 @@ import pytest
 
 from headway.model import OSProcess
 from headway.sampler.base import CREATE_TIME_TOLERANCE, host_here, identify, is_alive, is_same, own_pid_namespace
-from headway.sampler.host import Host, Io, LinuxHost, boot_time
+from headway.sampler.host import Host, Io, boot_time
+from headway.sampler.linux_host import LinuxHost
 from headway.sampler.psutil_host import PsutilHost
-from headway.sampler.psutil_sampler import QUIET_WINDOW, PsutilSampler
+from headway.sampler.tree_sampler import QUIET_WINDOW, TreeSampler
 from headway.samples import Sample
 from kernel import Kernel
 from waiting import wait_until
@@ -113,11 +114,11 @@ def host(request: pytest.FixtureRequest) -> Host:
     return made
 
 
-def one(sampler: PsutilSampler, process: OSProcess) -> Sample:
+def one(sampler: TreeSampler, process: OSProcess) -> Sample:
     return sampler.sample({"p": process})["p"]
 
 
-def cpu(sampler: PsutilSampler, process: OSProcess) -> float:
+def cpu(sampler: TreeSampler, process: OSProcess) -> float:
     seconds = one(sampler, process).cpu_seconds
     assert seconds is not None
     return seconds
@@ -128,7 +129,7 @@ def test_a_process_as_it_is(puppet: Puppet, host: Host) -> None:
     puppet.do("event = threading.Event(); threads = [threading.Thread(target=event.wait, daemon=True) for _ in range(5)]")
     puppet.do("[thread.start() for thread in threads]")
     puppet.do("burn(0.2)")
-    sampler = PsutilSampler(host)
+    sampler = TreeSampler(host)
     before = time.time()
     sample = one(sampler, puppet.os_process)
     assert sample.alive and before <= sample.at <= time.time()
@@ -142,7 +143,7 @@ def test_a_process_as_it_is(puppet: Puppet, host: Host) -> None:
 
 
 def test_cpu_ratio_is_that_between_two_samples(puppet: Puppet, host: Host) -> None:
-    sampler = PsutilSampler(host)
+    sampler = TreeSampler(host)
     one(sampler, puppet.os_process)
     started = time.monotonic()
     puppet.do("burn(0.4)")
@@ -153,7 +154,7 @@ def test_cpu_ratio_is_that_between_two_samples(puppet: Puppet, host: Host) -> No
 
 def test_cpu_of_children_stays_when_they_exit(puppet: Puppet, host: Host) -> None:
     """Seen or not, waited for: each second counts once."""
-    sampler, process = PsutilSampler(host), puppet.os_process
+    sampler, process = TreeSampler(host), puppet.os_process
     seen = [cpu(sampler, process)]
     for _ in range(3):
         puppet.do("forked(lambda: burn(0.1))")  # comes and goes between two samples
@@ -171,7 +172,7 @@ def test_cpu_of_children_stays_when_they_exit(puppet: Puppet, host: Host) -> Non
 
 
 def test_cpu_of_children_that_nobody_waits_for_stays(puppet: Puppet, host: Host) -> None:
-    sampler, process = PsutilSampler(host), puppet.os_process
+    sampler, process = TreeSampler(host), puppet.os_process
     puppet.do("signal.signal(signal.SIGCHLD, signal.SIG_IGN)")
     start = cpu(sampler, process)
     puppet.do("r, w = os.pipe()")
@@ -187,7 +188,7 @@ def test_cpu_of_children_that_nobody_waits_for_stays(puppet: Puppet, host: Host)
 
 def test_a_double_fork_stays_in_the_tree(puppet: Puppet, host: Host) -> None:
     """Out of its session, adopted by init; seen while its parent lived, or found by nothing but having been seen."""
-    sampler, process = PsutilSampler(host), puppet.os_process
+    sampler, process = TreeSampler(host), puppet.os_process
     puppet.do("r, w = os.pipe(); r2, w2 = os.pipe()")
     middle = puppet.pid_of(
         "result = forked(lambda: (os.setsid(), os.write(w2, str(forked(lambda: (burn(.2), time.sleep(60)), False)).encode()),"
@@ -214,7 +215,7 @@ def test_a_child_of_the_session_is_found_although_it_was_never_seen(puppet: Pupp
     puppet.pid_of(
         "forked(lambda: os.write(w, str(forked(lambda: time.sleep(60), wait=False)).encode())); result = os.read(r, 20).decode()"
     )
-    assert one(PsutilSampler(), puppet.os_process).os_processes == 2
+    assert one(TreeSampler(), puppet.os_process).os_processes == 2
 
 
 def test_a_shell_with_many_short_children(host: Host) -> None:
@@ -223,7 +224,7 @@ def test_a_shell_with_many_short_children(host: Host) -> None:
     shell = subprocess.Popen(["/bin/sh", "-c", script], stdin=subprocess.PIPE, start_new_session=True)
     try:
         process = OSProcess(shell.pid, psutil.Process(shell.pid).create_time())
-        sampler = PsutilSampler(host)
+        sampler = TreeSampler(host)
         seen: list[float] = []
         deadline = time.monotonic() + 20
         while psutil.Process(shell.pid).status() != psutil.STATUS_SLEEPING or len(seen) < 20:
@@ -242,7 +243,7 @@ def test_a_shell_with_many_short_children(host: Host) -> None:
 
 def test_what_children_wrote_stays(puppet: Puppet, host: Host, tmp_path: Path) -> None:
     write = f"(lambda f: (f.write(bytes(3_000_000)), f.flush(), os.fsync(f.fileno())))(open({str(tmp_path / 'x')!r}, 'wb'))"
-    sampler, process = PsutilSampler(host), puppet.os_process
+    sampler, process = TreeSampler(host), puppet.os_process
     first = one(sampler, process).io_written_bytes
     assert first is not None
     puppet.do(f"forked(lambda: {write})")
@@ -259,7 +260,7 @@ def test_a_zombie_is_alive_and_known_as_one(host: Host) -> None:
     child = subprocess.Popen(["/bin/sh", "-c", "read x"], stdin=subprocess.PIPE)
     assert child.stdin is not None
     process = OSProcess(child.pid, psutil.Process(child.pid).create_time())
-    sampler = PsutilSampler(host)
+    sampler = TreeSampler(host)
     assert one(sampler, process).zombie_since is None
     child.stdin.close()
     wait_until(lambda: psutil.Process(child.pid).status() == psutil.STATUS_ZOMBIE, what="zombie")
@@ -276,7 +277,7 @@ def test_a_zombie_is_alive_and_known_as_one(host: Host) -> None:
 def test_another_process_of_the_same_pid_is_not_it(puppet: Puppet, host: Host) -> None:
     process = puppet.os_process
     assert process.create_time is not None
-    sampler = PsutilSampler(host)
+    sampler = TreeSampler(host)
     for offset in (-3600.0, -CREATE_TIME_TOLERANCE - 1.5, CREATE_TIME_TOLERANCE + 1.5):
         other = replace(process, create_time=process.create_time + offset)
         assert not one(sampler, other).alive and not is_alive(other, host)
@@ -287,7 +288,7 @@ def test_another_process_of_the_same_pid_is_not_it(puppet: Puppet, host: Host) -
 
 
 def test_a_process_without_create_time_is_pinned_at_first_sight(puppet: Puppet, host: Host) -> None:
-    sampler = PsutilSampler(host)
+    sampler = TreeSampler(host)
     assert one(sampler, OSProcess(puppet.pid)).alive
     assert not is_alive(OSProcess(puppet.pid), host)
     found = identify(puppet.pid, host)
@@ -301,14 +302,14 @@ def test_a_foreign_pid_namespace_says_nothing(puppet: Puppet) -> None:
     own = own_pid_namespace()
     assert own is not None and own == Path("/proc/self/ns/pid").stat().st_ino
     foreign = replace(puppet.os_process, pid_namespace=own + 1)
-    assert PsutilSampler().sample({"p": foreign, "q": replace(puppet.os_process, pid_namespace=own)}).keys() == {"q"}
+    assert TreeSampler().sample({"p": foreign, "q": replace(puppet.os_process, pid_namespace=own)}).keys() == {"q"}
     assert not is_alive(foreign)
 
 
 def test_run_queue_wait_of_threads_that_end_stays(puppet: Puppet) -> None:
-    if one(PsutilSampler(), puppet.os_process).cpu_wait_seconds is None:
+    if one(TreeSampler(), puppet.os_process).cpu_wait_seconds is None:
         pytest.skip("this kernel has no scheduler statistics")
-    sampler, process = PsutilSampler(), puppet.os_process
+    sampler, process = TreeSampler(), puppet.os_process
     seen = []
     puppet.do("event = threading.Event()")
     puppet.do("threads = [threading.Thread(target=lambda: (burn(0.3), event.wait())) for _ in range(4)]")
@@ -322,7 +323,7 @@ def test_run_queue_wait_of_threads_that_end_stays(puppet: Puppet) -> None:
 
 def test_a_silent_process_is_quiet_and_a_busy_one_is_not(puppet: Puppet, host: Host) -> None:
     now = [1000.0]
-    sampler, process = PsutilSampler(host, clock=lambda: now[0], monotonic=lambda: now[0]), puppet.os_process
+    sampler, process = TreeSampler(host, clock=lambda: now[0], monotonic=lambda: now[0]), puppet.os_process
     assert one(sampler, process).quiet_since is None
     now[0] += QUIET_WINDOW
     assert one(sampler, process).quiet_since == 1000.0
@@ -340,7 +341,7 @@ class World:
     def __init__(self, seed: int = 0) -> None:
         self.kernel = Kernel(seed)
         self.now = 5000.0
-        self.sampler = PsutilSampler(self.kernel, clock=lambda: self.now, monotonic=lambda: self.now)
+        self.sampler = TreeSampler(self.kernel, clock=lambda: self.now, monotonic=lambda: self.now)
         self.root = self.kernel.fork(1, new_session=True)
         self.kernel.procs[self.root].mine = True
         self.created = 1000.0 + self.kernel.procs[self.root].started

@@ -31,7 +31,7 @@ from headway.registry.registry import Registry
 from headway.registry.watch import Watch
 from headway.reporter import spool
 from headway.sampler.base import Sampler, identify, own_pid_namespace
-from headway.sampler.psutil_sampler import PsutilSampler
+from headway.sampler.tree_sampler import TreeSampler
 from headway.settings import Settings
 from headway.store.base import LogLine, Store
 from headway.store.lock import DataDirLock
@@ -65,7 +65,7 @@ class Exporter:
         self.settings = settings
         self.store = open_store(settings)
         self.keys = bootstrap(settings.data_dir)
-        self.sampler = sampler or PsutilSampler()
+        self.sampler = sampler or TreeSampler()
         self.own = OwnMetrics(external_url=settings.external_url, grafana_url=settings.grafana_url)
         self.collector = Collector(self.own, max_processes=settings.max_processes, max_names=settings.max_names)
         self.writer = Writer(self.store, on_failure=self._failed)

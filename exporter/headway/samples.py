@@ -5,15 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Sample:
     """Totals over the whole tree at `at` (unix s). None is a value that could not be read, never 0.
 
-    Counters (`…_seconds`, `io_…_bytes`) never fall while the root lives: what a child used stays counted after its exit.
+    Nobody changes a sample. It is not declared frozen because that would triple what it costs to make one, and a pass makes
+    thousands. Counters (`…_seconds`, `io_…_bytes`) never fall while the root lives: what a child used stays counted after its exit.
     """
 
     at: float
     alive: bool
+    state: str | None = None  # of the root: running, sleeping, disk-sleep, stopped, zombie, …
     zombie_since: float | None = None
     cpu_seconds: float | None = None
     cpu_ratio: float | None = None  # 1 = one core, over the time since the sample before; None in the first one

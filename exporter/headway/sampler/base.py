@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from headway.model import OSProcess
-from headway.sampler.host import Host, LinuxHost, Row
+from headway.sampler.host import Host, Row
+from headway.sampler.linux_host import LinuxHost
 from headway.samples import Sample
 
 # How far two readings of one create time may be apart (s). The time of boot is known in whole seconds to some and moves a little

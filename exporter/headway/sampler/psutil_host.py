@@ -96,4 +96,5 @@ class PsutilHost:
             reaped_faults=0,
             resident=None if memory is None else memory.rss,
             threads=facts["num_threads"],
+            state=facts["status"],
         )

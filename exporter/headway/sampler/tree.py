@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from headway.sampler.host import Host, Io, Row
@@ -25,7 +25,7 @@ class Table:
         self.sessions: dict[int, list[Row]] = {}
         for row in rows.values():
             self.children.setdefault(row.ppid, []).append(row)
-            if row.session is not None:
+            if row.session is not None and row.session != row.pid:
                 self.sessions.setdefault(row.session, []).append(row)
 
     def has(self, key: Key) -> bool:
@@ -36,21 +36,29 @@ class Table:
 class Member:
     """One OS process of the tree and what was last read of it."""
 
-    __slots__ = ("ended_waits", "io", "row", "waits")
+    __slots__ = ("ended_waits", "fds", "io", "row", "wait", "waits")
 
     def __init__(self, row: Row) -> None:
         self.row = row
         self.io: Io | None = None
-        self.waits: dict[int, float] = {}
+        self.fds: int | None = None
+        self.waits: Mapping[int, float] = {}
+        self.wait: float | None = 0.0
         self.ended_waits = 0.0
 
-    def keep_waits(self, found: Mapping[int, float]) -> None:
-        """Threads that are gone, or whose id another has taken, stay counted."""
-        self.ended_waits += sum(wait for task, wait in self.waits.items() if task not in found or found[task] < wait)
-        self.waits = dict(found)
+    def keep_waits(self, found: Mapping[int, float] | None) -> None:
+        """Threads that are gone, or whose id another has taken, stay counted in `wait`."""
+        if found is None:
+            self.wait = None
+            return
+        if found is not self.waits or self.wait is None:
+            self.ended_waits += sum([wait for task, wait in self.waits.items() if task not in found or found[task] < wait])
+            self.waits = found
+            self.wait = self.ended_waits + sum(found.values())
 
     @property
-    def wait(self) -> float:
+    def known_wait(self) -> float:
+        """What is known of it, although it may not be readable now."""
         return self.ended_waits + sum(self.waits.values())
 
 
@@ -73,8 +81,13 @@ class Tree:
 
     def follow(self, table: Table, host: Host) -> bool:
         """Brings members and what was lost up to date; false when the root is gone."""
-        if not table.has(self.root):
+        pid, started = self.root
+        root = table.rows.get(pid)
+        if root is None or root.started != started:
             return False
+        if len(self.members) == 1 and self.root in self.members and pid not in table.children and pid not in table.sessions:
+            self.members[self.root].row = root  # all there is, as before: most trees are like that
+            return True
         rows = self._belonging(table)
         if self._unsteady(rows):
             rows = self._reread(rows, host)
@@ -88,19 +101,6 @@ class Tree:
             else:
                 member.row = row
         return True
-
-    def rows(self) -> list[Row]:
-        return [member.row for member in self.members.values()]
-
-    @property
-    def cpu(self) -> float | None:
-        """CPU seconds of the whole tree since the root began; None when those of a member cannot be read."""
-        total = self.lost_cpu
-        for row in self.rows():
-            if row.cpu is None:
-                return None
-            total += row.cpu + row.reaped_cpu
-        return total
 
     # ── membership ─────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -159,7 +159,7 @@ class Tree:
             used = _used(member.row, by_faults)
             if heir is not None and 0 < used <= grown[heir]:
                 grown[heir] -= used
-                self.lost_wait += member.wait
+                self.lost_wait += member.known_wait
             else:
                 self._lose(member)
             del self.members[key]
@@ -175,7 +175,7 @@ class Tree:
 
     def _lose(self, member: Member) -> None:
         self.lost_cpu += (member.row.cpu or 0.0) + member.row.reaped_cpu
-        self.lost_wait += member.wait
+        self.lost_wait += member.known_wait
         if member.io is not None:
             had, io = self.lost_io, member.io
             self.lost_io = Io(had.read + io.read, had.written + io.written, had.moved + io.moved)
@@ -217,13 +217,3 @@ def _grown(before: Row, now: Row, by_faults: bool) -> float:
 
 def _used(row: Row, by_faults: bool) -> float:
     return (row.faults or 0) + row.reaped_faults if by_faults else (row.cpu or 0.0) + row.reaped_cpu
-
-
-def total(values: Iterable[int | None]) -> int | None:
-    """The sum; None when one of them is not known."""
-    known = 0
-    for value in values:
-        if value is None:
-            return None
-        known += value
-    return known

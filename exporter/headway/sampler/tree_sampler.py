@@ -1,4 +1,4 @@
-"""The first sampler: one pass over the process table, then the figures of every tracked tree."""
+"""The sampler: one pass over the process table, then the figures of every tracked tree. How the system is asked is the host's."""
 
 from __future__ import annotations
 
@@ -6,16 +6,14 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Final, ParamSpec, TypeVar
+from typing import Final
 
 from headway.model import OSProcess
 from headway.sampler.base import host_here, is_foreign, is_same, own_pid_namespace
 from headway.sampler.host import Host, Io, Row
-from headway.sampler.tree import Member, Table, Tree, total
+from headway.sampler.tree import Member, Table, Tree
 from headway.samples import Sample
 
-T = TypeVar("T")
-P = ParamSpec("P")
 # A tree is quiet below both: a fiftieth of a core (a heartbeat costs less, the smallest tick of a busy one more), and about a line
 # of text a second.
 QUIET_CPU_RATIO: Final = 0.02
@@ -54,7 +52,7 @@ class _Tracked:
         self.limit_at: float | None = None
 
 
-class PsutilSampler:
+class TreeSampler:
     """See :class:`headway.sampler.base.Sampler`. `clock` gives unix seconds, `monotonic` seconds that never jump."""
 
     def __init__(
@@ -73,14 +71,19 @@ class PsutilSampler:
 
     def sample(self, roots: Mapping[str, OSProcess]) -> dict[str, Sample]:
         at, monotonic = self._clock(), self._monotonic()
-        table = Table(self._host.rows())
         before, self._tracked = self._tracked, {}
+        for name, process in roots.items():
+            tracked = before.get(name)
+            if tracked is None or not (tracked.process is process or tracked.process == process):
+                before.pop(name, None)
+                self._host.row(process.pid)  # someone new: the pass is to take a close look at everyone
+        table = Table(self._host.rows())
         found: dict[str, Sample] = {}
         for name, process in roots.items():
-            if is_foreign(process, self._namespace):
-                continue
             tracked = before.get(name)
-            if tracked is None or tracked.process != process:
+            if tracked is None:
+                if is_foreign(process, self._namespace):
+                    continue
                 tracked = self._first(process, table)
             if tracked is not None and tracked.tree.follow(table, self._host):
                 self._tracked[name] = tracked
@@ -96,75 +99,97 @@ class PsutilSampler:
         return _Tracked(process, row)
 
     def _read(self, tracked: _Tracked, at: float, monotonic: float) -> Sample:
-        tree = tracked.tree
-        members = list(tree.members.values())
-        living = [member for member in members if not member.row.zombie]
+        """One round over the members: this is what a pass spends its time on."""
+        tree, host = tracked.tree, self._host
+        cpu: float | None = tree.lost_cpu
+        wait: float | None = tree.lost_wait
+        read, written, moved = tree.lost_io
+        resident: int | None = 0
+        threads: int | None = 0
+        fds: int | None = 0
+        io_known = True
+        for member in tree.members.values():
+            row = member.row
+            cpu = None if cpu is None or row.cpu is None else cpu + row.cpu + row.reaped_cpu
+            resident = None if resident is None or row.resident is None else resident + row.resident
+            if row.zombie:
+                with suppress(ProcessLookupError, PermissionError):  # its last figures count until someone waits for it
+                    member.io = host.io(row.pid) or member.io
+            else:
+                self._ask(member, row)
+                threads = None if threads is None or row.threads is None else threads + row.threads
+                fds = None if fds is None or member.fds is None else fds + member.fds
+                io_known = io_known and member.io is not None
+            wait = None if wait is None or member.wait is None else wait + member.wait
+            if (io := member.io) is not None:
+                read, written, moved = read + io[0], written + io[1], moved + io[2]
+        # Rounding, and figures of two moments where a tree would not hold still, must not make a counter fall.
+        if cpu is not None:
+            cpu = tracked.cpu = cpu if cpu > tracked.cpu else tracked.cpu
+        if io_known and (read, written, moved) != tracked.io:
+            had = tracked.io
+            tracked.io = Io(max(read, had.read), max(written, had.written), max(moved, had.moved))
+        used = tracked.io if io_known else None
+        mark = _Mark(at, monotonic, cpu, None if used is None else used.moved)
         root = tree.members[tree.root].row
         tracked.zombie_since = (tracked.zombie_since or at) if root.zombie else None
-        cpu = tree.cpu
-        if cpu is not None:
-            # Rounding, and figures of two moments where a tree would not hold still, must not make a counter fall.
-            cpu = tracked.cpu = max(cpu, tracked.cpu)
-        io = self._io(tree, members)
-        if io is not None:
-            had = tracked.io
-            io = tracked.io = Io(max(io.read, had.read), max(io.written, had.written), max(io.moved, had.moved))
-        mark = _Mark(at, monotonic, cpu, None if io is None else io.moved)
-        resident = total(member.row.resident for member in members)
         limit = self._limit(tracked, monotonic)
         result = Sample(
             at=at,
             alive=True,
+            state=root.state,
             zombie_since=tracked.zombie_since,
             cpu_seconds=cpu,
             cpu_ratio=_cpu_ratio(tracked.last, mark),
-            cpu_wait_seconds=self._wait(tree, members, living),
+            cpu_wait_seconds=wait,
             resident_bytes=resident,
             memory_ratio=None if resident is None or not limit else resident / limit,
-            io_read_bytes=None if io is None else io.read,
-            io_written_bytes=None if io is None else io.written,
-            threads=total(member.row.threads for member in living),
-            open_fds=total([self._ask(0, self._host.open_fds, member.row.pid) for member in living]),
-            os_processes=len(members),
+            io_read_bytes=None if used is None else used.read,
+            io_written_bytes=None if used is None else used.written,
+            threads=threads,
+            open_fds=fds,
+            os_processes=len(tree.members),
             quiet_since=_quiet_since(tracked, mark),
         )
         tracked.last = mark
         return result
 
-    def _ask(self, gone: T | None, read: Callable[P, T | None], /, *args: P.args, **kwargs: P.kwargs) -> T | None:
-        """What is read; None when it is refused, which is counted; `gone` when there is nobody to read it of any more."""
+    def _ask(self, member: Member, row: Row) -> None:
+        """The details of one member. Whoever is gone meanwhile counts with what was last read of it; a refusal is counted, and the
+        figure is not known. Waits come first: a host may know from them that nothing else can have changed."""
+        host, pid = self._host, row.pid
         try:
-            return read(*args, **kwargs)
+            member.keep_waits(host.waits(pid, row.threads))
         except ProcessLookupError:
-            return gone
+            pass
         except PermissionError:
             self.errors_total += 1
-            return None
-
-    def _io(self, tree: Tree, members: list[Member]) -> Io | None:
-        for member in members:
-            if member.row.zombie:
-                with suppress(ProcessLookupError, PermissionError):  # its last figures count until someone waits for it
-                    member.io = self._host.io(member.row.pid) or member.io
-                continue
-            member.io = self._ask(member.io, self._host.io, member.row.pid)
-            if member.io is None:
-                return None
-        parts = [tree.lost_io, *(member.io for member in members if member.io is not None)]
-        return Io(sum(io.read for io in parts), sum(io.written for io in parts), sum(io.moved for io in parts))
-
-    def _wait(self, tree: Tree, members: list[Member], living: list[Member]) -> float | None:
-        for member in living:
-            waits = self._ask(member.waits, self._host.waits, member.row.pid, member.row.threads)
-            if waits is None:
-                return None
-            member.keep_waits(waits)
-        return tree.lost_wait + sum(member.wait for member in members)
+            member.wait = None
+        try:
+            member.io = host.io(pid)
+        except ProcessLookupError:
+            pass
+        except PermissionError:
+            self.errors_total += 1
+            member.io = None
+        try:
+            member.fds = host.open_fds(pid)
+        except ProcessLookupError:
+            member.fds = 0
+        except PermissionError:
+            self.errors_total += 1
+            member.fds = None
 
     def _limit(self, tracked: _Tracked, monotonic: float) -> int | None:
         if tracked.limit_at is None or monotonic - tracked.limit_at >= _LIMIT_FRESH:
-            tracked.limit = self._ask(tracked.limit, self._host.memory_limit, tracked.tree.root[0])
             tracked.limit_at = monotonic
+            try:
+                tracked.limit = self._host.memory_limit(tracked.tree.root[0])
+            except ProcessLookupError:
+                pass
+            except PermissionError:
+                self.errors_total += 1
+                tracked.limit = None
         return tracked.limit
 
 

@@ -1,0 +1,296 @@
+"""Linux's answers to a sampler, from /proc: read through files that stay open, and parsed only when their text has changed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from headway.sampler.cgroups import MemoryLimits, memory_total
+from headway.sampler.followed import Followed, Thread
+from headway.sampler.host import Io, Row, boot_time
+from headway.sampler.kept_files import NOT_KEPT, KeptFiles, default_limit
+from headway.sampler.stat_line import parse_stat
+
+# Lines of processes that nobody asks about are read anew every so many passes, a part of them in each.
+REFRESH_PASSES: Final = 16
+# The line of a process that has not run since the last pass is read anew every so many passes all the same: the kernel may take
+# memory away from a process that sleeps.
+_IDLE_PASSES: Final = 8
+# What is read at most of a file. /proc/PID/stat may be longer; what is wanted of it stands before that.
+_STAT: Final = 1024
+_SHORT: Final = 448
+# The clock was set if the moment of boot moved by more than this (s): the unix times of known lines are then worked out anew.
+_BOOT_MOVED: Final = 0.5
+# Where the kernel keeps no such statistics all figures of a thread are 0, and say nothing.
+_NEVER_RAN: Final = b"0 "
+
+
+class LinuxHost:
+    """`proc` and `cgroups` are where those file systems are mounted; tests give folders of their own. `max_files` bounds the files
+    that are kept open. `rows`, `io`, `open_fds` and `waits` belong to one thread."""
+
+    def __init__(
+        self,
+        proc: str | Path = "/proc",
+        cgroups: str | Path = "/sys/fs/cgroup",
+        boot_time: Callable[[], float] = boot_time,
+        max_files: int | None = None,
+    ) -> None:
+        self._proc = str(proc)
+        self._boot_time = boot_time
+        self._booted = boot_time()
+        self._files = KeptFiles(default_limit() if max_files is None else max_files, self._close_all)
+        self._followed: dict[int, Followed] = {}
+        self._others: dict[int, Row] = {}
+        self._pass = 0
+        self._limits = MemoryLimits(cgroups)
+        self._memory: int | None = None
+        self._size_counts: bool | None = None
+
+    @property
+    def kept_files(self) -> int:
+        """How many files are open at present."""
+        return self._files.count
+
+    def rows(self) -> dict[int, Row]:
+        self._pass += 1
+        self._memory = None
+        self._limits.forget()
+        self._see_clock()
+        followed, others, turn = self._followed, self._others, self._pass % REFRESH_PASSES
+        found: dict[int, Row] = {}
+        rest: dict[int, Row] = {}
+        # Path objects would cost more than the rest of the pass: plain strings here and below.
+        for name in self._files.names(self._proc):
+            if not name.isdecimal():
+                continue
+            pid = int(name)
+            entry = followed.get(pid)
+            if entry is not None and entry.asked:
+                entry.asked = entry.idle = entry.fresh = False
+                if (pid + turn) % _IDLE_PASSES and self._slept(pid, entry):
+                    found[pid] = entry.stat_row  # type: ignore[assignment]  # it has one
+                    continue
+                row = self._kept_row(pid, entry)
+                if row is not None:
+                    found[pid] = row
+                    continue
+                self._drop(pid)  # it is gone; the pid may be another's by now
+            row = others.get(pid)
+            if row is None or pid % REFRESH_PASSES == turn:
+                row = self._plain_row(pid)
+            if row is not None:
+                found[pid] = rest[pid] = row
+        for pid in [pid for pid in followed if pid not in found or pid in rest]:
+            self._drop(pid)
+        self._others = rest
+        return found
+
+    def row(self, pid: int) -> Row | None:
+        entry = self._followed.get(pid)
+        if entry is None:
+            self._others.clear()  # someone new is of interest, and so are all who may belong to it
+            return self._plain_row(pid)
+        return self._kept_row(pid, entry) or self._plain_row(pid)
+
+    def hidden(self, pid: int) -> bool:
+        if os.path.exists(f"{self._proc}/{pid}"):  # noqa: PTH110
+            return False
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return False
+        except PermissionError:
+            return True
+        return True
+
+    def io(self, pid: int) -> Io | None:
+        entry = self._followed.get(pid) or self._follow(pid)
+        entry.asked = True
+        if entry.idle and entry.io_value is not None:
+            return entry.io_value
+        if entry.io == NOT_KEPT:
+            entry.io = self._files.open(f"{self._proc}/{pid}/io")
+        text = self._files.read(f"{self._proc}/{pid}/io") if entry.io == NOT_KEPT else os.pread(entry.io, _SHORT, 0)
+        if text != entry.io_text:
+            fields = text.split()
+            # rchar: 1 wchar: 2 syscr: 3 syscw: 4 read_bytes: 5 write_bytes: 6 cancelled_write_bytes: 7
+            entry.io_value = Io(int(fields[9]), int(fields[11]), int(fields[1]) + int(fields[3]))
+            entry.io_text = text
+        return entry.io_value
+
+    def open_fds(self, pid: int) -> int | None:
+        entry = self._followed.get(pid) or self._follow(pid)
+        entry.asked = True
+        if entry.idle and entry.fds is not None:
+            return entry.fds
+        try:
+            if entry.fd != NOT_KEPT:
+                entry.fds = os.fstat(entry.fd).st_size
+            elif self._size_is_count():  # readable although the folder may not be
+                entry.fds = os.stat(f"{self._proc}/{pid}/fd").st_size  # noqa: PTH116
+            else:
+                entry.fds = len(self._files.names(f"{self._proc}/{pid}/fd"))
+        except FileNotFoundError as error:
+            raise ProcessLookupError(pid) from error
+        return entry.fds
+
+    def waits(self, pid: int, threads: int | None) -> dict[int, float] | None:
+        entry = self._followed.get(pid) or self._follow(pid)
+        entry.asked = True
+        if entry.fresh and threads == 1:
+            return entry.waits
+        try:
+            if len(entry.threads) != threads:
+                self._set_threads(pid, entry, [pid] if threads == 1 else self._tasks(pid))
+            try:
+                return self._read_waits(pid, entry)
+            except ProcessLookupError:  # a thread ended, and another may have taken its place
+                self._set_threads(pid, entry, self._tasks(pid))
+                return self._read_waits(pid, entry, whoever_is_left=True)
+        except ProcessLookupError as error:
+            if os.path.exists(f"{self._proc}/{pid}/stat"):  # noqa: PTH110
+                return None  # a kernel without scheduler statistics
+            raise ProcessLookupError(pid) from error
+
+    def memory_limit(self, pid: int) -> int | None:
+        if self._memory is None:
+            try:
+                self._memory = memory_total(self._files.read(f"{self._proc}/meminfo"))
+            except ProcessLookupError:
+                return None
+        try:
+            limits = self._limits.of(self._files.read(f"{self._proc}/{pid}/cgroup"))
+        except OSError:
+            limits = []
+        # Version 1 writes "no limit" as a number that no machine reaches.
+        return None if self._memory is None else min([self._memory, *limits])
+
+    # ── who is followed ────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _follow(self, pid: int) -> Followed:
+        entry = self._followed.get(pid)
+        if entry is None:
+            entry = self._followed[pid] = Followed()
+            entry.stat = self._keep(f"{self._proc}/{pid}/stat")
+            if self._size_is_count():
+                entry.fd = self._keep(f"{self._proc}/{pid}/fd")
+        return entry
+
+    def _keep(self, path: str) -> int:
+        try:
+            return self._files.open(path)
+        except (ProcessLookupError, PermissionError):
+            return NOT_KEPT
+
+    def _drop(self, pid: int) -> None:
+        entry = self._followed.pop(pid, None)
+        if entry is not None:
+            self._close(entry)
+
+    def _close(self, entry: Followed) -> None:
+        for kept in (entry.stat, entry.io, entry.fd, *(thread.kept for thread in entry.threads.values())):
+            self._files.close(kept)
+        entry.stat = entry.io = entry.fd = NOT_KEPT
+        for thread in entry.threads.values():
+            thread.kept = NOT_KEPT
+
+    def _close_all(self) -> None:
+        for entry in self._followed.values():
+            self._close(entry)
+
+    # ── reading ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _see_clock(self) -> None:
+        booted = self._boot_time()
+        if abs(booted - self._booted) > _BOOT_MOVED:
+            self._others.clear()
+            for entry in self._followed.values():
+                entry.stat_text = b""
+            self._booted = booted
+
+    def _kept_row(self, pid: int, entry: Followed) -> Row | None:
+        try:
+            text = os.pread(entry.stat, _STAT, 0) if entry.stat != NOT_KEPT else self._files.read(f"{self._proc}/{pid}/stat")
+        except (ProcessLookupError, PermissionError):
+            return None
+        if text != entry.stat_text:
+            row = parse_stat(pid, text, self._booted)
+            if entry.stat == NOT_KEPT and row is not None and entry.stat_row is not None and row.started != entry.stat_row.started:
+                return None  # another process of this pid, which only a file that was kept open would have told
+            entry.stat_row, entry.stat_text = row, text
+        return entry.stat_row
+
+    def _slept(self, pid: int, entry: Followed) -> bool:
+        """Whether its only thread has not run since the last pass: then nothing of its line has changed but, perhaps, the memory
+        that the kernel leaves it and who its parent is."""
+        thread = entry.threads.get(pid)
+        if thread is None or thread.kept == NOT_KEPT or entry.stat_row is None or entry.stat_row.threads != 1:
+            return False
+        try:
+            text = os.pread(thread.kept, _SHORT, 0)
+        except ProcessLookupError:
+            return False
+        entry.fresh = True
+        if text == thread.text:
+            entry.idle = text[:2] != _NEVER_RAN
+        else:
+            thread.text, thread.wait = text, int(text.split()[1]) / 1e9
+            entry.waits = {pid: thread.wait}
+        return entry.idle and entry.stat_text != b""
+
+    def _plain_row(self, pid: int) -> Row | None:
+        try:
+            return parse_stat(pid, self._files.read(f"{self._proc}/{pid}/stat"), self._boot_time())
+        except (ProcessLookupError, PermissionError):
+            return None
+
+    def _size_is_count(self) -> bool:
+        """Whether the size of /proc/PID/fd is the number of open files (since Linux 6.2); a listing costs five times as much."""
+        if self._size_counts is None:
+            own = f"{self._proc}/self/fd"
+            try:
+                # Other threads open and close files meanwhile; a kernel that does not count says 0.
+                size, listed = os.stat(own).st_size, len(self._files.names(own))  # noqa: PTH116
+                self._size_counts = size > 0 and abs(size - listed) <= 16
+            except OSError:
+                self._size_counts = False
+        return self._size_counts
+
+    def _tasks(self, pid: int) -> list[int]:
+        return [int(task) for task in self._files.names(f"{self._proc}/{pid}/task")]
+
+    def _set_threads(self, pid: int, entry: Followed, tasks: list[int]) -> None:
+        """Opens anew what is read of its threads: a thread id may have come round again as well."""
+        for thread in entry.threads.values():
+            self._files.close(thread.kept)
+        entry.threads = {}
+        entry.waits = {}
+        for task in tasks:
+            entry.threads[task] = Thread(self._keep(f"{self._proc}/{pid}/task/{task}/schedstat"))
+
+    def _read_waits(self, pid: int, entry: Followed, *, whoever_is_left: bool = False) -> dict[int, float] | None:
+        """Raises ProcessLookupError when a thread is gone, unless those that are left will do."""
+        idle, gone = True, []
+        for task, thread in entry.threads.items():
+            try:
+                if thread.kept != NOT_KEPT:
+                    text = os.pread(thread.kept, _SHORT, 0)
+                else:
+                    text = self._files.read(f"{self._proc}/{pid}/task/{task}/schedstat")
+            except ProcessLookupError:
+                if not whoever_is_left:
+                    raise
+                gone.append(task)
+                continue
+            if text != thread.text:
+                idle = False
+                thread.text, thread.wait = text, int(text.split()[1]) / 1e9
+        for task in gone:
+            self._files.close(entry.threads.pop(task).kept)
+        if gone or not idle or not entry.waits:
+            entry.waits = {task: thread.wait for task, thread in entry.threads.items()}
+        entry.idle = idle and not gone and entry.threads[next(iter(entry.threads))].text[:2] != _NEVER_RAN
+        return entry.waits or None
