@@ -27,10 +27,10 @@ from time import process_time
 from typing import Final, NamedTuple, Protocol
 
 import numpy as np
+from bench.eta_traces import TRACES, Times
 from rich.progress import Progress
 from tqdm import tqdm
 
-from bench.eta_traces import TRACES, Times
 from headway.estimate import Estimator
 from headway.forecast import PARTS, USUAL_PARTS, Parts, forecast
 
@@ -65,8 +65,10 @@ class Tqdm:
     """The real one with its defaults and a clock of ours; it draws nothing."""
 
     class _Bar(tqdm):  # type: ignore[type-arg]
-        def display(self, *_: object, **__: object) -> bool:
-            return True
+        _time: Callable[[], float]
+
+        def display(self, *_: object, **__: object) -> None:
+            pass
 
         def close(self) -> None:
             pass

@@ -9,19 +9,21 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
-from math import isfinite
+from math import inf, isfinite
 from typing import Final, NamedTuple
 
 from headway.forecast import LEAST_PARTS, LONGEST, PARTS, USUAL_PARTS, Parts, forecast, median
 
 SHARES: Final = 64  # a shape keeps the time of this many equally large parts of the work
+EACH_SHARE: Final = tuple(k / SHARES for k in range(SHARES + 1))
 POINTS: Final = 128  # points kept at most; then every second one goes and the spacing doubles
 FIRST_SPACING: Final = 0.05  # s; updates closer than this are one
 CLOCK_STEP: Final = 1.0  # a clock that goes back by more (s) was set; by less, two threads crossed
 
-# A forecast costs some 100 µs. In between it is scaled with the items that are left, and made anew when this share of the time
-# worked, or of the time left, has passed; or when the items went on so differently from what it said. Never sooner than every 2 s.
+# A forecast costs some 100 µs. In between it is scaled with the work that is left, and made anew when this share of the time worked
+# has passed; or when the work went on so differently from what it said. Never sooner than every 5 s.
 ANEW_AFTER: Final = 0.25
+ANEW_AFTER_USUAL: Final = 0.4  # where work is measured by earlier runs, which know where it becomes slow
 ANEW_OFF: Final = 0.1
 ANEW_AT_MOST_EVERY: Final = 5.0
 
@@ -37,11 +39,13 @@ NEIGHBOURS: Final = 4
 
 
 class _Fit(NamedTuple):
-    """A forecast and what it was made from. `low` and `high` are factors of `seconds`."""
+    """A forecast made `at` a time, when so much `work` of `total` was left, measured by the `shape` of earlier runs or by items.
+    `low` and `high` are factors of `seconds`."""
 
     at: float
-    done: float
     total: float
+    shape: _Shape | None
+    work: float
     seconds: float
     low: float
     high: float
@@ -119,7 +123,7 @@ class Estimator:
             self._paused_at, self._answer = None, None
 
     def rate(self, now: float) -> float | None:
-        """Items per second lately; None before any progress. Silence counts once it is longer than usual, and makes it 0 in the end."""
+        """Items per second lately; None before any progress. Silence counts when it is longer than usual; then it ends at 0."""
         times, dones, done = self._times, self._dones, self._dones[-1]
         until, start = self._now(now) - self._gap, times[0]
         if until < times[-1]:
@@ -165,48 +169,53 @@ class Estimator:
         if done >= total:
             return 0.0, 1.0, 1.0
         fit = self._fit
-        if fit is None or self._is_old(fit, at, total):
+        work = 0.0 if fit is None else self._work(done, total, fit.shape)
+        if fit is None or work <= 0 or self._is_old(fit, at, total, work):
             fit = self._fit = self._forecast(at, done, total)
             if fit is None:
                 return None
-        seconds = fit.seconds * ((total - done) / (fit.total - fit.done))
+            work = fit.work
+        seconds = fit.seconds * (work / fit.work)
         # The next update is due after the usual gap, or at the end. Until then time runs down; when it is late, the longer it
         # has been silent, the longer it will be: half of the silence again, at least.
         silent, due = self._now(now) - at, seconds if done <= self._initial else min(seconds, self._gap)
         return min(LONGEST, seconds - due + max(due - silent, silent / 2)), fit.low, fit.high
 
-    def _is_old(self, fit: _Fit, at: float, total: float) -> bool:
+    @staticmethod
+    def _work(done: float, total: float, shape: _Shape | None) -> float:
+        """What is left: items, or the seconds for as many items as an earlier run had at its pace."""
+        return total - done if shape is None else (shape.ends[-1] - shape.at(done / total)) * (total / shape.items)
+
+    def _is_old(self, fit: _Fit, at: float, total: float, work: float) -> bool:
         age = at - fit.at
         if age < ANEW_AT_MOST_EVERY:
             return False
-        if total != fit.total or age >= ANEW_AFTER * (at - self._times[0]):
+        worked = at - self._times[0]
+        if total != fit.total or age >= (ANEW_AFTER if fit.shape is None else ANEW_AFTER_USUAL) * worked:
             return True
-        by_items = fit.seconds * (total - self._dones[-1]) / (fit.total - fit.done)
-        return abs(by_items - (fit.seconds - age)) > ANEW_OFF * by_items
+        seconds = fit.seconds * (work / fit.work)
+        return abs(seconds - (fit.seconds - age)) > ANEW_OFF * seconds
 
     def _forecast(self, at: float, done: float, total: float) -> _Fit | None:
         if self._usual is None and self._shapes:
             self._usual = _usual(self._shapes)
         usual, initial = self._usual, self._initial
         if done <= initial:
-            if usual is None or total <= 0:
-                return None
-            seconds = (usual.ends[-1] - usual.at(initial / total)) * total / usual.items
-            return _Fit(at, done, total, seconds, *BEFORE_PROGRESS) if seconds > 0 else None
+            seconds = 0.0 if usual is None or total <= 0 else self._work(done, total, usual)
+            return _Fit(at, total, usual, seconds, min(LONGEST, seconds), *BEFORE_PROGRESS) if seconds > 0 else None
         updates = len(self._times) - 1
-        parts = min(
-            PARTS if usual is None else USUAL_PARTS, max(LEAST_PARTS, updates)
-        )  # finer than the updates there is nothing to see
-        work = Parts(self._reached(_steps(initial, done, parts)), parts * (total - done) / (done - initial))
-        by_usual, pace = None, 1.0
+        parts = max(LEAST_PARTS, min(updates, PARTS if usual is None else USUAL_PARTS))  # finer there is nothing to see
+        by_items = Parts(self._reached(_steps(initial, done, parts)), parts * (total - done) / (done - initial))
+        by_usual, pace, shape = None, 1.0, None
         if usual is not None:
             first, here = usual.at(initial / total), usual.at(done / total)
             part, ahead = (here - first) / parts, usual.ends[-1] - here
             if part > 0 and ahead > 0:
                 marks = [total * share for share in _interpolated(_steps(first, here, parts), usual.ends, usual.shares)]
-                by_usual, pace = Parts(self._reached(marks), ahead / part), part * total / usual.items
-        found = forecast(work, updates, by_usual, pace)
-        return _Fit(at, done, total, *found) if isfinite(found.seconds) else None
+                by_usual, pace, shape = Parts(self._reached(marks), ahead / part), part * total / usual.items, usual
+        found = forecast(by_items, updates, by_usual, pace)
+        work = self._work(done, total, shape)
+        return _Fit(at, total, shape, work, *found) if isfinite(found.seconds) and 0 < work < inf else None
 
     def _reached(self, marks: Iterable[float]) -> list[float]:
         """Seconds from the start at which each of these counts was reached."""
@@ -260,7 +269,7 @@ class _Shape(NamedTuple):
 
     items: float
     ends: Sequence[float]
-    shares: Sequence[float] = tuple(k / SHARES for k in range(SHARES + 1))
+    shares: Sequence[float] = EACH_SHARE
 
     def at(self, share: float) -> float:
         """Seconds from the start until `share` (0–1) of the work is done."""

@@ -2,7 +2,7 @@
 
 Two predictors look at the durations of these parts: one goes on at the pace since it last changed, the other along the trend. If
 the job ran before, a third knows how long each part took then. None is best for every job, so each is asked what it would have said
-at three earlier moments of this very run; the errors it would have made decide its weight. docs/estimates.md has the measurements.
+at two earlier moments of this very run; the errors it would have made decide its weight. docs/estimates.md has the measurements.
 """
 
 from __future__ import annotations
@@ -90,8 +90,8 @@ def _margins(known: float, doubt: float, work: Parts, updates: int) -> tuple[flo
     """
     ahead = _bounded(work.ahead)
     rest, few = ahead / (len(work.ends) - 1 + ahead), 0.15 / sqrt(max(1, updates))
-    low = known * 0.5 * doubt + (1 - known) * (0.3 * doubt + 0.4 * rest)
-    high = known * (0.15 + 0.6 * doubt) + (1 - known) * (0.5 + 0.1 * doubt + 0.2 * rest)
+    low = known * 0.45 * doubt + (1 - known) * (0.3 * doubt + 0.4 * rest)
+    high = known * (0.12 + 0.5 * doubt) + (1 - known) * (0.5 + 0.1 * doubt + 0.2 * rest)
     return low + few, high + few
 
 
