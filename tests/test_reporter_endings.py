@@ -418,3 +418,17 @@ def test_without_a_home_the_spool_is_in_the_temporary_directory(tmp_path: Path, 
     folder.parent.symlink_to(tmp_path)
     with pytest.raises(PermissionError, match="HEADWAY_SPOOL"):
         spool.directory({})
+
+
+def test_the_ends_of_many_processes_survive_the_end_of_the_script(tmp_path: Path) -> None:
+    """However many there are: putting them into words must not keep the spool from being written."""
+    code = """
+        from headway import Reporter
+        for number in range(8000):
+            with Reporter("many", total=1) as reporter:
+                reporter.update(1, "the only line")
+    """
+    run_script(code, NOWHERE, tmp_path, HEADWAY_EXIT_WAIT="0.1")
+    items = spooled(tmp_path)
+    assert len({item["id"] for item in items if item.get("status") == "done"}) == 8000
+    assert all(item["create"]["pid"] for item in items if "create" in item)  # type: ignore[index]

@@ -19,7 +19,6 @@ from reporting import fresh_hub, run_script
 from running import Starter
 from waiting import wait_until
 
-
 # A busy machine may stop the whole process for a moment (s); an update that waited for a slow exporter would take longer.
 HICCUP = 1.5
 

@@ -11,6 +11,7 @@ import os
 import re
 import time
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any, Final
 
 from headway.reporter import values
@@ -205,6 +206,8 @@ class Outbox:
         code = words.get("exit_code")
         if isinstance(code, int):
             said["exit_code"] = code if -255 <= code <= 0xFFFFFFFF else code & 0xFF
+        if isinstance(words.get("signal"), int):
+            said["signal"] = words["signal"]
         return said
 
     def _add_lines(self, body: dict[str, Any]) -> None:
@@ -270,11 +273,11 @@ class Outbox:
         if self._creation is None:
             given = dict(self.reporter._given)
             watched = given.pop("pid") is not False
-            whereabouts = given.pop("identity", None) or identity(self.reporter._owner)
+            whereabouts = given.pop("identity", None) or _identity_in(os.getpid(), self.reporter._owner)
             if not watched:
                 whereabouts = {field: value for field, value in whereabouts.items() if field == "host"}
             said = creation(given, self._complain)
-            self._creation = {**surroundings(), **whereabouts, **said}
+            self._creation = {**_surroundings_in(os.getpid()), **whereabouts, **said}
             self._implicit = self._creation.keys() - said.keys()
         return self._creation
 
@@ -357,6 +360,17 @@ class Outbox:
         del fields[field]
         self._complain(field, detail)
         return True
+
+
+# The same for all reporters of an OS process; a forked child has a pid of its own.
+@lru_cache(maxsize=16)
+def _identity_in(process: int, pid: int | None) -> dict[str, Any]:
+    return identity(pid)
+
+
+@lru_cache(maxsize=1)
+def _surroundings_in(process: int) -> dict[str, Any]:
+    return surroundings()
 
 
 def _fitting(lines: list[str]) -> list[str]:

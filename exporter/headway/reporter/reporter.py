@@ -93,7 +93,7 @@ class Reporter:
         description: str | None = None,
         command: str | Sequence[str] | None = None,
         cwd: str | None = None,
-        pid: bool = True,
+        pid: bool | int = True,
         executor: bool = False,
         stage: str | None = None,
         metadata: Mapping[str, Any] | None = None,
@@ -123,7 +123,7 @@ class Reporter:
             "attempt": attempt,
             "agent": agent,
             "group": group,
-            "parent_id": parent_id,
+            "parent_id": os.environ.get("HEADWAY_PARENT_ID") or None if parent_id is None else parent_id,
             "description": description,
             "command": command,
             "cwd": cwd or _cwd(),
@@ -137,6 +137,11 @@ class Reporter:
             "thresholds": thresholds,
             "cancellable": cancellable or raise_on_cancel or None,
         }
+        if pid is not True and pid is not False:
+            # Noted now: a short-lived one may be gone when the background thread gets to it.
+            from headway.reporter.creation import identity
+
+            self._given["identity"] = identity(pid)
         # With a total the work begins at 0 unless it is resumed; without any count it has none.
         begin = 0 if current is None and total is not None else current
         self._given["progress"] = {k: v for k, v in (("current", begin), ("total", total), ("unit", unit)) if v is not None} or None
@@ -264,6 +269,18 @@ class Reporter:
     def cancel(self, error: object = None, *, summary: str | None = None) -> None:
         """It was ended on purpose before it was done."""
         self._finish({"status": "cancelled", "error": error}, summary)
+
+    def end(
+        self,
+        status: str,
+        *,
+        error: object = None,
+        exit_code: int | None = None,
+        signal: int | None = None,
+        summary: str | None = None,
+    ) -> None:
+        """It ended so: done, failed, cancelled, killed or timed_out. For who reports about another program than itself."""
+        self._finish({"status": status, "error": error, "exit_code": exit_code, "signal": signal}, summary)
 
     def child(
         self, name: str, type: str | None = None, total: Number | None = None, unit: str | None = None, **more: Any

@@ -6,6 +6,7 @@ import importlib
 import os
 import queue
 import threading
+from collections.abc import Iterator
 from typing import Final
 
 from headway.reporter import spool
@@ -23,6 +24,8 @@ MAX_ROUNDS: Final = 5
 MAX_WARNINGS: Final = 100
 # Processes that have ended and are kept in memory while their exporter is away; more of them go to the spool.
 MAX_ENDED: Final = 1000
+# Reporters whose news is put into words at a time.
+PART: Final = 200
 # The cause of a warning: the exporter does not answer, or not well.
 DOWN: Final = "down"
 
@@ -42,6 +45,12 @@ def interval() -> float:
         return min(max(0.05, float(os.environ["HEADWAY_INTERVAL"])), 3600.0)
     except (KeyError, ValueError):
         return INTERVAL
+
+
+def parts(boxes: list[Outbox]) -> Iterator[list[Outbox]]:
+    """So few at a time that the lock is held only for a moment, however many there are: the end of the interpreter waits for it."""
+    for first in range(0, len(boxes), PART):
+        yield boxes[first : first + PART]
 
 
 class Sender:
@@ -136,23 +145,33 @@ class Sender:
             self._warn("thread", "", f"internal error in the reporter: {type(error).__name__}: {error}")
 
     def _round(self, link: Link, boxes: list[Outbox]) -> bool:
-        """One request with everything that waits. False if nothing did. Raises Undelivered."""
+        """Sends everything that waits. False if nothing did. Raises Undelivered."""
+        any_sent, later = False, None
+        for part in parts(boxes):
+            sent, why = self._send_part(link, part)
+            any_sent, later = any_sent or sent, why or later
+        if later is not None:
+            raise Undelivered("failing", f"{link.url} cannot take reports now ({later})")
+        return any_sent
+
+    def _send_part(self, link: Link, boxes: list[Outbox]) -> tuple[bool, str | None]:
+        """Whether anything waited, and why some of it must be tried again later. Raises Undelivered."""
         with self.lock:
+            if self._left:
+                return False, None
             sent, bodies = self._ready(boxes, clock())
         if not sent:
-            return False
+            return False, None
         later: str | None = None
         for index, result in link.deliver(bodies):
             with self.lock:
                 if self._left:
-                    return False
+                    return False, None
                 box, item = sent[index]
                 later = box.settle(item, result, clock()) or later
                 if box.finished:
                     self._forget(box)
-        if later is not None:
-            raise Undelivered("failing", f"{link.url} cannot take reports now ({later})")
-        return True
+        return True, later
 
     def _ready(self, boxes: list[Outbox], now: float) -> tuple[list[tuple[Outbox, Item]], list[bytes]]:
         """The items to be sent and their JSON. A reporter whose news cannot be shown does not hold back the others."""
@@ -172,21 +191,25 @@ class Sender:
     def _relieve(self, link: Link, boxes: list[Outbox]) -> None:
         """While an exporter is away, a script that tracks many short processes must not grow without bound: what ended goes to the
         spool, and from there to the exporter when it is back."""
-        with self.lock:
-            now = clock()
-            ended = [box for box in boxes if box.ended and not box.finished]
-            if self._left or len(ended) <= MAX_ENDED:
-                return
-            items = [box.rendered(item, now) for box in ended for item in box.sealed(now)]
-        try:
-            spool.write(spool.directory(), link.url, items)
-        except OSError as error:
-            ended = ended[:-MAX_ENDED]
-            self._warn("spool", link.url, f"{link.url} is away and the spool cannot be written ({error}): old reports are dropped")
-        with self.lock:
-            if not self._left:
-                for box in ended:
-                    self._forget(box)
+        ended = [box for box in boxes if box.ended and not box.finished]
+        if len(ended) <= MAX_ENDED:
+            return
+        for part in parts(ended):
+            with self.lock:
+                if self._left:
+                    return
+                now = clock()
+                items = [box.rendered(item, now) for box in part for item in box.sealed(now)]
+            try:
+                spool.write(spool.directory(), link.url, items)
+            except OSError as error:
+                self._warn("spool", link.url, f"{link.url} is away and the spool cannot be used ({error}): old reports are dropped")
+                part = part[: max(0, len(ended) - MAX_ENDED)]
+            with self.lock:
+                if not self._left:
+                    for box in part:
+                        self._forget(box)
+            ended = ended[len(part) :]
 
     def _forget(self, box: Outbox) -> None:
         self._hub.reporters.pop(id(box.reporter), None)
