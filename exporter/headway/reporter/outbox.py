@@ -277,7 +277,7 @@ class Outbox:
             if not watched:
                 whereabouts = {field: value for field, value in whereabouts.items() if field == "host"}
             said = creation(given, self._complain)
-            self._creation = {**_surroundings_in(os.getpid()), **whereabouts, **said}
+            self._creation = {**surroundings_in(os.getpid()), **whereabouts, **said}
             self._implicit = self._creation.keys() - said.keys()
         return self._creation
 
@@ -369,7 +369,7 @@ def _identity_in(process: int, pid: int | None) -> dict[str, Any]:
 
 
 @lru_cache(maxsize=1)
-def _surroundings_in(process: int) -> dict[str, Any]:
+def surroundings_in(process: int) -> dict[str, Any]:
     return surroundings()
 
 

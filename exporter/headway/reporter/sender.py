@@ -12,7 +12,7 @@ from typing import Final
 from headway.reporter import spool
 from headway.reporter.hub import Hub, clock
 from headway.reporter.link import Link, Undelivered, encode
-from headway.reporter.outbox import Item, Outbox
+from headway.reporter.outbox import Item, Outbox, surroundings_in
 
 INTERVAL: Final = 1.0
 # A creation or an end is sent at once; many in a row share requests, so that they cannot slow the script.
@@ -31,12 +31,14 @@ DOWN: Final = "down"
 
 
 def preload() -> None:
-    """Imports everything that sending may need. No fork happens meanwhile (see Hub)."""
+    """Imports everything that sending may need, and asks who runs this: the C library's look-up of users holds a lock that a forked
+    child would inherit. No fork happens meanwhile (see Hub)."""
     for module in ("encodings.idna", "fcntl", "logging", "pwd", "shlex", "requests"):
         try:
             importlib.import_module(module)
         except ImportError:  # not on this system; what needs it says so
             pass
+    surroundings_in(os.getpid())
 
 
 def interval() -> float:
