@@ -31,6 +31,7 @@ from headway.registry.registry import Registry
 from headway.registry.watch import Watch
 from headway.reporter import spool
 from headway.sampler.base import Sampler, identify, own_pid_namespace
+from headway.sampler.exits import ExitWatch
 from headway.sampler.tree_sampler import TreeSampler
 from headway.settings import Settings
 from headway.store.base import LogLine, Store
@@ -46,6 +47,8 @@ SHUTDOWN_GRACE = 5
 KEEP_ALIVE = 75
 # How often the spool is looked at (s): one scandir of a folder that is empty nearly always.
 INTAKE_INTERVAL = 5.0
+# How long new processes gather before they are followed (s): an exit is to be noticed within 50 ms.
+FOLLOW_PAUSE = 0.02
 
 
 def open_store(settings: Settings) -> Store:
@@ -84,9 +87,10 @@ class Exporter:
         )
         self.own.watch_store(self.writer, size_bytes=self.store.size_bytes, up=lambda: self.writer.last_error is None)
         self.own.watch_sampler(self.sampler)
-        self.own.watch_stream(lambda: self.registry.hub.subscribers)
+        self.own.watch_stream(lambda: max(0, self.registry.hub.subscribers - 1))  # the exporter itself is one
         self._tasks: list[asyncio.Task[None]] = []
         self._intake: Intake | None = None
+        self._exits: ExitWatch | None = None
 
     def app(self) -> ASGIApp:
         return application(self.context, self.lifespan)
@@ -111,7 +115,10 @@ class Exporter:
         self.writer.start(asyncio.get_running_loop())
         if loaded.processes:
             log.info("took over %d processes from the store", len(loaded.processes))
+        self._exits = ExitWatch(asyncio.get_running_loop(), self.watch.exited, clock=self.registry.clock)
+        self.watch.exit_of = self._exits.exit_of
         self._tasks = [
+            asyncio.create_task(self._every(1, self.follow_new), name="follow"),
             asyncio.create_task(self._every(self.settings.sample_interval, self.observe), name="observe"),
             asyncio.create_task(self._every(self.settings.cleanup_interval, self.clean_up), name="clean up"),
         ]
@@ -134,6 +141,8 @@ class Exporter:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._exits is not None:
+            self._exits.close()
         try:
             await self.writer.close()
         except StoreUnavailable as error:
@@ -143,6 +152,8 @@ class Exporter:
     async def observe(self) -> None:
         """One look at the host: samples, vanished processes, conditions."""
         roots = self.watch.roots()
+        if self._exits is not None:
+            self._exits.keep(roots)
         if roots:
             started = time.perf_counter()
             samples = await asyncio.to_thread(self.sampler.sample, roots)
@@ -150,6 +161,25 @@ class Exporter:
             self.watch.apply(samples)
         self.watch.expire()
         self.watch.evaluate()
+
+    async def follow_new(self) -> None:
+        """Follows processes from their creation on, not only from the next sample on: many end before it."""
+        hub, exits, seen = self.registry.hub, self._exits, -1
+        changed = hub.subscribe()
+        try:
+            while exits is not None and not hub.closed:
+                await changed.wait()
+                await asyncio.sleep(FOLLOW_PAUSE)
+                changed.clear()
+                news, seen = self.registry.newer_than(seen), self.registry.version
+                for entry in news:
+                    root = self.watch.visible(entry.process) if entry.process.status.active else None
+                    if root is None:
+                        exits.forget(entry.process.id)
+                    else:
+                        exits.follow(entry.process.id, root)
+        finally:
+            hub.unsubscribe(changed)
 
     async def clean_up(self) -> None:
         """Fades what is over, forgets what is too old, keeps the logs of each process within their limit."""

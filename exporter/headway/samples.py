@@ -1,7 +1,8 @@
-"""A sample: one reading of the OS process tree of a process. Pure data: the sampler makes it, gates and metrics read it."""
+"""What the sampler sees: one reading of the OS process tree of a process, and its end. Pure data: gates and metrics read it."""
 
 from __future__ import annotations
 
+import signal
 from dataclasses import dataclass
 
 
@@ -28,3 +29,28 @@ class Sample:
     open_fds: int | None = None
     os_processes: int | None = None
     quiet_since: float | None = None  # since when neither CPU nor I/O of the tree moved noticeably; None: it moves, or unknown
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exit:
+    """The end of an OS process, noticed at `at` (unix s). Neither code nor signal: only the fact is known."""
+
+    at: float
+    code: int | None = None
+    signal: int | None = None
+
+    @property
+    def known(self) -> bool:
+        return self.code is not None or self.signal is not None
+
+    def __str__(self) -> str:
+        if self.signal is not None:
+            return f"ended by {_signal_name(self.signal)}"
+        return "ended" if self.code is None else f"exited with code {self.code}"
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from headway import gates
@@ -10,7 +10,7 @@ from headway.duplicates import ancestors_of, duplicates
 from headway.model import ConditionReport, OSProcess, Process, Status
 from headway.registry.entry import Entry
 from headway.registry.registry import Registry
-from headway.samples import Sample
+from headway.samples import Exit, Sample
 
 # A script's last words may arrive a moment after its end was seen: so long is waited for them (s).
 LAST_WORDS: Final = 5.0
@@ -18,10 +18,12 @@ LAST_WORDS: Final = 5.0
 
 class Watch:
     """Applies what was read of the host to the registry, on the event-loop thread. `watching_since`: silence before the exporter
-    began to watch is no evidence of anything."""
+    began to watch is no evidence of anything. `exit_of` says what is known of the end of a process, by its id, where exits are
+    noticed as they happen; where they are not, samples tell."""
 
-    def __init__(self, registry: Registry) -> None:
+    def __init__(self, registry: Registry, exit_of: Callable[[str], Exit | None] = lambda _: None) -> None:
         self.registry = registry
+        self.exit_of = exit_of
         self.watching_since = registry.clock()
         self._waits: dict[str, float | None] = {}
         self._last = self.watching_since
@@ -43,6 +45,12 @@ class Watch:
             return None
         return root
 
+    def exited(self, process_id: str, exit: Exit) -> None:
+        """Its OS process has just ended: the time for the last words of its reporter begins."""
+        entry = self.registry.entries.get(process_id)
+        if entry is not None and entry.process.status.active and entry.gone_since is None:
+            entry.gone_since = exit.at
+
     def apply(self, samples: Mapping[str, Sample]) -> None:
         """Keeps the samples; a process whose OS process is gone, without a last word, becomes orphaned."""
         now = self.registry.clock()
@@ -53,11 +61,20 @@ class Watch:
             if sample.alive:
                 before = entry.sample
                 self._waits[process_id] = gates.cpu_wait_ratio(before, sample)
-                entry.sample, entry.gone_since, entry.contact_at = sample, None, now
+                entry.sample, entry.contact_at = sample, now
+                if self.exit_of(process_id) is None:  # else the sample is older than the exit, or of a zombie
+                    entry.gone_since = None
             elif entry.gone_since is None:
                 entry.gone_since = now
             elif now - max(entry.gone_since, entry.contact_at) >= LAST_WORDS:
-                self.orphan(entry, entry.sample.at if entry.sample is not None else entry.gone_since, "its OS process is gone")
+                self._lost(process_id, entry, entry.gone_since)
+
+    def _lost(self, process_id: str, entry: Entry, gone_since: float) -> None:
+        exit = self.exit_of(process_id)
+        if exit is not None:
+            self.orphan(entry, exit.at, f"its OS process is gone: {exit}" if exit.known else "its OS process is gone")
+        else:
+            self.orphan(entry, entry.sample.at if entry.sample is not None else gone_since, "its OS process is gone")
 
     def expire(self) -> None:
         """Gives up reporters that cannot be watched and were silent for their lease."""
