@@ -172,6 +172,15 @@ def test_the_rate_falls_when_an_update_is_late_and_ends_at_zero() -> None:
     assert rates[-1] == 0.0
 
 
+def test_the_rate_of_the_first_few_updates_is_over_all_the_time() -> None:
+    estimator = Estimator(START)
+    estimator.add(START + 3, 1)
+    estimator.add(START + 9, 2)
+    assert estimator.rate(START + 9) == pytest.approx(2 / 9)
+    assert estimator.rate(START + 75) == pytest.approx(2 / 75, rel=0.2)
+    assert known(estimator.rate(START + 750)) < known(estimator.rate(START + 75)) / 5
+
+
 def test_the_rate_of_few_slow_items_stands_between_them() -> None:
     estimator = Estimator(START)
     for minute in range(1, 31):
@@ -235,7 +244,7 @@ def test_crossing_updates_are_no_clock_change() -> None:
     estimator = Estimator(START)
     for t, done in [(10.0, 10), (9.9, 11), (12.0, 12)]:
         estimator.add(START + t, done)
-    assert estimator.rate(START + 12) == pytest.approx(0.9)  # over 6 s, three gaps of 2 s: from 6.6 to 12 items
+    assert estimator.rate(START + 12) == pytest.approx(1.0)
 
 
 def test_a_pause_never_was() -> None:

@@ -30,6 +30,7 @@ ANEW_AT_MOST_EVERY: Final = 5.0
 
 RATE_SHARE: Final = 0.1  # the rate looks back over this share of the time worked,
 RATE_WINDOW: Final = 300.0  # but not over more seconds than this,
+RATE_FEW: Final = 5  # updates from which on their usual gap counts as known
 RATE_UPDATES: Final = 3  # and never over less than this many updates usually take
 GAP_WEIGHT: Final = 0.1  # of the latest gap between updates, in the usual one
 
@@ -132,7 +133,9 @@ class Estimator:
         worked = until - start
         if done <= self._initial or worked <= 0:
             return None
-        window = min(worked, max(min(RATE_SHARE * worked, RATE_WINDOW), RATE_UPDATES * self._gap))
+        window = worked  # of the first few, of which nothing is usual yet, over all the time there was
+        if len(times) > RATE_FEW:
+            window = min(worked, max(min(RATE_SHARE * worked, RATE_WINDOW), RATE_UPDATES * self._gap))
         rate = max(0.0, done - _interpolate(until - window, times, dones)) / window
         return rate if isfinite(rate) else None
 
