@@ -140,7 +140,7 @@ def test_time_sinks_by_rule_and_by_exporter_agree(live: LiveStack, script: Scrip
     ratio = one(live.query(f'instance_id:headway_process_elapsed_to_expected:ratio{{id="{labels["id"]}"}}'))[1]
     assert ratio >= 3
     shown = fetch(f"{live.url('exporter')}/api/processes/{labels['id']}")["data"]["conditions"]
-    assert [(c["name"], c["severity"]) for c in shown] == [("time_sink", "critical")]
+    assert [c["severity"] for c in shown if c["name"] == "time_sink"] == ["critical"]
 
 
 def test_the_watchdog_fires_and_is_sent_nowhere(live: LiveStack, hook: Webhook) -> None:
