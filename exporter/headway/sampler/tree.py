@@ -52,7 +52,9 @@ class Member:
             self.wait = None
             return
         if found is not self.waits or self.wait is None:
-            self.ended_waits += sum([wait for task, wait in self.waits.items() if task not in found or found[task] < wait])
+            for task, wait in self.waits.items():
+                if found.get(task, -1.0) < wait:
+                    self.ended_waits += wait
             self.waits = found
             self.wait = self.ended_waits + sum(found.values())
 
