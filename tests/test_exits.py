@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import platform
 import signal
@@ -22,6 +23,8 @@ from headway.model import OSProcess
 from headway.registry.watch import LAST_WORDS
 from headway.sampler.base import identify
 from headway.sampler.exits import ExitWatch
+from headway.sampler.host import Row
+from headway.sampler.linux_host import LinuxHost
 from headway.samples import Exit, Sample
 from running import RunningExporter, Starter
 from test_api import Api
@@ -134,7 +137,7 @@ def test_of_others_the_fact_is_known_and_the_code_where_the_kernel_tells(run: Ru
     async def work() -> None:
         notices = Notices()
         watch = ExitWatch(asyncio.get_running_loop(), notices)
-        with child('sh -c "read x; exit 7" <&0 & echo $!; wait; echo waited; read y') as parent:
+        with child('exec 3<&0; sh -c "read x; exit 7" <&3 & echo $!; wait; echo waited; read y') as parent:
             assert parent.stdout is not None and parent.stdin is not None
             pid = int(parent.stdout.readline())
             assert watch.follow("p", known(pid))
@@ -254,6 +257,19 @@ def test_without_pidfds_and_over_the_limit_nobody_is_followed_and_nothing_fails(
             watch.forget("one")
             assert watch.follow("other", known(other.pid))
             watch.close()
+
+    asyncio.run(work())
+
+
+def test_no_descriptor_left_to_look_with_means_not_followed() -> None:
+    class Blind(LinuxHost):
+        def row(self, pid: int) -> Row | None:
+            raise OSError(errno.EMFILE, "Too many open files")
+
+    async def work() -> None:
+        with child() as process:
+            watch = ExitWatch(asyncio.get_running_loop(), Notices(), host=Blind())
+            assert not watch.follow("p", known(process.pid)) and pidfds() == 0
 
     asyncio.run(work())
 

@@ -25,7 +25,7 @@ from headway.configuration import Resolved
 from headway.errors import ConfigError, StoreCorrupt, StoreUnavailable
 from headway.intake import Intake
 from headway.keys import ADMIN_KEY_FILE, bootstrap, read_key
-from headway.metrics.own import OwnMetrics
+from headway.metrics.host import HealthMetrics
 from headway.registry.changes import HostFacts
 from headway.registry.registry import Registry
 from headway.registry.watch import Watch
@@ -69,7 +69,7 @@ class Exporter:
         self.store = open_store(settings)
         self.keys = bootstrap(settings.data_dir)
         self.sampler = sampler or TreeSampler()
-        self.own = OwnMetrics(external_url=settings.external_url, grafana_url=settings.grafana_url)
+        self.own = HealthMetrics(external_url=settings.external_url, grafana_url=settings.grafana_url)
         self.collector = Collector(self.own, max_processes=settings.max_processes, max_names=settings.max_names)
         self.writer = Writer(self.store, on_failure=self._failed)
         host = HostFacts(socket.gethostname(), own_pid_namespace(), identify)

@@ -9,6 +9,7 @@ from itertools import accumulate
 from typing import Any, Final
 
 from headway.metrics.family import Family, Number, Rows, Scope, Shown, Type
+from headway.metrics.host import HOST_FAMILIES
 from headway.metrics.own_families import OWN_FAMILIES
 from headway.model import Condition, Process, Status
 from headway.names import DURATION_BUCKETS, OUTCOMES, NameStats
@@ -248,4 +249,4 @@ TOTAL_FAMILIES: Final[tuple[Family, ...]] = (
 )
 # fmt: on
 
-FAMILIES: Final[tuple[Family, ...]] = (*PROCESS_FAMILIES, *NAME_FAMILIES, *TOTAL_FAMILIES, *OWN_FAMILIES)
+FAMILIES: Final[tuple[Family, ...]] = (*PROCESS_FAMILIES, *NAME_FAMILIES, *TOTAL_FAMILIES, *HOST_FAMILIES, *OWN_FAMILIES)

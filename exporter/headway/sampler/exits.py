@@ -90,8 +90,7 @@ class ExitWatch:
         except OSError:
             return False
         # Only now: the pid could have been given to another process before the pidfd was opened, and cannot be afterwards.
-        row = self._host.row(process.pid)
-        if row is None or not is_same(row, process):
+        if not self._is(process):
             os.close(pidfd)
             return False
         entry = self._followed[key] = _Followed(process, pidfd)
@@ -124,6 +123,13 @@ class ExitWatch:
     def close(self) -> None:
         for key in list(self._followed):
             self.forget(key)
+
+    def _is(self, process: OSProcess) -> bool:
+        try:
+            row = self._host.row(process.pid)
+        except OSError:  # no descriptor left to look with
+            return False
+        return row is not None and is_same(row, process)
 
     def _ended(self, key: str, entry: _Followed) -> None:
         if self._followed.get(key) is not entry or entry.exit is not None:

@@ -41,7 +41,7 @@ class LinuxHost:
         self._proc = str(proc)
         self._boot_time = boot_time
         self._booted = boot_time()
-        self._files = KeptFiles(default_limit() if max_files is None else max_files, self._close_all)
+        self._files = KeptFiles(default_limit() if max_files is None else max_files, self.close)
         self._followed: dict[int, Followed] = {}
         self._others: dict[int, Row] = {}
         self._pass = 0
@@ -197,7 +197,8 @@ class LinuxHost:
         for thread in entry.threads.values():
             thread.kept = NOT_KEPT
 
-    def _close_all(self) -> None:
+    def close(self) -> None:
+        """Closes all files that are kept. Whoever is still asked about is read by path from then on."""
         for entry in self._followed.values():
             self._close(entry)
 
