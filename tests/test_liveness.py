@@ -87,10 +87,10 @@ def test_the_last_words_of_a_script_wait_in_the_spool(start_exporter: Starter, t
     exporter.start()
     api = Api(exporter)
     wait_until(lambda: api.request("GET", "/api/processes/late")[0] == 200, timeout=20, what="the late event")
+    wait_until(lambda: list((tmp_path / "spool").iterdir()) == [], timeout=10, what="the spool is empty again")
     process = api.get("late")
     assert process["status"] == outcome
     assert (process["summary"] or process["error"]).endswith("late") and process["progress"]["current"] == 3
-    assert list((tmp_path / "spool").iterdir()) == []
 
 
 def test_a_pid_that_was_given_to_another_process_is_not_believed(exporter: RunningExporter) -> None:
