@@ -42,6 +42,10 @@ class OnTerminal:
 
     child: subprocess.Popen[bytes]
     text: str = ""
+    keyboard: int = -1
+
+    def type(self, text: str) -> None:
+        os.write(self.keyboard, text.encode())
 
 
 @contextmanager
@@ -52,7 +56,7 @@ def on_terminal(*args: str, environ: Mapping[str, str], width: int = 140) -> Ite
     env = {**surroundings(), "TERM": "xterm-256color", **environ}
     child = subprocess.Popen([HEADWAY, *args], stdin=its, stdout=its, stderr=its, env=env, start_new_session=True)
     os.close(its)
-    command = OnTerminal(child)
+    command = OnTerminal(child, keyboard=ours)
 
     def read() -> None:
         while True:

@@ -17,7 +17,8 @@ START_DEADLINE = 30.0
 
 @dataclass
 class RunningExporter:
-    """An exporter that was started for a test. `key` has the role admin; `client_env` lets SDK and CLI find it."""
+    """An exporter that was started for a test. `key` has the role admin; `client_env` lets SDK and CLI find it; `prefix` is a
+    command that runs the exporter."""
 
     data_dir: Path
     args: tuple[str, ...] = ()
@@ -25,6 +26,7 @@ class RunningExporter:
     port: int = 0
     process: subprocess.Popen[str] | None = None
     output: list[str] = field(default_factory=list)
+    prefix: tuple[str, ...] = ()
 
     @property
     def url(self) -> str:
@@ -45,7 +47,7 @@ class RunningExporter:
 
     def start(self) -> RunningExporter:
         """Starts it and waits until it says that it is ready; the port stays the same over restarts."""
-        command = [sys.executable, "-m", "headway", "serve", "--listen", f"127.0.0.1:{self.port}"]
+        command = [*self.prefix, sys.executable, "-m", "headway", "serve", "--listen", f"127.0.0.1:{self.port}"]
         command += ["--data-dir", str(self.data_dir), *self.args]
         environ = {k: v for k, v in os.environ.items() if not k.startswith("HEADWAY_")} | dict(self.environ)
         self.process = subprocess.Popen(

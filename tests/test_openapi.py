@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
 import requests
 
 from running import RunningExporter, Starter
@@ -22,11 +23,17 @@ def test_every_route_is_documented_with_its_errors(start_exporter: Starter) -> N
     assert set(document["paths"]) == {
         "/api/processes",
         "/api/processes/batch",
+        "/api/processes/cleanup",
+        "/api/processes/kill",
         "/api/processes/stats",
         "/api/processes/stream",
         "/api/processes/{id}",
         "/api/processes/{id}/cancel",
+        "/api/processes/{id}/kill",
         "/api/processes/{id}/output",
+        "/api/processes/{id}/pause",
+        "/api/processes/{id}/resume",
+        "/api/processes/{id}/tree",
         "/health",
         "/ready",
         "/metrics",
@@ -41,6 +48,20 @@ def test_every_route_is_documented_with_its_errors(start_exporter: Starter) -> N
 
 def test_nothing_that_can_be_sent_fails_inside(start_exporter: Starter, tmp_path: Path) -> None:
     fuzz(start_exporter("--log-level", "warning"), tmp_path, [f"--exclude-path={path}" for path in (*STREAMS, *SIGNALS)])
+
+
+# A process table of its own, in which the exporter is alone.
+ALONE = ("unshare", "--fork", "--pid", "--mount-proc", "--kill-child")
+
+
+def test_nothing_that_sends_signals_fails_inside(tmp_path: Path) -> None:
+    if subprocess.run([*ALONE, "true"], capture_output=True).returncode != 0:
+        pytest.skip("this system gives us no process table of our own, and made-up pids may be real here")
+    exporter = RunningExporter(tmp_path / "data", ("--log-level", "warning"), prefix=ALONE).start()
+    try:
+        fuzz(exporter, tmp_path, [f"--include-path={path}" for path in (*SIGNALS, "/api/processes")])
+    finally:
+        exporter.kill()
 
 
 def fuzz(exporter: RunningExporter, tmp_path: Path, paths: list[str]) -> None:

@@ -22,6 +22,7 @@ from headway.api.application import application
 from headway.api.context import Context
 from headway.collector import Collector
 from headway.configuration import Resolved
+from headway.control.control import Control
 from headway.errors import ConfigError, StoreCorrupt, StoreUnavailable
 from headway.intake import Intake
 from headway.keys import ADMIN_KEY_FILE, bootstrap, read_key
@@ -75,6 +76,7 @@ class Exporter:
         host = HostFacts(socket.gethostname(), own_pid_namespace(), identify)
         self.registry = Registry(settings, self.writer, host, clock)
         self.watch = Watch(self.registry)
+        self.control = Control(self.watch)
         self.context = Context(
             settings=settings,
             registry=self.registry,
@@ -83,6 +85,7 @@ class Exporter:
             collector=self.collector,
             own=self.own,
             keys=self.keys,
+            control=self.control,
             boot=secrets.token_hex(4),
         )
         self.own.watch_store(self.writer, size_bytes=self.store.size_bytes, up=lambda: self.writer.last_error is None)
@@ -138,6 +141,7 @@ class Exporter:
             await asyncio.to_thread(self._intake.collect)
 
     async def stop(self) -> None:
+        self.control.close()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -75,13 +75,13 @@ STATUS_CODES: Final[Mapping[Status, int]] = {
 ACTIVE: Final = frozenset(s for s in Status if s.active)
 ENDED: Final = frozenset(s for s in Status if s.ended)
 
-# Ended is final, with one exception: a process that was given up for lost may report again.
+# Ended is final, with one exception: a process that was given up for lost may report again. Who could not be ended goes on.
 TRANSITIONS: Final[Mapping[Status, frozenset[Status]]] = {
     Status.QUEUED: frozenset({Status.STARTING, Status.RUNNING, Status.STOPPING}) | ENDED,
     Status.STARTING: frozenset({Status.RUNNING, Status.PAUSED, Status.STOPPING}) | ENDED,
     Status.RUNNING: frozenset({Status.PAUSED, Status.STOPPING}) | ENDED,
     Status.PAUSED: frozenset({Status.RUNNING, Status.STOPPING}) | ENDED,
-    Status.STOPPING: ENDED,
+    Status.STOPPING: frozenset({Status.RUNNING, Status.PAUSED}) | ENDED,
     Status.DONE: frozenset(),
     Status.FAILED: frozenset(),
     Status.CANCELLED: frozenset(),

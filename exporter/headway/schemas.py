@@ -144,6 +144,80 @@ class EmptyIn(Struct, forbid_unknown_fields=True):
     """Nothing is required."""
 
 
+SignalName = (
+    Annotated[int, Meta(ge=1, le=64)]
+    | Annotated[
+        str,
+        Meta(
+            max_length=16,
+            description="with or without SIG, or the number: TERM, INT, HUP, QUIT, ABRT, USR1, USR2, KILL",
+            extra_json_schema={"pattern": "^(SIG)?(TERM|INT|HUP|QUIT|ABRT|USR1|USR2|KILL)$"},
+        ),
+    ]
+)
+
+
+class KillIn(Struct, forbid_unknown_fields=True):
+    """`grace`: who has not ended so long after the signal gets SIGKILL; at most 60 s."""
+
+    signal: SignalName = "SIGTERM"
+    grace: Duration = 5.0
+
+
+class PidScope(Struct, tag_field="type", tag="pid", forbid_unknown_fields=True):
+    """An OS process, tracked or not; with `create_time` (unix s) only if it is still the same."""
+
+    pid: Pid
+    create_time: Seconds | None = None
+
+
+class ProcessScope(Struct, tag_field="type", tag="process", forbid_unknown_fields=True):
+    process_id: Id
+
+
+class TaskScope(Struct, tag_field="type", tag="task", forbid_unknown_fields=True):
+    task_id: Label
+
+
+class ProjectScope(Struct, tag_field="type", tag="project", forbid_unknown_fields=True):
+    project_id: Label
+
+
+class GroupScope(Struct, tag_field="type", tag="group", forbid_unknown_fields=True):
+    group_id: Label
+
+
+class AttemptScope(Struct, tag_field="type", tag="attempt", forbid_unknown_fields=True):
+    attempt_id: Label
+
+
+class ExecutorlessScope(Struct, tag_field="type", tag="all_except_executors", forbid_unknown_fields=True):
+    """Everything that is active but the executors and what only they run."""
+
+
+class AllScope(Struct, tag_field="type", tag="all", forbid_unknown_fields=True):
+    """Everything that is active."""
+
+
+Scope = PidScope | ProcessScope | TaskScope | ProjectScope | GroupScope | AttemptScope | ExecutorlessScope | AllScope
+
+
+class KillScopeIn(Struct, forbid_unknown_fields=True, kw_only=True):
+    """`dry_run`: only say what would be ended."""
+
+    scope: Scope
+    signal: SignalName = "SIGTERM"
+    grace: Duration = 5.0
+    dry_run: bool = False
+
+
+class CleanupIn(Struct, forbid_unknown_fields=True, kw_only=True):
+    """`older_than`: how long ago one must have ended that nobody needs to look into."""
+
+    older_than: Duration = 300.0
+    dry_run: bool = False
+
+
 class ListParams(Struct, forbid_unknown_fields=True):
     """Filters of the list; several together must all hold."""
 
@@ -289,6 +363,8 @@ def _fields_at(shape: type, path: str) -> list[str]:
         nested = _structs_in(types.get(part))
         if not nested:
             return []
+        if len(nested) > 1:  # which of several shapes was meant is not known here
+            return sorted({f.encode_name for one in nested for f in msgspec.structs.fields(one)})
         current = nested[0]
     return [f.encode_name for f in msgspec.structs.fields(current)]
 

@@ -14,6 +14,7 @@ from starlette.responses import Response
 from headway.api import answers
 from headway.api.access import Caller, caller_of
 from headway.collector import Collector
+from headway.control.control import Control
 from headway.errors import NotFound
 from headway.keys import KeyRing
 from headway.metrics.own import OwnMetrics
@@ -39,6 +40,7 @@ class Context:
     collector: Collector
     own: OwnMetrics
     keys: KeyRing
+    control: Control
     boot: str
     shown_version: int = 0
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import msgspec
 
-from headway.schemas import BatchIn, CreateIn, EmptyIn, NoParams, UpdateIn
+from headway.schemas import BatchIn, CleanupIn, CreateIn, EmptyIn, KillIn, KillScopeIn, NoParams, UpdateIn
 
 REF = "#/components/schemas/{name}"
-BODIES = (CreateIn, UpdateIn, BatchIn, EmptyIn)
+BODIES = (CreateIn, UpdateIn, BatchIn, EmptyIn, KillIn, KillScopeIn, CleanupIn)
 ID_PARAMETER = {
     "name": "id",
     "in": "path",

@@ -12,6 +12,7 @@ from starlette.responses import Response
 
 from headway.api import answers
 from headway.api.access import Caller
+from headway.api.audit import Audit, quoted
 from headway.api.context import Context, caller, context_of, data
 from headway.api.listing import select, write_cursor
 from headway.api.problems import of_error
@@ -113,12 +114,15 @@ async def cancel_process(request: Request) -> Response:
     """Asks the reporter of a process to end it; its next answer says so. The process decides when."""
     context, who = context_of(request), caller(request)
     parse_params(single(request), NoParams)
-    who.require(Role.OPERATOR)
-    await empty_body(request)
-    entry = await context.active_entry(request.path_params["id"], who)
-    outcome = context.registry.request_cancel(entry.process.id)
-    if outcome.stored is not None:
-        await outcome.stored
+    process_id = request.path_params["id"]
+    with Audit(context, who, "cancel", f"process {quoted(process_id)}") as audit:
+        who.require(Role.OPERATOR)
+        await empty_body(request)
+        entry = await context.active_entry(process_id, who)
+        outcome = context.registry.request_cancel(entry.process.id)
+        if outcome.stored is not None:
+            await outcome.stored
+        audit.result("asked")
     return data(context.summary(outcome.process, context.registry.clock()), 202, cancel_requested=True)
 
 

@@ -104,6 +104,30 @@ class Connection:
         with told():
             return self._client.dismiss(process_id)
 
+    def kill(self, process_id: str, signal: str, grace: float) -> dict[str, Any]:
+        with told():
+            return self._client.kill(process_id, signal, grace)
+
+    def kill_scope(self, scope: Mapping[str, Any], dry_run: bool, signal: str, grace: float) -> dict[str, Any]:
+        with told():
+            return self._client.kill_scope(scope, dry_run, signal, grace)
+
+    def pause(self, process_id: str) -> dict[str, Any]:
+        with told():
+            return self._client.pause(process_id)
+
+    def resume(self, process_id: str) -> dict[str, Any]:
+        with told():
+            return self._client.resume(process_id)
+
+    def cleanup(self, older_than: float, dry_run: bool) -> dict[str, Any]:
+        with told():
+            return self._client.cleanup(older_than, dry_run)
+
+    def tree(self, process_id: str) -> dict[str, Any]:
+        with told():
+            return self._client.tree(process_id)
+
     def output(self, process_id: str, tail: int) -> list[str]:
         with told():
             return self._client.output(process_id, tail)

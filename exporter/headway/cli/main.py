@@ -47,9 +47,25 @@ def commands(word: str | None = None) -> tuple[ModuleType, ...]:
 
     if word == "report":
         return (report,)
-    from headway.cli import backup, cancel, completion, config, dismiss, key, output, ps, serve, show, version
+    from headway.cli import (
+        backup,
+        cancel,
+        cleanup,
+        completion,
+        config,
+        dismiss,
+        key,
+        kill,
+        output,
+        pause,
+        ps,
+        serve,
+        show,
+        tree,
+        version,
+    )
 
-    return (serve, report, ps, show, output, cancel, dismiss, key, backup, config, version, completion)
+    return (serve, report, ps, show, tree, output, cancel, kill, pause, cleanup, dismiss, key, backup, config, version, completion)
 
 
 def build_parser(word: str | None = None) -> argparse.ArgumentParser:

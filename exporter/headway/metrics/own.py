@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import platform
 from bisect import bisect_left
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from itertools import accumulate
 from typing import Final, Protocol
 
@@ -39,6 +39,8 @@ _RENDER_BUCKETS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 
 _REQUEST_BUCKETS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0)
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 OTHER: Final = "other"
+ACTIONS: Final = ("cancel", "cleanup", "kill", "kill_scope", "pause", "resume")
+OUTCOMES: Final = ("done", "failed", "refused")
 
 
 class WriterFigures(Protocol):
@@ -98,6 +100,8 @@ class OwnMetrics:
         self._renders = Tally(_RENDER_BUCKETS)
         self._durations: dict[str, Tally] = {}
         self._requests: dict[tuple[str, str, str], int] = {}
+        # From the start at 0: a counter that is born at 1 has not increased.
+        self._actions = {(action, outcome): 0 for action in ACTIONS for outcome in OUTCOMES}
         self._registry = CollectorRegistry(auto_describe=False)
         self._registry.register(self)
         ProcessCollector(proc=proc, registry=self._registry)
@@ -143,6 +147,10 @@ class OwnMetrics:
             tally = self._durations[method] = Tally(_REQUEST_BUCKETS)
         tally.observe(seconds)
 
+    def count_action(self, action: str, outcome: str) -> None:
+        """One of ACTIONS came to one of OUTCOMES."""
+        self._actions[action, outcome] += 1
+
     # ── what client_python asks ────────────────────────────────────────────────────────────────────────────────────
 
     def page(self, format: Format) -> bytes:
@@ -165,14 +173,8 @@ class OwnMetrics:
         yield self._histogram("headway_sample_duration_seconds", {(): self._samples})
         yield self._histogram("headway_collector_render_duration_seconds", {(): self._renders})
         yield self._histogram("headway_http_request_duration_seconds", {(m,): t for m, t in list(self._durations.items())})
-        requests = CounterMetricFamily(
-            "headway_http_requests",
-            _DECLARED["headway_http_requests_total"].help,
-            labels=_DECLARED["headway_http_requests_total"].labels,
-        )
-        for key, count in list(self._requests.items()):
-            requests.add_metric(key, count)
-        yield requests
+        yield _counts(_DECLARED["headway_http_requests_total"], self._requests.items())
+        yield _counts(_DECLARED["headway_control_actions_total"], self._actions.items())
         for name, read in self._figures.items():
             value = _ask(name, read)
             if value is not None:
@@ -196,6 +198,13 @@ def _ask(name: str, read: Callable[[], float | None]) -> float | None:
     except Exception:  # whatever ails the part that is asked, the page must say how the others are
         _log.debug("%s cannot be read now", name, exc_info=True)
         return None
+
+
+def _counts(family: Family, counts: Iterable[tuple[Sequence[str], int]]) -> Metric:
+    metric = CounterMetricFamily(family.metadata_name, family.help, labels=family.labels)
+    for key, count in list(counts):
+        metric.add_metric(key, count)
+    return metric
 
 
 def _single(family: Family, value: float) -> Metric:

@@ -42,6 +42,8 @@ OWN_FAMILIES: Final[tuple[Family, ...]] = (
            help="HTTP requests answered, by method, route (the pattern, not the path) and status code."),
     Family(name="headway_http_request_duration_seconds", type=H, scope=O, unit=S, labels=("method",),
            help="Time until the answer to an HTTP request was begun, by method."),
+    Family(name="headway_control_actions_total", type=C, scope=O, labels=("action", "outcome"),
+           help="What people did to processes from here, by action and outcome: done, failed (in part, too) or refused."),
     Family(name="headway_stream_subscribers", type=G, scope=O,
            help="Clients that follow the live stream."),
     Family(name="process_cpu_seconds_total", type=C, scope=O,

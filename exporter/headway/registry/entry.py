@@ -15,7 +15,8 @@ class Entry:
 
     `version` grows with every change of any process: a stream sends what is newer than the last one it sent.
     `contact_at` is when its reporter was last heard of; `gone_since` when its OS process was first missed; `pending` the last
-    change that may not be durable yet: a repeated request must wait for it too.
+    change that may not be durable yet: a repeated request must wait for it too; `in_hand` how many are ending, pausing or resuming
+    its OS process right now: they will say what became of it.
     """
 
     __slots__ = (
@@ -25,6 +26,7 @@ class Entry:
         "contact_at",
         "estimator",
         "gone_since",
+        "in_hand",
         "log",
         "pending",
         "process",
@@ -42,5 +44,6 @@ class Entry:
         self.sample: Sample | None = None
         self.conditions: tuple[ConditionReport, ...] = ()
         self.blocked_by: tuple[str, ...] = ()
+        self.in_hand = 0
         self.children: set[str] = set()
         self.version = 0

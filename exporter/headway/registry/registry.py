@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from itertools import takewhile
 from typing import Final, Protocol
 
-from msgspec import UNSET
+from msgspec import UNSET, UnsetType
 
 from headway.errors import Conflict, InvalidInput, NotFound, StoreUnavailable, TooLarge
 from headway.estimate import Estimator
@@ -166,13 +166,35 @@ class Registry:
             return Outcome(process)
         return Outcome(process, self._settle(entry, before, at, "reported", lines))
 
-    def end(self, process_id: str, status: Status, *, at: float, cause: str, error: str | None = None) -> Outcome:
-        """Ends a process for a reason that Headway itself saw. Raises NotFound, Conflict."""
+    def end(
+        self,
+        process_id: str,
+        status: Status,
+        *,
+        at: float,
+        cause: str,
+        error: str | None = None,
+        signal: int | None = None,
+        requested: bool = False,
+    ) -> Outcome:
+        """Ends a process for a reason that Headway itself saw; `requested`: someone asked for it. Raises NotFound, Conflict."""
         entry = self.entry(process_id)
         before = entry.process
-        state = advance(before, status, at=at, error=error)
+        state = advance(before, status, at=at, error=error, signal=signal, requested=requested)
         entry.process = replace(before, state=state, activity=replace(before.activity, updated_at=self.clock()))
         return Outcome(entry.process, self._settle(entry, before, at, cause, []))
+
+    def move(
+        self, process_id: str, status: Status, *, cause: str, cancel_requested_at: float | UnsetType | None = UNSET
+    ) -> Outcome:
+        """From one active status to another, by what was done to the OS process from here. `cancel_requested_at`: since when it is
+        to end; None takes that back. Raises NotFound, Conflict."""
+        entry = self.entry(process_id)
+        before, now = entry.process, self.clock()
+        state = before.state if before.status is status else advance(before, status, at=now)
+        asked = before.cancel_requested_at if cancel_requested_at is UNSET else cancel_requested_at
+        entry.process = replace(before, state=state, cancel_requested_at=asked, activity=replace(before.activity, updated_at=now))
+        return Outcome(entry.process, self._settle(entry, before, now, cause, []))
 
     def request_cancel(self, process_id: str) -> Outcome:
         """Asks the reporter to end: its next answer says so. Raises NotFound, Conflict when it has ended already."""

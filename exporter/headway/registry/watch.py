@@ -64,6 +64,8 @@ class Watch:
                 entry.sample, entry.contact_at = sample, now
                 if self.exit_of(process_id) is None:  # else the sample is older than the exit, or of a zombie
                     entry.gone_since = None
+            elif entry.in_hand:
+                continue
             elif entry.gone_since is None:
                 entry.gone_since = now
             elif now - max(entry.gone_since, entry.contact_at) >= LAST_WORDS:
@@ -88,11 +90,15 @@ class Watch:
                 self.orphan(entry, entry.contact_at, f"its reporter was silent for {gates.span(now - entry.contact_at)}")
 
     def orphan(self, entry: Entry, last_seen: float, what: str) -> None:
-        started = entry.process.started_at
+        process = entry.process
+        started = process.started_at
         at = last_seen if started is None else max(last_seen, started)
-        outcome = self.registry.end(
-            entry.process.id, Status.ORPHANED, at=at, cause=what, error=f"{what}; it never said how it ended"
-        )
+        if process.status is Status.STOPPING and process.cancel_requested_at is not None:
+            # It was being ended on request when the exporter went away, and it did end.
+            outcome = self.registry.end(process.id, Status.KILLED, at=at, cause=f"{what}, as was asked", requested=True)
+        else:
+            error = f"{what}; it never said how it ended"
+            outcome = self.registry.end(process.id, Status.ORPHANED, at=at, cause=what, error=error)
         if outcome.stored is not None:
             # The registry undoes it if it cannot be stored, and the next round tries again.
             outcome.stored.add_done_callback(lambda future: future.cancelled() or future.exception())

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 # A stream says «still here» every 15 s: after three of them missed it is lost.
 STREAM_SILENCE: Final = 45.0
+# Beside the grace: what SIGKILL may take, and the last word of a reporter (s).
+KILL_TIME: Final = 10.0
 _LIST = list  # Client.list hides the type in annotations of the class
 
 
@@ -167,6 +169,40 @@ class Client:
     def dismiss(self, id: str) -> dict[str, Any]:
         """Takes an ended process out of the active view."""
         return dict(self._data("DELETE", _path(id)))
+
+    # ── control: all of it needs a key of the role operator ────────────────────────────────────────────────────────
+
+    def kill(self, id: str, signal: str | int = "SIGTERM", grace: float = 5.0) -> dict[str, Any]:
+        """Ends a process with everything below it: `signal`, and SIGKILL for who lives after `grace` seconds (60 at most). Returns
+        when the outcome was seen: `process`, `killed`, `failed`, `skipped`, `survivors`, the last three with a reason each."""
+        fields = {"signal": signal, "grace": grace}
+        return dict(self._data("POST", f"{_path(id)}/kill", json=fields, timeout=self.timeout + grace + KILL_TIME))
+
+    def kill_scope(
+        self, scope: Mapping[str, Any], dry_run: bool = False, signal: str | int = "SIGTERM", grace: float = 5.0
+    ) -> dict[str, Any]:
+        """Ends all of a scope: {"type": "task", "task_id": …}, and so for project, group, attempt and process; {"type": "pid",
+        "pid": …, "create_time": …} (role admin, unless it is tracked); {"type": "all_except_executors"}; {"type": "all"}. With
+        `dry_run` it only says what would be ended. Returns what `kill` does, without `process`."""
+        fields = {"scope": dict(scope), "signal": signal, "grace": grace, "dry_run": dry_run}
+        return dict(self._data("POST", "/api/processes/kill", json=fields, timeout=self.timeout + grace + KILL_TIME))
+
+    def pause(self, id: str) -> dict[str, Any]:
+        """Stops the OS processes of a process where they are, until `resume` or `kill`."""
+        return dict(self._data("POST", f"{_path(id)}/pause"))
+
+    def resume(self, id: str) -> dict[str, Any]:
+        """Lets a paused process go on."""
+        return dict(self._data("POST", f"{_path(id)}/resume"))
+
+    def cleanup(self, older_than: float | str = 300.0, dry_run: bool = False) -> dict[str, Any]:
+        """Takes out of the active view what was orphaned, whose OS process is a zombie, and what ended well more than `older_than`
+        ago (seconds, or "1h"). Returns them as `orphans`, `zombies` and `ended`. Ends nothing."""
+        return dict(self._data("POST", "/api/processes/cleanup", json={"older_than": older_than, "dry_run": dry_run}))
+
+    def tree(self, id: str) -> dict[str, Any]:
+        """Its OS processes as a tree (`os_process`, nested by `children`) and the processes below it. Needs no key on loopback."""
+        return dict(self._data("GET", f"{_path(id)}/tree"))
 
     # ── inside ─────────────────────────────────────────────────────────────────────────────────────────────────────
 

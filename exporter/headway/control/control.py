@@ -1,0 +1,380 @@
+"""Ending, pausing and resuming processes. Decides whom an action reaches, runs it in a thread, and writes down what came of it.
+
+The registry is told before the first signal (stopping) and when the outcome was seen; in between its watch keeps its hands off.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections.abc import Callable, Coroutine, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final, TypeVar
+
+from headway.control.report import Asked, Hit, Miss, Report, same, signal_name
+from headway.ending.base import Outcome, Spared, Target
+from headway.ending.system import OSSystem, System
+from headway.ending.trees import end_trees, look_at, pause_trees, resume_trees
+from headway.errors import Conflict, StoreUnavailable
+from headway.model import OSProcess, Process, Status
+from headway.registry.entry import Entry
+from headway.registry.registry import Outcome as Changed
+from headway.registry.watch import Watch
+from headway.sampler.base import host_here
+from headway.sampler.host import Host
+
+T = TypeVar("T")
+log = logging.getLogger(__name__)
+
+# Actions at a time; more wait for their turn. They have threads of their own, so that a long grace keeps nobody else waiting.
+ACTIONS: Final = 16
+# A reporter that was asked to end may say how it ended, in a request that is under way: so long is waited for it (s).
+LAST_WORD: Final = 0.5
+NOT_HERE: Final = "it has no OS process that this exporter can reach; ask its reporter to end it: cancel"
+EXECUTOR: Final = "it is an executor"
+QUEUED: Final = "it is queued: nothing of it runs yet, what has its pid is the program that queued it; use cancel"
+
+
+class Control:
+    """Event-loop thread only; the blocking parts are given values and return values."""
+
+    def __init__(self, watch: Watch, hosts: Callable[[], Host] = host_here, system: System | None = None) -> None:
+        self.watch = watch
+        self.registry = watch.registry
+        self.hosts = hosts
+        self.system = system or OSSystem()
+        self._stopping = threading.Event()
+        self._actions = ThreadPoolExecutor(ACTIONS, thread_name_prefix="control")
+        self._looks = ThreadPoolExecutor(4, thread_name_prefix="look")
+        self._running: set[asyncio.Task[Any]] = set()
+        self._before: dict[str, tuple[Status, float | None]] = {}
+
+    def close(self) -> None:
+        """The exporter stops: nothing is waited for any more."""
+        self._stopping.set()
+        self._actions.shutdown(wait=False, cancel_futures=True)
+        self._looks.shutdown(wait=False, cancel_futures=True)
+
+    # ── ending ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def kill(self, subjects: Sequence[Process | OSProcess], asked: Asked) -> Report:
+        """Ends these and everything below them; answers when the outcome is known. Raises StoreUnavailable when that could not be
+        written down. Goes on when the caller goes away."""
+        return await self._whole(self._kill(subjects, asked))
+
+    async def _kill(self, subjects: Sequence[Process | OSProcess], asked: Asked) -> Report:
+        report = Report(dry_run=asked.dry_run)
+        targets = [target for one in subjects if (target := self._target(one, asked, report)) is not None]
+        spared = self.spared(asked)
+        plan = await self.look(look_at, targets, spared) if targets else []
+        if asked.dry_run:
+            self._describe(plan, report)
+            return report
+        entries = self._reached(plan)
+        self._take(entries)
+        try:
+            await self._begin(entries, f"kill asked by {asked.by}")
+            outcomes = await self._act(
+                lambda: end_trees(
+                    targets,
+                    signal=asked.signal,
+                    grace=asked.grace,
+                    host=self.hosts(),
+                    system=self.system,
+                    spared=spared,
+                    give_up=self._stopping.is_set,
+                )
+            )
+            taken = {entry.process.id for entry in entries}
+            later = [one for one in self._reached(outcomes) if one.process.id not in taken]  # reported while it was ended
+            self._take(later)
+            entries += later
+            await self._settle(entries, outcomes, asked, report)
+        finally:
+            self._release(entries)
+        return report
+
+    def _target(self, one: Process | OSProcess, asked: Asked, report: Report) -> Target | None:
+        if isinstance(one, OSProcess):
+            return Target(f"pid:{one.pid}", one)
+        if asked.spare_executors and one.spec.executor:
+            report.skipped.append(Miss(id=one.id, pid=_pid(one), reason=EXECUTOR))
+            return None
+        reason = self.unreachable(one)
+        if reason is not None:
+            report.failed.append(Miss(id=one.id, pid=_pid(one), reason=reason))
+            return None
+        root = self.watch.visible(one)
+        assert root is not None
+        return Target(one.id, root)
+
+    def unreachable(self, process: Process) -> str | None:
+        """Why no signal can be sent for this process; None when one can."""
+        if process.status is Status.QUEUED:
+            return QUEUED
+        return NOT_HERE if self.watch.visible(process) is None else None
+
+    async def living(self, processes: Iterable[Process]) -> list[Process]:
+        """Those whose OS process runs, whatever their record says."""
+        known = list(processes)
+        targets = [Target(one.id, root) for one in known if (root := self.watch.visible(one)) is not None]
+        found = {o.key for o in (await self.look(look_at, targets, ()) if targets else ()) if not o.root_ended}
+        return [one for one in known if one.id in found]
+
+    def spared(self, asked: Asked) -> list[Spared]:
+        """OS processes of others that must not be hit on the way."""
+        found = []
+        for entry in self.registry.entries.values():
+            process = entry.process
+            if not process.status.active or process.status is Status.QUEUED or (root := self.watch.visible(process)) is None:
+                continue
+            if asked.spare_executors and process.spec.executor:
+                found.append(Spared(root, EXECUTOR))
+            elif not asked.sees(process.spec.user):
+                found.append(Spared(root, "it is a process of another user"))
+        return found
+
+    def _reached(self, outcomes: Iterable[Outcome]) -> list[Entry]:
+        """The active processes whose OS process belongs to one of these trees, and who was given up for lost there."""
+        members: dict[int, list[OSProcess]] = {}
+        targets = set()
+        for outcome in outcomes:
+            if outcome.barred is None and outcome.refused is None:
+                targets.add(outcome.key)
+                for member in (*outcome.members, outcome.root):
+                    members.setdefault(member.pid, []).append(member)
+        found = []
+        for entry in self.registry.entries.values():
+            process = entry.process
+            lost = process.status is Status.ORPHANED and process.id in targets
+            if (process.status.ended and not lost) or process.status is Status.QUEUED:
+                continue
+            root = self.watch.visible(process)
+            if root is not None and any(same(root, member) for member in members.get(root.pid, ())):
+                found.append(entry)
+        return found
+
+    async def _begin(self, entries: Sequence[Entry], cause: str) -> None:
+        """Says durably that they are being ended. A store that is away is no reason to let them run."""
+        now = self.registry.clock()
+        changes: list[Changed] = []
+        try:
+            for entry in entries:
+                if entry.process.status.active:
+                    at = entry.process.cancel_requested_at or now
+                    changes.append(self.registry.move(entry.process.id, Status.STOPPING, cause=cause, cancel_requested_at=at))
+            await stored(changes)
+        except StoreUnavailable as error:
+            log.warning("%s could not be written down: %s", cause, error.detail)
+
+    async def _settle(self, entries: Sequence[Entry], outcomes: Sequence[Outcome], asked: Asked, report: Report) -> None:
+        ended: dict[int, list[OSProcess]] = {}
+        for outcome in outcomes:
+            for one in (*outcome.ended, *((outcome.root,) if outcome.root_ended else ())):
+                ended.setdefault(one.pid, []).append(one)
+        over = {e.process.id: e for e in entries if any(same(one, _root(e)) for one in ended.get(_root(e).pid, ()))}
+        await self._last_words(over.values())
+        signals = {pid: number for outcome in outcomes for pid, number in outcome.signals.items()}
+        by_key = {outcome.key: outcome for outcome in outcomes}
+        changes: list[Changed] = []
+        trouble: StoreUnavailable | None = None
+        for entry in entries:
+            process = entry.process
+            try:
+                if process.id in over:
+                    if process.status.active or process.status is Status.ORPHANED:
+                        changes.append(self._killed(process, by_key.get(process.id), signals.get(_root(entry).pid), asked))
+                elif entry.in_hand == 1 and process.status is Status.STOPPING:
+                    status, cancel_at = self._before[process.id]
+                    status = Status.RUNNING if status is Status.STARTING else status
+                    cause = f"the kill asked by {asked.by} failed: it lives on"
+                    changes.append(self.registry.move(process.id, status, cause=cause, cancel_requested_at=cancel_at))
+            except StoreUnavailable as error:
+                trouble = error
+        try:
+            await stored(changes)
+        except StoreUnavailable as error:
+            trouble = error
+        self._tell(over.values(), outcomes, signals, report)
+        if trouble is not None:
+            raise StoreUnavailable(f"{report.killed_count} were ended, but that could not be written down: {trouble.detail}")
+
+    def _killed(self, process: Process, outcome: Outcome | None, signal: int | None, asked: Asked) -> Changed:
+        if outcome is None:
+            cause = f"its OS process was ended with another one, as {asked.by} asked"
+        elif outcome.gone:
+            cause = f"kill asked by {asked.by}: its OS process was gone already"
+        else:
+            cause = f"killed by {asked.by}"
+        left = 0 if outcome is None else len(outcome.survivors)
+        error = f"{left} of its OS processes live on" if left else None
+        now = self.registry.clock()
+        return self.registry.end(process.id, Status.KILLED, at=now, cause=cause, error=error, signal=signal, requested=True)
+
+    async def _last_words(self, entries: Iterable[Entry]) -> None:
+        """Those of reporters that have spoken before: how it ended is theirs to say."""
+        waiting = [entry for entry in entries if entry.process.status.active and entry.process.activity.seq > 0]
+        if not waiting:
+            return
+        changed = self.registry.hub.subscribe()
+        try:
+            async with asyncio.timeout(LAST_WORD):
+                while any(entry.process.status.active for entry in waiting):
+                    await changed.wait()
+                    changed.clear()
+        except TimeoutError:
+            pass
+        finally:
+            self.registry.hub.unsubscribe(changed)
+
+    # ── pausing ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def pause(self, process: Process, asked: Asked) -> tuple[Process, list[Miss]]:
+        """Stops it and everything below it. Returns the process, and who could not be stopped. Raises Conflict."""
+        return await self._whole(self._turn(process, asked, Status.PAUSED))
+
+    async def resume(self, process: Process, asked: Asked) -> tuple[Process, list[Miss]]:
+        """Lets it go on, with everything below it. Raises Conflict."""
+        return await self._whole(self._turn(process, asked, Status.RUNNING))
+
+    async def _turn(self, process: Process, asked: Asked, to: Status) -> tuple[Process, list[Miss]]:
+        pausing = to is Status.PAUSED
+        word, others = ("paused", (Status.STARTING, Status.RUNNING)) if pausing else ("resumed", (Status.PAUSED,))
+        if process.status not in (*others, to):
+            raise Conflict(f"process {process.id} is {process.status}; only one that is {' or '.join(others)} can be {word}")
+        if (reason := self.unreachable(process)) is not None:
+            raise Conflict(f"process {process.id} cannot be {word}: {reason}")
+        root = self.watch.visible(process)
+        assert root is not None
+        targets, spared = [Target(process.id, root)], self.spared(asked)
+        turn = pause_trees if pausing else resume_trees
+        (outcome,) = await self._act(lambda: turn(targets, self.hosts(), self.system, spared))
+        refused = outcome.barred or outcome.refused or next((s.reason for s in outcome.survivors if same(s.process, root)), None)
+        if outcome.root_ended:
+            refused = "its OS process has ended"
+        if refused is not None:
+            if pausing:
+                await self._act(lambda: resume_trees(targets, self.hosts(), self.system, spared))
+            raise Conflict(f"process {process.id} cannot be {word}: {refused}")
+        changes = []
+        for entry in self._reached([outcome]):
+            if entry.process.status in others:
+                cause = f"{word} by {asked.by}" if entry.process.id == process.id else f"{word} with {process.id} by {asked.by}"
+                changes.append(self.registry.move(entry.process.id, to, cause=cause))
+        await stored(changes)
+        return self.registry.entry(process.id).process, [
+            Miss(id=process.id, pid=left.process.pid, reason=left.reason) for left in outcome.survivors
+        ]
+
+    # ── what is told ───────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _describe(self, plan: Sequence[Outcome], report: Report) -> None:
+        """What an action would do."""
+        reached = self._reached(plan)
+        for outcome in plan:
+            self._tell_left(outcome, report)
+            if outcome.barred is None and outcome.refused is None:
+                report.killed.append(self._hit(outcome.key, outcome, None))
+        told = {outcome.key for outcome in plan}
+        for entry in reached:
+            if entry.process.id not in told:
+                report.killed.append(self._nested(entry.process, None))
+        report.killed_count = len(report.killed)
+        report.survivors = []
+
+    def _tell(self, over: Iterable[Entry], outcomes: Sequence[Outcome], signals: dict[int, int], report: Report) -> None:
+        for outcome in outcomes:
+            self._tell_left(outcome, report)
+            if outcome.barred is None and outcome.refused is None and outcome.root_ended:
+                report.killed.append(self._hit(outcome.key, outcome, outcome.signal))
+        told = {outcome.key for outcome in outcomes}
+        report.killed += [self._nested(e.process, signals.get(_root(e).pid)) for e in over if e.process.id not in told]
+        report.killed_count = len(report.killed)
+
+    def _tell_left(self, outcome: Outcome, report: Report) -> None:
+        process_id, root = self._id(outcome.key), outcome.root
+        if outcome.barred is not None:
+            report.skipped.append(Miss(id=process_id, pid=root.pid, reason=outcome.barred))
+        elif outcome.refused is not None:
+            report.failed.append(Miss(id=process_id, pid=root.pid, reason=outcome.refused))
+        elif not outcome.root_ended and outcome.survivors and not report.dry_run:
+            reason = next((left.reason for left in outcome.survivors if left.process.pid == root.pid), "it did not end")
+            report.failed.append(Miss(id=process_id, pid=root.pid, reason=reason))
+        report.skipped += [Miss(id=process_id, pid=left.process.pid, reason=left.reason) for left in outcome.spared]
+        report.survivors += [Miss(id=process_id, pid=left.process.pid, reason=left.reason) for left in outcome.survivors]
+
+    def _id(self, key: str) -> str | None:
+        return None if key.startswith("pid:") else key
+
+    def _hit(self, key: str, outcome: Outcome, signal: int | None) -> Hit:
+        entry = self.registry.entries.get(key)
+        return Hit(
+            id=self._id(key),
+            name=None if entry is None else entry.process.name,
+            pid=outcome.root.pid,
+            status=None if entry is None else entry.process.status.value,
+            signal=signal_name(signal),
+            os_processes=len(outcome.ended) or len(outcome.members),
+            gone=outcome.gone,
+        )
+
+    def _nested(self, process: Process, signal: int | None) -> Hit:
+        """One that ended, or would end, because its OS process belongs to the tree of another; counted there."""
+        pid = _pid(process)
+        assert pid is not None
+        return Hit(
+            id=process.id, name=process.name, pid=pid, status=process.status.value, signal=signal_name(signal), os_processes=0
+        )
+
+    # ── inside ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _take(self, entries: Iterable[Entry]) -> None:
+        for entry in entries:
+            if not entry.in_hand:
+                self._before[entry.process.id] = (entry.process.status, entry.process.cancel_requested_at)
+            entry.in_hand += 1
+
+    def _release(self, entries: Iterable[Entry]) -> None:
+        for entry in entries:
+            entry.in_hand -= 1
+            if not entry.in_hand:
+                self._before.pop(entry.process.id, None)
+
+    async def _whole(self, action: Coroutine[Any, Any, T]) -> T:
+        """Runs to its end even when the request it came from does not: half an action would leave records that say too much."""
+        task = asyncio.ensure_future(action)
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+        return await asyncio.shield(task)
+
+    async def _act(self, work: Callable[[], T]) -> T:
+        return await self._thread(self._actions, work)
+
+    async def look(self, work: Callable[..., T], what: Any, spared: Sequence[Spared]) -> T:
+        """A look at trees, in a thread: `work` is called with `what`, a host of its own, the system and `spared`."""
+        return await self._thread(self._looks, lambda: work(what, self.hosts(), self.system, spared))
+
+    async def _thread(self, pool: ThreadPoolExecutor, work: Callable[[], T]) -> T:
+        try:
+            return await asyncio.get_running_loop().run_in_executor(pool, work)
+        except OSError as error:
+            raise Conflict(f"the table of OS processes cannot be read: {error.strerror or error}") from None
+
+
+async def stored(changes: Iterable[Changed]) -> None:
+    """Until these changes are durable; all are waited for. Raises StoreUnavailable."""
+    results = await asyncio.gather(*(c.stored for c in changes if c.stored is not None), return_exceptions=True)
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result
+
+
+def _root(entry: Entry) -> OSProcess:
+    root = entry.process.spec.os_process
+    assert root is not None
+    return root
+
+
+def _pid(process: Process) -> int | None:
+    return None if process.spec.os_process is None else process.spec.os_process.pid

@@ -1,0 +1,70 @@
+"""What came of an action on processes, as the API answers it. Pure data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from signal import Signals
+
+from headway.model import OSProcess
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """Who asked for what. `by` is the name of the key; `sees` says of a process's user whether the caller may reach it."""
+
+    by: str
+    sees: Callable[[str | None], bool] = lambda user: True
+    signal: Signals = Signals.SIGTERM
+    grace: float = 5.0
+    spare_executors: bool = False
+    dry_run: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hit:
+    """One that was ended. `id`: None for an OS process that is not tracked. `gone`: it had ended before."""
+
+    id: str | None
+    name: str | None
+    pid: int
+    status: str | None
+    signal: str | None
+    os_processes: int
+    gone: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Miss:
+    """One that was not, and why. An OS process within a tree stands under the id of that tree."""
+
+    id: str | None
+    pid: int | None
+    reason: str
+
+
+@dataclass(slots=True)
+class Report:
+    killed: list[Hit] = field(default_factory=list)
+    failed: list[Miss] = field(default_factory=list)
+    skipped: list[Miss] = field(default_factory=list)
+    survivors: list[Miss] = field(default_factory=list)
+    killed_count: int = 0
+    dry_run: bool = False
+
+    @property
+    def complete(self) -> bool:
+        return not self.failed and not self.survivors
+
+
+def signal_name(number: int | None) -> str | None:
+    return None if number is None else Signals(number).name
+
+
+def same(one: OSProcess, other: OSProcess) -> bool:
+    """Whether two readings mean one OS process; see headway.sampler.base.is_same."""
+    from headway.sampler.base import CREATE_TIME_TOLERANCE
+
+    if one.pid != other.pid or one.create_time is None or other.create_time is None:
+        return False
+    return abs(one.create_time - other.create_time) <= CREATE_TIME_TOLERANCE

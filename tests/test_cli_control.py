@@ -1,0 +1,149 @@
+"""`headway kill`, `pause`, `resume`, `cleanup` and `tree` against real OS processes and a real exporter."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from cli import headway, on_terminal
+from headway.cli.exits import Exit
+from headway.cli.tree import drawn
+from osprocesses import Started, runs, starting, state
+from running import RunningExporter
+from test_access import make_key
+from test_api import Api
+from test_control import IDLE, track
+from waiting import wait_until
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="real trees are read from /proc")
+
+
+@pytest.fixture
+def start() -> Iterator[Started]:
+    with starting() as started:
+        yield started
+
+
+@pytest.fixture
+def admin(exporter: RunningExporter) -> Api:
+    return Api(exporter, exporter.key)
+
+
+def test_kill_by_id(exporter: RunningExporter, admin: Api, start: Started) -> None:
+    environ = exporter.client_env
+    one, other = start(IDLE, ready=True), start("deaf(); fork(rest); " + IDLE, ready=True)
+    first, second = track(admin, one, id="first-of-two", name="one"), track(admin, other, id="second-of-two", name="two")
+    mistaken = headway("kill", first, "nobody-has-this", environ=environ)
+    assert mistaken.returncode == Exit.NOT_FOUND and runs(one.pid), "a mistake in the last comes before the end of the first"
+    done = headway("kill", "first-of", second, "--grace", "0.3s", environ=environ)
+    assert done.returncode == 0 and not runs(one.pid) and not runs(other.pid), done.stderr
+    assert done.stdout.splitlines() == [
+        f"{first} (one) ended by SIGTERM",
+        f"{second} (two) ended by SIGKILL, 2 OS processes",
+    ]
+    again = headway("kill", first, environ=environ)
+    assert again.returncode == Exit.FAILED and "already ended" in again.stderr
+
+
+def test_what_cannot_be_ended_is_said_and_costs_the_exit_code(exporter: RunningExporter, admin: Api) -> None:
+    assert exporter.process is not None
+    own = exporter.process.pid
+    one = track(admin, own, task="t")
+    bare = admin.create(task="t")["id"]
+    done = headway("kill", "--task", "t", "--yes", environ=exporter.client_env)
+    assert done.returncode == Exit.FAILED and done.stdout == ""
+    assert f"headway: {bare}: not ended: it has no OS process" in done.stderr
+    assert f"headway: {one} pid {own}: left alone: it is the exporter itself" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "flags", [["--task", "x"], ["--project", "x"], ["--group", "x"], ["--attempt", "x"], ["--all"], ["--all-except-executors"]]
+)
+def test_a_scope_is_shown_first_and_asked_about(exporter: RunningExporter, admin: Api, start: Started, flags: list[str]) -> None:
+    environ = exporter.client_env
+    script = start(IDLE, ready=True)
+    one = track(admin, script, name="job", task="x", project="x", group="x", attempt="x")
+    refused = headway("kill", *flags, environ=environ)
+    assert refused.returncode == Exit.USAGE and "--yes" in refused.stderr and runs(script.pid)
+    dry = headway("kill", *flags, "--dry-run", environ=environ)
+    assert dry.returncode == 0 and dry.stdout.splitlines()[1].split() == ["job", str(script.pid), "1", one] and runs(script.pid)
+    done = headway("kill", *flags, "--yes", "--json", environ=environ)
+    assert done.returncode == 0 and json.loads(done.stdout)["killed_count"] == 1 and not runs(script.pid)
+    assert headway("kill", *flags, "--yes", environ=environ).stdout == "nothing to end\n"
+
+
+@pytest.mark.parametrize(("answer", "code", "lives"), [("n", Exit.FAILED, True), ("", Exit.FAILED, True), ("y", Exit.OK, False)])
+def test_the_question_on_a_terminal(
+    exporter: RunningExporter, admin: Api, start: Started, answer: str, code: Exit, lives: bool
+) -> None:
+    script = start(IDLE, ready=True)
+    track(admin, script, name="job")
+    with on_terminal("kill", "--all", environ=exporter.client_env) as command:
+        wait_until(lambda: "end this one? [y/N]" in command.text, timeout=20, what="the question")
+        assert "job" in command.text and runs(script.pid)
+        command.type(answer + "\n")
+        assert command.child.wait(20) == code
+    assert runs(script.pid) == lives
+
+
+def test_a_pid_needs_an_admin(exporter: RunningExporter, start: Started) -> None:
+    script = start(IDLE, ready=True)
+    operator = exporter.client_env | {"HEADWAY_KEY": make_key(exporter, "operator")}
+    refused = headway("kill", "--pid", str(script.pid), "--yes", environ=operator)
+    assert refused.returncode == Exit.REFUSED and "admin" in refused.stderr and runs(script.pid)
+    done = headway("kill", "--pid", str(script.pid), "--yes", environ=exporter.client_env)
+    assert done.returncode == 0 and done.stdout == f"pid {script.pid} ended by SIGTERM\n" and not runs(script.pid)
+
+
+@pytest.mark.parametrize(
+    "args", [[], ["--all", "some-id"], ["--all", "--task", "t"], ["--all", "--grace", "2h"], ["--all", "--yes", "--signal", "STOP"]]
+)
+def test_mistakes(exporter: RunningExporter, args: list[str]) -> None:
+    done = headway("kill", *args, environ=exporter.client_env)
+    assert done.returncode == Exit.USAGE and len(done.stderr.splitlines()) == 1, done.stderr
+
+
+def test_pause_and_resume(exporter: RunningExporter, admin: Api, start: Started) -> None:
+    script = start(IDLE, ready=True)
+    one = track(admin, script, id="pausing", name="job")
+    done = headway("pause", "paus", environ=exporter.client_env)
+    assert done.stdout == f"paused {one} (job, paused)\n" and state(script.pid) == "T"
+    done = headway("resume", one, environ=exporter.client_env)
+    assert done.stdout == f"resumed {one} (job, running)\n"
+    wait_until(lambda: state(script.pid) == "S", what="its going on")
+    assert headway("resume", admin.create(status="queued")["id"], environ=exporter.client_env).returncode == Exit.FAILED
+
+
+def test_cleanup(exporter: RunningExporter, admin: Api) -> None:
+    one = admin.create(name="job")["id"]
+    admin.update(one, status="done")
+    assert headway("cleanup", environ=exporter.client_env).stdout == "nothing to clean up\n"
+    dry = headway("cleanup", "--older-than", "0s", "--dry-run", environ=exporter.client_env)
+    assert dry.stdout.splitlines()[1].split() == ["ended", "job", one] and admin.get(one)["dismissed_at"] is None
+    done = headway("cleanup", "--older-than", "0s", "--json", environ=exporter.client_env)
+    assert json.loads(done.stdout)["cleaned_count"] == 1 and admin.get(one)["dismissed_at"]
+
+
+def test_tree(exporter: RunningExporter, admin: Api, start: Started) -> None:
+    script = start("say(fork(rest)); rest()", "--password", "hunter2")
+    (child,) = script.pids()
+    one = track(admin, script, name="top")
+    nested = track(admin, child, name="nested", parent_id=one)
+    done = headway("tree", one, environ=exporter.client_env, PYTHONIOENCODING="utf-8")
+    lines = done.stdout.splitlines()
+    assert lines[0] == f"top (running)  {one}"
+    assert lines[1].startswith(f"├─ {script.pid}  sleeping  CPU ") and "hunter2" not in done.stdout and "***" in lines[1]
+    assert lines[2].startswith(f"│  └─ {child}  sleeping  CPU ") and lines[2].endswith(f"= {nested}")
+    assert lines[3] == f"└─ nested (running, shown above)  {nested}"
+    plain = headway("tree", one, environ=exporter.client_env, PYTHONIOENCODING="ascii").stdout.splitlines()
+    assert plain[1].startswith(f"|- {script.pid}") and plain[3].startswith("`- nested")
+    assert json.loads(headway("tree", one, "--json", environ=exporter.client_env).stdout)["os_process"]["pid"] == script.pid
+
+
+def test_a_name_cannot_draw_on_the_terminal() -> None:
+    tree: Any = {"name": "a\x1b[31mb\nc", "status": "running", "reason": None, "id": "i", "os_process": None, "children": []}
+    assert list(drawn(tree)) == ["ab c (running)  i"]

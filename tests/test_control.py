@@ -1,0 +1,526 @@
+"""Ending, pausing, cleaning up and looking at real OS processes through a real exporter: API, client, audit, metrics."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from headway import Client
+from headway.model import Status
+from headway.reporter.client import ApiError
+from headway.sampler.base import identify
+from osprocesses import Script, Started, runs, starting, state, wait_gone, with_pid
+from running import RunningExporter, Starter
+from test_access import make_key
+from test_api import Api
+from waiting import wait_until
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="real trees are read from /proc")
+
+
+@pytest.fixture
+def start() -> Iterator[Started]:
+    with starting() as started:
+        yield started
+
+
+@pytest.fixture
+def admin(exporter: RunningExporter) -> Api:
+    """Each test has an exporter of its own: a scope reaches everything that an exporter knows."""
+    return Api(exporter, exporter.key)
+
+
+def track(api: Api, script: Script | int, **fields: Any) -> str:
+    """A record of a running script."""
+    pid = script if isinstance(script, int) else script.pid
+    found = identify(pid)
+    assert found is not None
+    process_id: str = api.create(pid=pid, create_time=found.create_time, **fields)["id"]
+    return process_id
+
+
+def kill(api: Api, process_id: str, **body: Any) -> dict[str, Any]:
+    status, answer = api.request("POST", f"/api/processes/{process_id}/kill", body)
+    assert status == 200, answer
+    data: dict[str, Any] = answer["data"]
+    return data
+
+
+def kill_scope(api: Api, kind: str, expected: int = 200, dry_run: bool = False, grace: float = 5, **scope: Any) -> dict[str, Any]:
+    body = {"scope": {"type": kind, **scope}, "dry_run": dry_run, "grace": grace}
+    status, answer = api.request("POST", "/api/processes/kill", body)
+    assert status == expected, answer
+    data: dict[str, Any] = answer.get("data", answer)
+    return data
+
+
+def ids(items: list[dict[str, Any]]) -> set[str | None]:
+    return {item["id"] for item in items}
+
+
+def audit(exporter: RunningExporter) -> list[str]:
+    return [line for line in exporter.output if "headway.audit" in line]
+
+
+def actions(api: Api) -> dict[tuple[str, str], int]:
+    page = api.raw("GET", "/metrics").text
+    found = re.findall(r'headway_control_actions_total\{action="(\w+)",outcome="(\w+)"\} ([0-9.]+)', page)
+    return {(action, outcome): int(float(count)) for action, outcome, count in found}
+
+
+IDLE = "say('ready'); rest()"
+
+
+# ── kill one ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_kill_ends_the_tree_and_writes_down_how(exporter: RunningExporter, admin: Api, start: Started) -> None:
+    script = start("say(fork(rest)); rest()")
+    (child,) = script.pids()
+    one = track(admin, script, name="worker")
+    answer = kill(admin, one)
+    assert not runs(script.pid) and not runs(child)
+    assert answer["killed_count"] == 1 and answer["killed"][0] | {"pid": 0} == {
+        "id": one,
+        "name": "worker",
+        "pid": 0,
+        "status": "killed",
+        "signal": "SIGTERM",
+        "os_processes": 2,
+        "gone": False,
+    }
+    assert (answer["failed"], answer["skipped"], answer["survivors"], answer["dry_run"]) == ([], [], [], False)
+    process = admin.get(one)
+    assert (process["status"], process["signal"], process["error"]) == ("killed", signal.SIGTERM, None)
+    assert [t["to"] for t in process["transitions"]] == ["running", "stopping", "killed"]
+    assert process["transitions"][1]["cause"] == "kill asked by first-start"
+    assert admin.request("POST", f"/api/processes/{one}/kill")[0] == 409, "it has ended"
+    assert [line for line in audit(exporter) if f'kill process "{one}" by "first-start" (admin): done' in line]
+    assert actions(admin)["kill", "done"] == 1 and actions(admin)["kill", "failed"] == 1
+
+
+def test_what_was_killed_on_request_alerts_nobody(admin: Api, start: Started) -> None:
+    one = track(admin, start(IDLE, ready=True))
+    kill(admin, one)
+    page = admin.raw("GET", "/attention", headers={"Accept": "text/html"}).text
+    assert one not in page
+    other = admin.create(id="unknown")["id"]
+    admin.update(other, status="killed", signal=9)
+    assert other in admin.raw("GET", "/attention", headers={"Accept": "text/html"}).text, "killed by someone unknown"
+
+
+def test_the_signal_and_the_grace_can_be_chosen(admin: Api, start: Started) -> None:
+    script = start(IDLE, ready=True)
+    assert kill(admin, track(admin, script), signal="int")["killed"][0]["signal"] == "SIGINT"
+    deaf = start("deaf(); " + IDLE, ready=True)
+    began = time.monotonic()
+    assert kill(admin, track(admin, deaf), grace=0.3)["killed"][0]["signal"] == "SIGKILL"
+    assert 0.3 <= time.monotonic() - began < 5
+    for body, field in (
+        ({"signal": "SIGSTOP"}, "signal"),
+        ({"grace": 61}, "grace"),
+        ({"grace": "2h"}, "grace"),
+        ({"sig": 9}, "sig"),
+    ):
+        status, problem = admin.request("POST", "/api/processes/any/kill", body)
+        assert status == 422 and problem["field"] == field, problem
+
+
+REPORTING = """
+import signal, sys, time
+from headway import Reporter
+signal.alarm(60)
+reporter = Reporter("speaks", total=10, id=sys.argv[1])
+reporter.update(3)
+def leave(*_):
+    reporter.{word}
+    sys.exit(0)
+signal.signal(signal.SIGTERM, leave)
+print("ready", flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize(("word", "status"), [("done('in time')", "done"), ("fail('could not')", "failed")])
+def test_the_last_word_of_a_reporter_stands(
+    exporter: RunningExporter, admin: Api, start: Started, monkeypatch: pytest.MonkeyPatch, word: str, status: str
+) -> None:
+    for name, value in exporter.client_env.items():
+        monkeypatch.setenv(name, value)
+    start(REPORTING.replace("{word}", word), "spoke", ready=True)
+    wait_until(lambda: admin.request("GET", "/api/processes/spoke")[0] == 200, what="the record")
+    answer = kill(admin, "spoke")
+    assert answer["process"]["status"] == status and answer["killed"][0]["status"] == status
+    assert [t["to"] for t in admin.get("spoke")["transitions"]] == ["running", "stopping", status]
+
+
+def test_a_reporter_without_a_last_word_was_killed_on_request(
+    exporter: RunningExporter, admin: Api, start: Started, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in exporter.client_env.items():
+        monkeypatch.setenv(name, value)
+    start(REPORTING.replace("reporter.{word}", "os._exit(0)").replace("import signal", "import os, signal"), "mute", ready=True)
+    wait_until(lambda: admin.request("GET", "/api/processes/mute")[0] == 200, what="the record")
+    assert kill(admin, "mute")["process"]["status"] == "killed"
+
+
+def test_one_that_is_gone_already_counts_as_ended(start_exporter: Starter, start: Started) -> None:
+    exporter = start_exporter("--sample-interval", "60")  # nobody else notices
+    admin = Api(exporter, exporter.key)
+    script = start(IDLE, ready=True)
+    one = track(admin, script)
+    script.child.kill()
+    script.child.wait(10)
+    answer = kill(admin, one)
+    assert answer["killed"][0]["gone"] and answer["killed"][0]["signal"] is None and answer["killed_count"] == 1
+    assert answer["process"]["status"] == "killed"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may choose the next pid")
+def test_a_pid_that_someone_else_has_by_now_is_not_signalled(start_exporter: Starter, start: Started) -> None:
+    exporter = start_exporter("--sample-interval", "60")
+    admin = Api(exporter, exporter.key)
+    old = start(IDLE, ready=True)
+    one, began = track(admin, old), time.monotonic()
+    old.child.kill()
+    old.child.wait(10)
+    wait_until(lambda: time.monotonic() - began > 2.3, what="a while: within it no pid comes round again on its own")
+    new = with_pid(old.pid, start)
+    if new is None:
+        pytest.skip("the pid was not to be had")
+    assert kill(admin, one)["killed"][0]["gone"] and runs(new.pid)
+    assert new.child.poll() is None
+
+
+def test_what_has_no_os_process_here_is_to_be_cancelled(admin: Api) -> None:
+    remote = admin.create(id="remote", host="elsewhere", pid=os.getpid(), create_time=1.0)["id"]
+    bare = admin.create(id="bare")["id"]
+    queued = admin.create(id="queued", status="queued", pid=os.getpid())["id"]
+    for one in (remote, bare, queued):
+        for verb in ("kill", "pause"):
+            status, problem = admin.request("POST", f"/api/processes/{one}/{verb}")
+            assert status == 409 and ("cancel" in problem["detail"] or verb == "pause"), problem
+    answer = kill_scope(admin, "all")
+    assert ids(answer["failed"]) == {remote, bare, queued} and all("cancel" in miss["reason"] for miss in answer["failed"])
+    assert answer["killed_count"] == 0
+    assert {admin.get(one)["status"] for one in (remote, bare)} == {"running"}
+
+
+def test_processes_that_were_reported_below_end_with_it(admin: Api, start: Started) -> None:
+    script = start("say(fork(rest)); rest()")
+    (child,) = script.pids()
+    one, nested = track(admin, script), track(admin, child, name="nested")
+    sharing = track(admin, script, name="the same OS process")
+    answer = kill(admin, one)
+    assert ids(answer["killed"]) == {one, nested, sharing} and answer["killed_count"] == 3
+    assert {admin.get(each)["status"] for each in (one, nested, sharing)} == {"killed"}
+    assert {admin.get(each)["signal"] for each in (one, nested, sharing)} == {signal.SIGTERM}
+
+
+def test_the_exporter_and_what_it_runs_below_cannot_be_killed(tmp_path: Path) -> None:
+    """A small parent of the exporter stands for what it runs below: it ends with it, so that nothing else can be hit."""
+    exporter = RunningExporter(tmp_path / "data", prefix=("unshare", "--fork", "--kill-child")).start()
+    try:
+        admin = Api(exporter, exporter.key)
+        assert exporter.process is not None
+        parent = exporter.process.pid
+        (child,) = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
+        own, above = track(admin, int(child)), track(admin, parent)
+        for one in (own, above):
+            status, problem = admin.request("POST", f"/api/processes/{one}/kill")
+            assert status == 409 and "exporter" in problem["detail"], problem
+            assert admin.request("POST", f"/api/processes/{one}/pause")[0] == 409
+        answer = kill_scope(admin, "all", grace=0)
+        assert ids(answer["skipped"]) == {own, above} and answer["killed_count"] == 0
+        answer = kill_scope(admin, "pid", pid=1, dry_run=True)
+        assert "init" in answer["skipped"][0]["reason"] and answer["killed_count"] == 0
+        assert exporter.process.poll() is None and admin.get(own)["status"] == "running"
+    finally:
+        exporter.kill()
+
+
+# Root without the right to signal others' processes (CAP_KILL), which an exec does not give back.
+POWERLESS = "import ctypes, os, sys; ctypes.CDLL(None).prctl(24, 5, 0, 0, 0); os.execv(sys.argv[1], sys.argv[1:])"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can start a process of somebody else")
+def test_one_that_cannot_be_ended_goes_on_and_says_so(tmp_path: Path, start: Started) -> None:
+    exporter = RunningExporter(tmp_path / "data", prefix=(sys.executable, "-c", POWERLESS)).start()
+    try:
+        admin = Api(exporter, exporter.key)
+        script = start("os.setuid(65534); " + IDLE, ready=True)
+        one = track(admin, script)
+        answer = kill(admin, one, grace=0.2)
+        assert answer["killed_count"] == 0 and "not permitted" in answer["failed"][0]["reason"]
+        assert answer["survivors"][0]["pid"] == script.pid and runs(script.pid)
+        process = admin.get(one)
+        assert process["status"] == "running" and not process["cancel_requested"]
+        assert "failed" in process["transitions"][-1]["cause"]
+        assert actions(admin)["kill", "failed"] == 1
+        status, problem = admin.request("POST", f"/api/processes/{one}/pause")
+        assert status == 409 and "not permitted" in problem["detail"] and state(script.pid) == "S"
+    finally:
+        exporter.kill()
+
+
+def test_an_ended_record_whose_os_process_lives_on_can_be_killed(admin: Api, start: Started) -> None:
+    script = start(IDLE, ready=True)
+    one = track(admin, script)
+    admin.update(one, status="done")
+    assert kill_scope(admin, "all")["killed_count"] == 0 and runs(script.pid), "scopes mean what is active"
+    answer = kill(admin, one)
+    assert not runs(script.pid) and answer["process"]["status"] == "done", "how it ended is history"
+
+
+def test_an_exporter_that_stops_during_a_kill_leaves_it_to_the_next(exporter: RunningExporter, start: Started) -> None:
+    """The record says «stopping» on the disk; the one that comes next sees the end and knows that it was asked for."""
+    script = start("deaf(); " + IDLE, ready=True)
+    one = track(Api(exporter, exporter.key), script)
+
+    def ask() -> None:
+        try:
+            kill(Api(exporter, exporter.key), one, grace=50)
+        except Exception:  # noqa: S110  the answer never comes
+            pass
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    wait_until(lambda: Api(exporter).get(one)["transitions"][-1]["to"] == "stopping", what="the kill, on the disk")
+    exporter.kill()
+    asking.join(10)
+    script.child.kill()
+    script.child.wait(10)
+    exporter.start()
+    wait_until(lambda: Api(exporter).get(one)["status"] == "killed", timeout=20, what="its end")
+    assert one not in Api(exporter).raw("GET", "/attention", headers={"Accept": "text/html"}).text
+
+
+def test_the_exporter_stops_in_time_during_a_long_grace(exporter: RunningExporter, start: Started) -> None:
+    script = start("deaf(); " + IDLE, ready=True)
+    one = track(Api(exporter, exporter.key), script)
+    asking = threading.Thread(
+        target=lambda: Api(exporter, exporter.key).raw("POST", f"/api/processes/{one}/kill", json={"grace": 15})
+    )
+    asking.daemon = True
+    asking.start()
+    wait_until(lambda: Api(exporter).get(one)["status"] == "stopping", what="the kill")
+    exporter.stop()
+    assert runs(script.pid), "nobody was killed in passing"
+
+
+def test_other_calls_are_answered_during_a_kill_and_a_second_one_is_quicker(
+    admin: Api, exporter: RunningExporter, start: Started
+) -> None:
+    script = start("deaf(); " + IDLE, ready=True)
+    one = track(admin, script)
+    found: list[dict[str, Any]] = []
+    patient = threading.Thread(target=lambda: found.append(kill(Api(exporter, exporter.key), one, grace=15)))
+    patient.start()
+    wait_until(lambda: admin.get(one)["status"] == "stopping", what="the kill")
+    began = time.monotonic()
+    assert admin.request("POST", f"/api/processes/{one}/pause")[0] == 409
+    assert kill(admin, one, signal="KILL")["process"]["status"] == "killed"
+    patient.join(10)
+    assert time.monotonic() - began < 8 and not patient.is_alive()
+    assert found[0]["process"]["status"] == "killed"
+
+
+# ── scopes ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("kind", ["task", "project", "group", "attempt"])
+def test_a_scope_ends_its_own_and_nobody_elses(admin: Api, start: Started, kind: str) -> None:
+    mine, others = [start(IDLE, ready=True) for _ in range(2)], start(IDLE, ready=True)
+    hit = {track(admin, script, **{kind: "x"}) for script in mine}
+    missed = track(admin, others, **{kind: "y"})
+    scope: Any = {f"{kind}_id": "x"}
+    dry = kill_scope(admin, kind, dry_run=True, **scope)
+    assert dry["dry_run"] and ids(dry["killed"]) == hit and dry["killed_count"] == 2
+    assert all(runs(script.pid) for script in mine) and {admin.get(one)["status"] for one in hit} == {"running"}
+    assert actions(admin)["kill_scope", "done"] == 0
+    answer = kill_scope(admin, kind, **scope)
+    assert ids(answer["killed"]) == hit and not answer["failed"]
+    assert not any(runs(script.pid) for script in mine) and runs(others.pid)
+    assert admin.get(missed)["status"] == "running"
+    assert actions(admin)["kill_scope", "done"] == 1
+
+
+def test_all_except_executors_spares_them_and_what_only_they_run(admin: Api, start: Started) -> None:
+    """An executor within a tracked tree; its own helper lives, the tracked work below it does not."""
+    script = start("fork(lambda: (say(os.getpid(), fork(rest), fork(rest)), rest())); rest()")
+    executor_pid, helper, work_pid = script.pids()
+    top, executor = track(admin, script, name="top"), track(admin, executor_pid, name="executor", executor=True)
+    work = track(admin, work_pid, name="work")
+    answer = kill_scope(admin, "all_except_executors")
+    assert ids(answer["killed"]) == {top, work} and answer["killed_count"] == 2
+    assert executor in ids(answer["skipped"]) and all("executor" in miss["reason"] for miss in answer["skipped"])
+    wait_gone(script.pid, work_pid)
+    assert runs(executor_pid) and runs(helper) and admin.get(executor)["status"] == "running"
+    assert ids(kill_scope(admin, "all")["killed"]) == {executor}
+    wait_gone(executor_pid, helper)
+
+
+def test_an_os_process_that_is_not_tracked_needs_its_pid_and_an_admin(
+    exporter: RunningExporter, admin: Api, start: Started
+) -> None:
+    script, tracked = start(IDLE, ready=True), start(IDLE, ready=True)
+    one = track(admin, tracked)
+    operator = Api(exporter, make_key(exporter, "operator"))
+    assert kill_scope(operator, "all", dry_run=True)["killed_count"] == 1
+    refused = kill_scope(operator, "pid", 403, pid=script.pid)
+    assert "admin" in refused["detail"] and runs(script.pid)
+    assert kill_scope(admin, "pid", pid=script.pid, create_time=1.0)["killed"][0]["gone"] and runs(script.pid)
+    answer = kill_scope(admin, "pid", pid=script.pid)
+    assert answer["killed"][0]["id"] is None and answer["killed"][0]["pid"] == script.pid and not runs(script.pid)
+    assert ids(kill_scope(operator, "pid", pid=tracked.pid)["killed"]) == {one}, "this one is tracked"
+    assert [line for line in audit(exporter) if "refused" in line and f"pid {script.pid}" in line]
+
+
+def test_a_scope_that_is_wrong_says_how_it_is_right(admin: Api) -> None:
+    for scope, field in (({"type": "task"}, "scope.task_id"), ({"type": "world"}, "scope"), ({"type": "all", "x": 1}, "scope.x")):
+        status, problem = admin.request("POST", "/api/processes/kill", {"scope": scope})
+        assert status == 422 and problem["field"].startswith(field), problem
+    assert admin.request("POST", "/api/processes/kill", {})[0] == 422
+    assert kill_scope(admin, "process", 404, process_id="nobody")["status"] == 404
+    assert not any(actions(admin)[key] for key in actions(admin) if key != ("kill_scope", "failed"))
+
+
+# ── who may ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("role", ["viewer", "reporter", None])
+def test_control_needs_the_role_operator(exporter: RunningExporter, admin: Api, start: Started, role: str | None) -> None:
+    script = start(IDLE, ready=True)
+    one = track(admin, script)
+    caller = Api(exporter, None if role is None else make_key(exporter, role))
+    for path in (f"/api/processes/{one}/kill", f"/api/processes/{one}/pause", f"/api/processes/{one}/resume"):
+        assert caller.request("POST", path)[0] == 403, path
+    assert caller.request("POST", "/api/processes/cleanup")[0] == 403
+    assert caller.request("POST", "/api/processes/kill", {"scope": {"type": "all"}})[0] == 403
+    assert caller.request("GET", f"/api/processes/{one}/tree")[0] == 200
+    assert runs(script.pid) and state(script.pid) == "S"
+    counts = actions(admin)
+    assert {counts[action, "refused"] for action in ("kill", "kill_scope", "pause", "resume", "cleanup")} == {1}
+    assert len([line for line in audit(exporter) if ": refused: " in line]) == 5
+
+
+def test_a_key_of_a_user_reaches_only_what_is_theirs(exporter: RunningExporter, admin: Api, start: Started) -> None:
+    script = start("say(fork(rest)); rest()")
+    (below,) = script.pids()
+    alone = start(IDLE, ready=True)
+    mine, bobs = track(admin, script, user="ann"), track(admin, below, user="bob")
+    lonely = track(admin, alone, user="bob")
+    ann = Api(exporter, make_key(exporter, "admin", "--user", "ann"))
+    assert ann.request("POST", f"/api/processes/{lonely}/kill")[0] == 404
+    assert ann.request("GET", f"/api/processes/{lonely}/tree")[0] == 404
+    kill_scope(ann, "pid", 403, pid=alone.pid)
+    tree = ann.request("GET", f"/api/processes/{mine}/tree")[1]["data"]
+    assert tree["os_process"]["children"] == [] and tree["os_process"]["process_ids"] == [mine]
+    answer = kill_scope(ann, "all")
+    assert ids(answer["killed"]) == {mine} and [miss["pid"] for miss in answer["skipped"]] == [below]
+    assert runs(below) and runs(alone.pid) and admin.get(bobs)["status"] == "running"
+
+
+# ── pause and resume ────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_pause_and_resume(admin: Api, start: Started) -> None:
+    script = start("say(fork(rest)); rest()")
+    (child,) = script.pids()
+    one, nested = track(admin, script), track(admin, child)
+    status, answer = admin.request("POST", f"/api/processes/{one}/pause")
+    assert status == 200 and answer["data"]["status"] == "paused" and answer["failed"] == []
+    assert state(script.pid) == state(child) == "T" and admin.get(nested)["status"] == "paused"
+    status, answer = admin.request("POST", f"/api/processes/{one}/resume")
+    assert status == 200 and answer["data"]["status"] == "running"
+    wait_until(lambda: state(script.pid) == state(child) == "S", what="its going on")
+    assert [t["to"] for t in admin.get(one)["transitions"]] == ["running", "paused", "running"]
+    assert admin.get(nested)["status"] == "running"
+    admin.request("POST", f"/api/processes/{one}/pause")
+    assert kill(admin, one)["process"]["status"] == "killed" and not runs(child), "a paused one can be ended politely too"
+    assert admin.request("POST", f"/api/processes/{one}/resume")[0] == 409
+
+
+# ── cleanup ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_cleanup_takes_away_what_is_over_and_touches_no_os_process(admin: Api, start: Started) -> None:
+    orphan = admin.create(id="orphan")["id"]
+    admin.update(orphan, status="orphaned")
+    script = start("say(fork(lambda: None)); rest()")
+    (zombie_pid,) = script.pids()
+    wait_until(lambda: state(zombie_pid) == "Z", what="the zombie")
+    zombie, alive = track(admin, zombie_pid), track(admin, script)
+    old, failed = admin.create(id="old")["id"], admin.create(id="failed")["id"]
+    admin.update(old, status="done")
+    admin.update(failed, status="failed", error="x")
+    wait_until(lambda: admin.get(alive)["memory_bytes"], what="a sample")
+
+    def clean(**body: Any) -> dict[str, Any]:
+        status, answer = admin.request("POST", "/api/processes/cleanup", body)
+        assert status == 200, answer
+        data: dict[str, Any] = answer["data"]
+        return data
+
+    dry = clean(older_than=0, dry_run=True)
+    assert (ids(dry["orphans"]), ids(dry["zombies"]), ids(dry["ended"])) == ({orphan}, {zombie}, {old}) and dry[
+        "cleaned_count"
+    ] == 3
+    assert admin.get(zombie)["status"] == "running" and admin.get(orphan)["dismissed_at"] is None
+    assert clean(older_than="1h")["ended"] == []
+    done = clean(older_than=0)
+    assert ids(done["ended"]) == {old} and done["orphans"] == [] == done["zombies"], "those went the time before"
+    assert all(admin.get(one)["dismissed_at"] for one in (orphan, zombie, old))
+    assert admin.get(zombie)["status"] == "orphaned" and "zombie" in admin.get(zombie)["transitions"][-1]["cause"]
+    assert admin.get(failed)["dismissed_at"] is None and admin.get(alive)["status"] == "running"
+    assert runs(script.pid) and state(zombie_pid) == "Z"
+
+
+# ── tree ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_the_tree_shows_os_processes_and_what_was_reported_below(admin: Api, start: Started) -> None:
+    script = start("say(fork(rest)); rest()", "--token", "hunter2hunter2")
+    (child,) = script.pids()
+    one = track(admin, script, name="top")
+    nested = track(admin, child, parent_id=one, name="nested")
+    remote = admin.create(name="remote", parent_id=one, host="elsewhere")["id"]
+    queued = admin.create(name="waits", parent_id=remote, status="queued", pid=script.pid)["id"]
+    tree = admin.request("GET", f"/api/processes/{one}/tree")[1]["data"]
+    root = tree["os_process"]
+    assert (root["pid"], root["process_ids"], tree["os_processes"]) == (script.pid, [one], 2)
+    assert root["memory_bytes"] > 0 and root["state"] == "sleeping" and root["cpu_ratio"] is not None
+    assert "hunter2" not in str(tree) and "***" in root["command"]
+    assert [(node["pid"], node["process_ids"]) for node in root["children"]] == [(child, [nested])]
+    first, second = tree["children"]
+    assert (first["id"], first["os_process"], first["reason"]) == (nested, None, "shown above")
+    assert second["id"] == remote and second["os_process"] is None and "no OS process" in second["reason"]
+    assert second["children"][0]["id"] == queued and second["children"][0]["reason"] == "it is queued"
+
+
+# ── the client ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_the_client_has_a_method_for_each(exporter: RunningExporter, admin: Api, start: Started) -> None:
+    client = Client(exporter.url, exporter.key, timeout=2)
+    deaf, other = start("deaf(); " + IDLE, ready=True), start(IDLE, ready=True)
+    one, two = track(admin, deaf, task="t"), track(admin, other, task="t")
+    assert client.tree(one)["os_process"]["pid"] == deaf.pid
+    assert client.pause(two)["status"] == "paused" and client.resume(two)["status"] == "running"
+    assert client.kill_scope({"type": "task", "task_id": "t"}, dry_run=True)["killed_count"] == 2
+    assert client.kill(one, "TERM", grace=2.5)["process"]["status"] == Status.KILLED, "longer than its timeout"
+    assert client.kill_scope({"type": "task", "task_id": "t"})["killed_count"] == 1
+    assert client.cleanup(older_than=0)["cleaned_count"] == 2
+    with pytest.raises(ApiError) as caught:
+        client.kill(one)
+    assert caught.value.status == 409
+    client.close()
