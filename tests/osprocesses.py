@@ -110,6 +110,7 @@ class Started:
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
         for script in self.scripts:
+            script.child.kill()  # one whose first thread has ended shows no environment
             script.child.wait(10)
             if script.child.stdout is not None:
                 script.child.stdout.close()

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from headway.ending import trees
+from headway.ending import work
 from headway.ending.base import Outcome, Spared, Target
 from headway.ending.family import Family, Look, has_ended
 from headway.ending.picture import picture_of
@@ -412,7 +412,7 @@ print(json.dumps([outcome.root_ended, outcome.refused, [p.pid for p in outcome.e
 
 def test_who_does_not_end_is_listed(start: Started, monkeypatch: pytest.MonkeyPatch) -> None:
     """As one does that waits for a dead disk: the signals go out, and nothing happens."""
-    monkeypatch.setattr(trees, "KILL_WAIT", 0.2)
+    monkeypatch.setattr(work, "KILL_WAIT", 0.2)
     script = start("say(fork(rest)); rest()")
     (child,) = script.pids()
 
@@ -468,7 +468,7 @@ def test_giving_up_ends_the_grace_and_kills_nobody(start: Started) -> None:
 
 
 def test_more_members_than_descriptors_to_spare(start: Started, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(trees, "MOST_HELD", 2)
+    monkeypatch.setattr(work, "MOST_HELD", 2)
     script = start("say(*[fork(rest) for _ in range(6)]); rest()")
     children = script.pids()
     (outcome,) = end(script.process)

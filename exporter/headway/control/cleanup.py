@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
-from headway.control.control import stored
+from headway.control.storing import stored
 from headway.errors import Conflict
 from headway.model import Process, Status
 from headway.registry.entry import Entry

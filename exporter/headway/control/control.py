@@ -12,7 +12,9 @@ from collections.abc import Callable, Coroutine, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, TypeVar
 
-from headway.control.report import Asked, Hit, Miss, Report, same, signal_name
+from headway.control.report import EXECUTOR, NOT_HERE, QUEUED, Asked, Miss, Report, same
+from headway.control.storing import stored
+from headway.control.telling import describe, pid_of, root_of, tell
 from headway.ending.base import Outcome, Spared, Target
 from headway.ending.system import OSSystem, System
 from headway.ending.trees import end_trees, look_at, pause_trees, resume_trees
@@ -31,9 +33,6 @@ log = logging.getLogger(__name__)
 ACTIONS: Final = 16
 # A reporter that was asked to end may say how it ended, in a request that is under way: so long is waited for it (s).
 LAST_WORD: Final = 0.5
-NOT_HERE: Final = "it has no OS process that this exporter can reach; ask its reporter to end it: cancel"
-EXECUTOR: Final = "it is an executor"
-QUEUED: Final = "it is queued: nothing of it runs yet, what has its pid is the program that queued it; use cancel"
 
 
 class Control:
@@ -56,8 +55,6 @@ class Control:
         self._actions.shutdown(wait=False, cancel_futures=True)
         self._looks.shutdown(wait=False, cancel_futures=True)
 
-    # ── ending ─────────────────────────────────────────────────────────────────────────────────────────────────────
-
     async def kill(self, subjects: Sequence[Process | OSProcess], asked: Asked) -> Report:
         """Ends these and everything below them; answers when the outcome is known. Raises StoreUnavailable when that could not be
         written down. Goes on when the caller goes away."""
@@ -69,7 +66,7 @@ class Control:
         spared = self.spared(asked)
         plan = await self.look(look_at, targets, spared) if targets else []
         if asked.dry_run:
-            self._describe(plan, report)
+            describe(report, plan, [entry.process for entry in self._reached(plan)], self.registry.entries)
             return report
         entries = self._reached(plan)
         self._take(entries)
@@ -99,11 +96,11 @@ class Control:
         if isinstance(one, OSProcess):
             return Target(f"pid:{one.pid}", one)
         if asked.spare_executors and one.spec.executor:
-            report.skipped.append(Miss(id=one.id, pid=_pid(one), reason=EXECUTOR))
+            report.skipped.append(Miss(id=one.id, pid=pid_of(one), reason=EXECUTOR))
             return None
         reason = self.unreachable(one)
         if reason is not None:
-            report.failed.append(Miss(id=one.id, pid=_pid(one), reason=reason))
+            report.failed.append(Miss(id=one.id, pid=pid_of(one), reason=reason))
             return None
         root = self.watch.visible(one)
         assert root is not None
@@ -173,7 +170,9 @@ class Control:
         for outcome in outcomes:
             for one in (*outcome.ended, *((outcome.root,) if outcome.root_ended else ())):
                 ended.setdefault(one.pid, []).append(one)
-        over = {e.process.id: e for e in entries if any(same(one, _root(e)) for one in ended.get(_root(e).pid, ()))}
+        over = {
+            e.process.id: e for e in entries if any(same(one, root_of(e.process)) for one in ended.get(root_of(e.process).pid, ()))
+        }
         await self._last_words(over.values())
         signals = {pid: number for outcome in outcomes for pid, number in outcome.signals.items()}
         by_key = {outcome.key: outcome for outcome in outcomes}
@@ -184,7 +183,9 @@ class Control:
             try:
                 if process.id in over:
                     if process.status.active or process.status is Status.ORPHANED:
-                        changes.append(self._killed(process, by_key.get(process.id), signals.get(_root(entry).pid), asked))
+                        changes.append(
+                            self._killed(process, by_key.get(process.id), signals.get(root_of(entry.process).pid), asked)
+                        )
                 elif entry.in_hand == 1 and process.status is Status.STOPPING:
                     status, cancel_at = self._before[process.id]
                     status = Status.RUNNING if status is Status.STARTING else status
@@ -196,7 +197,7 @@ class Control:
             await stored(changes)
         except StoreUnavailable as error:
             trouble = error
-        self._tell(over.values(), outcomes, signals, report)
+        tell(report, outcomes, [entry.process for entry in over.values()], self.registry.entries)
         if trouble is not None:
             raise StoreUnavailable(f"{report.killed_count} were ended, but that could not be written down: {trouble.detail}")
 
@@ -227,8 +228,6 @@ class Control:
             pass
         finally:
             self.registry.hub.unsubscribe(changed)
-
-    # ── pausing ────────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def pause(self, process: Process, asked: Asked) -> tuple[Process, list[Miss]]:
         """Stops it and everything below it. Returns the process, and who could not be stopped. Raises Conflict."""
@@ -267,68 +266,6 @@ class Control:
             Miss(id=process.id, pid=left.process.pid, reason=left.reason) for left in outcome.survivors
         ]
 
-    # ── what is told ───────────────────────────────────────────────────────────────────────────────────────────────
-
-    def _describe(self, plan: Sequence[Outcome], report: Report) -> None:
-        """What an action would do."""
-        reached = self._reached(plan)
-        for outcome in plan:
-            self._tell_left(outcome, report)
-            if outcome.barred is None and outcome.refused is None:
-                report.killed.append(self._hit(outcome.key, outcome, None))
-        told = {outcome.key for outcome in plan}
-        for entry in reached:
-            if entry.process.id not in told:
-                report.killed.append(self._nested(entry.process, None))
-        report.killed_count = len(report.killed)
-        report.survivors = []
-
-    def _tell(self, over: Iterable[Entry], outcomes: Sequence[Outcome], signals: dict[int, int], report: Report) -> None:
-        for outcome in outcomes:
-            self._tell_left(outcome, report)
-            if outcome.barred is None and outcome.refused is None and outcome.root_ended:
-                report.killed.append(self._hit(outcome.key, outcome, outcome.signal))
-        told = {outcome.key for outcome in outcomes}
-        report.killed += [self._nested(e.process, signals.get(_root(e).pid)) for e in over if e.process.id not in told]
-        report.killed_count = len(report.killed)
-
-    def _tell_left(self, outcome: Outcome, report: Report) -> None:
-        process_id, root = self._id(outcome.key), outcome.root
-        if outcome.barred is not None:
-            report.skipped.append(Miss(id=process_id, pid=root.pid, reason=outcome.barred))
-        elif outcome.refused is not None:
-            report.failed.append(Miss(id=process_id, pid=root.pid, reason=outcome.refused))
-        elif not outcome.root_ended and outcome.survivors and not report.dry_run:
-            reason = next((left.reason for left in outcome.survivors if left.process.pid == root.pid), "it did not end")
-            report.failed.append(Miss(id=process_id, pid=root.pid, reason=reason))
-        report.skipped += [Miss(id=process_id, pid=left.process.pid, reason=left.reason) for left in outcome.spared]
-        report.survivors += [Miss(id=process_id, pid=left.process.pid, reason=left.reason) for left in outcome.survivors]
-
-    def _id(self, key: str) -> str | None:
-        return None if key.startswith("pid:") else key
-
-    def _hit(self, key: str, outcome: Outcome, signal: int | None) -> Hit:
-        entry = self.registry.entries.get(key)
-        return Hit(
-            id=self._id(key),
-            name=None if entry is None else entry.process.name,
-            pid=outcome.root.pid,
-            status=None if entry is None else entry.process.status.value,
-            signal=signal_name(signal),
-            os_processes=len(outcome.ended) or len(outcome.members),
-            gone=outcome.gone,
-        )
-
-    def _nested(self, process: Process, signal: int | None) -> Hit:
-        """One that ended, or would end, because its OS process belongs to the tree of another; counted there."""
-        pid = _pid(process)
-        assert pid is not None
-        return Hit(
-            id=process.id, name=process.name, pid=pid, status=process.status.value, signal=signal_name(signal), os_processes=0
-        )
-
-    # ── inside ─────────────────────────────────────────────────────────────────────────────────────────────────────
-
     def _take(self, entries: Iterable[Entry]) -> None:
         for entry in entries:
             if not entry.in_hand:
@@ -360,21 +297,3 @@ class Control:
             return await asyncio.get_running_loop().run_in_executor(pool, work)
         except OSError as error:
             raise Conflict(f"the table of OS processes cannot be read: {error.strerror or error}") from None
-
-
-async def stored(changes: Iterable[Changed]) -> None:
-    """Until these changes are durable; all are waited for. Raises StoreUnavailable."""
-    results = await asyncio.gather(*(c.stored for c in changes if c.stored is not None), return_exceptions=True)
-    for result in results:
-        if isinstance(result, BaseException):
-            raise result
-
-
-def _root(entry: Entry) -> OSProcess:
-    root = entry.process.spec.os_process
-    assert root is not None
-    return root
-
-
-def _pid(process: Process) -> int | None:
-    return None if process.spec.os_process is None else process.spec.os_process.pid

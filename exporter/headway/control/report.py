@@ -5,8 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from signal import Signals
+from typing import Final
 
 from headway.model import OSProcess
+
+# Why some are left alone or cannot be reached.
+NOT_HERE: Final = "it has no OS process that this exporter can reach; ask its reporter to end it: cancel"
+EXECUTOR: Final = "it is an executor"
+QUEUED: Final = "it is queued: nothing of it runs yet, what has its pid is the program that queued it; use cancel"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
