@@ -334,7 +334,7 @@ def test_a_server_that_is_no_exporter_is_an_api_error(status: int, body: bytes) 
             with pytest.raises(ApiError) as refused:
                 call()
             assert refused.value.status == status
-            assert "not the answer of a Headway exporter" in str(refused.value)
+            assert "what answers there is no Headway exporter: check the address" in str(refused.value)
 
 
 def test_an_exporter_that_does_not_answer_in_time_is_unreachable() -> None:

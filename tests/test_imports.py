@@ -23,7 +23,7 @@ LAYERS = (
     ("store", "store.*", "sampler", "sampler.*", "ending", "ending.*", "metrics", "metrics.*", "schemas"),
     ("registry", "registry.*"),
     ("control", "control.*"),
-    ("collector", "supervisor", "intake", "api", "api.*"),
+    ("collector", "supervisor", "supervisor.*", "intake", "api", "api.*"),
     ("app",),
     ("cli", "cli.*"),
     ("__main__",),

@@ -18,6 +18,7 @@ DESCRIPTION = "Shows, measures and controls what runs in the background of this 
 EXAMPLES = """\
 examples:
   headway serve                                 run the exporter on http://127.0.0.1:14323
+  headway run -- python train.py                run a command and track it
   ID=$(headway report create --name "Nightly dump" --total 3); headway report done "$ID"
   headway ps --watch                            what is running, redrawn every 2 seconds
   headway ps --state failed,stuck               what needs attention
@@ -41,12 +42,16 @@ class Parser(argparse.ArgumentParser):
 
 
 def commands(word: str | None = None) -> tuple[ModuleType, ...]:
-    """The modules of all commands in the order of the help. For `report` that one alone: scripts call it in loops, and importing
-    the others takes longer than to report."""
-    from headway.cli import report
-
+    """The modules of all commands in the order of the help. For `report` and `run` that one alone: scripts call them in loops, and
+    importing the others takes longer than they do."""
     if word == "report":
+        from headway.cli import report
+
         return (report,)
+    if word == "run":
+        from headway.cli import run
+
+        return (run,)
     from headway.cli import (
         backup,
         cancel,
@@ -59,13 +64,33 @@ def commands(word: str | None = None) -> tuple[ModuleType, ...]:
         output,
         pause,
         ps,
+        report,
+        run,
         serve,
         show,
         tree,
         version,
     )
 
-    return (serve, report, ps, show, tree, output, cancel, kill, pause, cleanup, dismiss, key, backup, config, version, completion)
+    return (
+        serve,
+        run,
+        report,
+        ps,
+        show,
+        tree,
+        output,
+        cancel,
+        kill,
+        pause,
+        cleanup,
+        dismiss,
+        key,
+        backup,
+        config,
+        version,
+        completion,
+    )
 
 
 def build_parser(word: str | None = None) -> argparse.ArgumentParser:
@@ -92,7 +117,14 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         from headway.cli.report import glued
 
         argv = glued(argv)
-    args, unknown = parser.parse_known_args(argv)
+    if argv[:1] == ["run"]:
+        from headway.cli.run import parted
+
+        argv, words = parted(argv)
+        args, unknown = parser.parse_known_args(argv)
+        args.words = [*args.words, *(["--"] if args.words and words else []), *words]
+    else:
+        args, unknown = parser.parse_known_args(argv)
     if unknown:
         command = getattr(args, "parser", parser)
         from difflib import get_close_matches

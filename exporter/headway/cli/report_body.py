@@ -28,7 +28,7 @@ def creation_of(args: argparse.Namespace) -> dict[str, Any]:
         **{field: getattr(args, field) for field in ("name", "type", "stage", "description", "project", "task", "attempt")},
         **{field: getattr(args, field) for field in ("agent", "group", "expected_duration", "timeout", "lease", "status")},
         "user": args.user or _user(),
-        "parent_id": args.parent,
+        "parent_id": args.parent or os.environ.get("HEADWAY_PARENT_ID") or None,
         "command": args.command or (shell_words(words) if words else None),
         "cwd": args.cwd or working_directory(),
         "executor": args.executor or None,

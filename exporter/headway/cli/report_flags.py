@@ -21,7 +21,7 @@ def add_create_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--id", type=process_id, help="an id of your own; the same one again is the same process")
     parser.add_argument("--status", choices=("queued", "running"), help="queued: it waits for its turn (default running)")
     add_progress_flags(parser)
-    parser.add_argument("--parent", metavar="ID", type=process_id, help="the process that this one is part of")
+    parser.add_argument("--parent", metavar="ID", type=process_id, help="what it is part of (default: what runs this)")
     parser.add_argument("--description", metavar="TEXT", type=text(4096), help="what it is for")
     for name, words in (
         ("user", "whose it is (default: who runs the script)"),

@@ -273,7 +273,7 @@ def _api_error(answer: requests.Response) -> ApiError:
 
 
 def _foreign(answer: requests.Response) -> ApiError:
-    return ApiError(answer.status_code, answer.reason or "Error", "not the answer of a Headway exporter")
+    return ApiError(answer.status_code, answer.reason or "Error", "what answers there is no Headway exporter: check the address")
 
 
 def _object(answer: requests.Response) -> dict[str, Any]:

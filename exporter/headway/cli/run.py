@@ -1,0 +1,257 @@
+"""`headway run -- COMMAND`: runs a command as it always runs, and tracks it."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from headway.cli.command import add_command
+from headway.cli.exits import CommandError, Exit
+from headway.cli.report_flags import (
+    KINDS,
+    add_limit_flags,
+    add_metadata_flag,
+    duration,
+    process_id,
+    text,
+)
+
+if TYPE_CHECKING:
+    from headway.cli.command import Subparsers
+    from headway.reporter import Reporter
+    from headway.supervisor.command import Command
+    from headway.supervisor.logfile import LogFile
+    from headway.supervisor.progress import ProgressReader
+
+DESCRIPTION = """\
+Runs a command as it always runs (terminal, colours, questions, Ctrl-C, signals, exit code) and tracks it: its output and progress,
+its resource use with all its children, and how it ended. Progress is read from what it prints: bars of tqdm, rich, pip, curl or
+ffmpeg, `51/80`, `63%`, `[12/340]`. The exporter being down changes nothing for the command.
+
+Everything it writes is kept in a file too ($HEADWAY_LOG_DIR, else /var/lib/headway/logs for root, else
+~/.local/state/headway/logs), which is rotated at 10 MB and removed after 7 days.
+
+The exit code is that of the command, 128 + N when signal N ended it, 124 when --kill-on-timeout did, 127 when there is no such
+command, 126 when it cannot be run."""
+EXAMPLES = """\
+  headway run -- python train.py --epochs 3
+  headway run --name "Nightly dump" --type cron --expected 20m -- pg_dump -f shop.sql shop
+  headway run --timeout 1h --kill-on-timeout --retry 2 -- ./sync.sh
+  headway run --progress 'page (?P<current>\\d+) of (?P<total>\\d+)' -- ./scan
+"""
+TIMED_OUT: Final = 124
+FIRST_PAUSE: Final = 1.0  # s before the first repetition; then twice as long each time
+LONGEST_PAUSE: Final = 60.0
+# The key of who runs us for somebody else (see headway.supervisor.launch): not for the command.
+KEY_VARIABLE: Final = "HEADWAY_RUN_KEY_FILE"
+
+
+def add_parser(commands: Subparsers) -> None:
+    parser = add_command(commands, "run", run, "run a command and track it", DESCRIPTION, EXAMPLES)
+    parser.add_argument("--name", type=text(512), help="the label that all executions share (default: from COMMAND)")
+    parser.add_argument("--type", default="task", choices=KINDS, help="what sort of work it is (default task)")
+    parser.add_argument("--id", type=process_id, help="an id of your own; what --retry starts later gets others")
+    parser.add_argument("--parent", metavar="ID", type=process_id, help="the process it is part of (default: what runs this)")
+    parser.add_argument("--description", metavar="TEXT", type=text(4096), help="what it is for")
+    for name, words in (
+        ("user", "whose it is (default: yours)"),
+        ("project", "the project it belongs to"),
+        ("task", "the id of the task it belongs to"),
+        ("attempt", "the id of the attempt at that task"),
+        ("agent", "the id of the agent that does it"),
+        ("group", "a word that things belonging together share"),
+    ):
+        parser.add_argument(f"--{name}", metavar="WORD", type=text(256), help=words)
+    parser.add_argument("--executor", action="store_true", help="it only runs others")
+    parser.add_argument("--cwd", metavar="DIR", help="where to run it (default: here)")
+    add_limit_flags(parser)
+    parser.add_argument("--kill-on-timeout", action="store_true", help="end it, with all its children, when --timeout has passed")
+    parser.add_argument(
+        "--grace", metavar="DURATION", type=duration, default=5.0, help="between the polite signal and SIGKILL (default 5s)"
+    )
+    parser.add_argument("--retry", metavar="N", type=count, default=0, help="run it again, up to N times, while it fails")
+    parser.add_argument("--progress", metavar="REGEX", help="where its progress stands: groups current, total, percent, unit")
+    parser.add_argument("--no-progress", action="store_true", help="do not look for progress in the output")
+    parser.add_argument("--no-log-file", action="store_true", help="keep the output only as far as the exporter does")
+    add_metadata_flag(parser)
+    group = parser.add_argument_group("exporter")
+    group.add_argument("--url", metavar="URL", help="where it is; default: $HEADWAY_URL, else http://127.0.0.1:14323")
+    group.add_argument(
+        "--key-file", metavar="FILE", help="the key; default: $HEADWAY_KEY, $HEADWAY_KEY_FILE, else the local admin.key"
+    )
+    parser.add_argument("words", metavar="COMMAND", nargs=argparse.REMAINDER, help="the command and its arguments, after --")
+
+
+def count(value: str) -> int:
+    if not value.isdecimal() or int(value) > 1000:
+        raise argparse.ArgumentTypeError(f"{value[:60]!r} is not a whole number up to 1000")
+    return int(value)
+
+
+def parted(argv: Sequence[str]) -> tuple[Sequence[str], Sequence[str]]:
+    """What is meant for us, and the command after the first `--`."""
+    if "--" not in argv:
+        return argv, ()
+    at = list(argv).index("--")
+    return argv[:at], argv[at + 1 :]
+
+
+def run(args: argparse.Namespace) -> int:
+    words: list[str] = args.words
+    if not words:
+        args.parser.error("there is no COMMAND: headway run [options] -- COMMAND [arguments]")
+    if args.kill_on_timeout and args.timeout is None:
+        args.parser.error("--kill-on-timeout needs --timeout")
+    reader_of(args)  # a wrong expression is said before anything runs
+    args.key = key(args)
+    pause = FIRST_PAUSE
+    for attempt in range(args.retry + 1):
+        status, code = once(args, words, attempt)
+        if status not in ("failed", "timed_out") or attempt == args.retry:
+            break
+        warn(f"{words[0]} ended with {code}; again in {pause:.0f} s ({args.retry - attempt} left)")
+        time.sleep(pause)
+        pause = min(LONGEST_PAUSE, pause * 2)
+    return code
+
+
+def once(args: argparse.Namespace, words: Sequence[str], attempt: int) -> tuple[str, int]:
+    """Runs it one time: the status it ended with, and the exit code to pass on."""
+    from headway.ids import new_id
+    from headway.supervisor.command import CannotStart, Command
+    from headway.supervisor.tracked import Limits, Tracked
+
+    given_id = args.id if args.id and not attempt else new_id()
+    log_file = None if args.no_log_file else open_log(given_id)
+    try:
+        command = Command(words, environ=environment(given_id), cwd=args.cwd)
+    except CannotStart as error:
+        warn(str(error))
+        reporter_of(args, words, given_id, None, attempt, log_file).end("failed", error=str(error), exit_code=error.status)
+        return "failed", error.status
+    report = reporter_of(args, words, given_id, command.pid, attempt, log_file)
+    limits = Limits(args.timeout, args.kill_on_timeout, args.grace)
+    stopper = Stopper(command, args.grace)
+    tracked = Tracked(report, reader_of(args), limits, stopper.begin, log_file, warn, not args.no_progress)
+    ending = command.wait(tracked)
+    stopper.finish()
+    status = tracked.ended(ending)
+    return status, TIMED_OUT if status == "timed_out" else ending.status
+
+
+def reporter_of(
+    args: argparse.Namespace, words: Sequence[str], given_id: str, pid: int | None, attempt: int, log_file: LogFile | None
+) -> Reporter:
+    from headway.cli.report_body import metadata_of, thresholds_of
+    from headway.reporter import Reporter
+    from headway.supervisor.naming import derive_name
+
+    metadata: dict[str, Any] = metadata_of(args)
+    if attempt:
+        metadata["retry"] = attempt
+    if log_file is not None:
+        metadata["log_file"] = str(log_file.path)
+    return Reporter(
+        args.name or derive_name(words),
+        args.type,
+        id=given_id,
+        url=args.url,
+        key=args.key,
+        user=args.user,
+        project=args.project,
+        task=args.task,
+        attempt=args.attempt,
+        agent=args.agent,
+        group=args.group,
+        parent_id=args.parent or os.environ.get("HEADWAY_PARENT_ID"),
+        description=args.description,
+        command=words,
+        cwd=os.path.abspath(args.cwd) if args.cwd else None,  # noqa: PTH100  the words, not what links lead to
+        pid=False if pid is None else pid,
+        executor=args.executor,
+        metadata=metadata or None,
+        expected_duration=args.expected_duration,
+        timeout=args.timeout,
+        thresholds=thresholds_of(args) or None,
+        cancellable=True,
+    )
+
+
+def key(args: argparse.Namespace) -> str | None:
+    """A key that cannot be read is a mistake only where a flag names it: the command runs without the exporter too."""
+    from headway.cli.connection import key_of
+
+    try:
+        args.key_file = args.key_file or os.environ.get(KEY_VARIABLE)
+        return key_of(args)
+    except CommandError as error:
+        if args.key_file:
+            raise
+        warn(f"{error}; it runs untracked if the exporter wants a key")
+        return None
+
+
+def environment(given_id: str) -> dict[str, str]:
+    """That of the command: what it reports itself becomes part of this process, and all it starts can be known by the mark."""
+    return {**{name: value for name, value in os.environ.items() if name != KEY_VARIABLE}, "HEADWAY_PARENT_ID": given_id}
+
+
+def open_log(given_id: str) -> LogFile | None:
+    from headway.supervisor.logfile import LogFile, directory, remove_old
+
+    folder = directory()
+    try:
+        log_file = LogFile(folder / f"{given_id}.log")
+    except OSError as error:
+        warn(f"the output is not kept in {folder}: {error.strerror}; --no-log-file, or another folder in HEADWAY_LOG_DIR")
+        return None
+    remove_old(folder)
+    return log_file
+
+
+def reader_of(args: argparse.Namespace) -> ProgressReader:
+    from headway.supervisor.progress import ProgressReader
+
+    try:
+        return ProgressReader(args.progress)
+    except ValueError as error:
+        raise CommandError(f"--progress: {error}", Exit.USAGE) from None
+
+
+class Stopper:
+    """Ends the whole tree in the background: what it still writes meanwhile is passed on."""
+
+    def __init__(self, command: Command, grace: float) -> None:
+        self._pid = command.pid
+        self._grace = grace
+        self._thread: threading.Thread | None = None
+
+    def begin(self) -> None:
+        self._thread = threading.Thread(target=self._work)
+        self._thread.start()
+
+    def finish(self) -> None:
+        """Waits for children that outlive the command: they have until the end of the grace period too."""
+        if self._thread is not None:
+            self._thread.join()
+
+    def _work(self) -> None:
+        from signal import SIGTERM
+
+        from headway.ending.base import Target
+        from headway.ending.system import OSSystem
+        from headway.ending.trees import end_trees
+        from headway.sampler.base import host_here, identify
+
+        root = identify(self._pid)
+        if root is not None:
+            end_trees([Target("run", root)], signal=SIGTERM, grace=self._grace, host=host_here(), system=OSSystem())
+
+
+def warn(words: str) -> None:
+    print(f"headway: {words}", file=sys.stderr)

@@ -1,0 +1,1 @@
+"""What starts, watches and ends OS processes: the running of commands, services and schedules."""
