@@ -34,6 +34,7 @@ METHODS = {
     ("patch", "/api/processes/{id}"): ("update",),
     ("delete", "/api/processes/{id}"): ("dismiss",),
     ("post", "/api/processes/{id}/cancel"): ("cancel",),
+    ("post", "/api/processes/track"): ("track",),
     ("post", "/api/processes/{id}/kill"): ("kill",),
     ("post", "/api/processes/{id}/pause"): ("pause",),
     ("post", "/api/processes/{id}/resume"): ("resume",),

@@ -17,6 +17,9 @@ STREAMS = ("/api/processes/stream", "/api/processes/{id}/output")
 # What sends signals. Made-up pids may be real ones, so these are only called where there is nothing to hit.
 SIGNALS = ("/api/processes/kill", "/api/processes/{id}/kill", "/api/processes/{id}/pause", "/api/processes/{id}/resume")
 
+# What runs commands: made-up ones are better not run. Their refusals are tested in test_track.
+COMMANDS = ("/api/processes/track",)
+
 
 def test_every_route_is_documented_with_its_errors(start_exporter: Starter) -> None:
     document: dict[str, Any] = requests.get(f"{start_exporter().url}/openapi.json", timeout=10).json()
@@ -27,6 +30,7 @@ def test_every_route_is_documented_with_its_errors(start_exporter: Starter) -> N
         "/api/processes/kill",
         "/api/processes/stats",
         "/api/processes/stream",
+        "/api/processes/track",
         "/api/processes/{id}",
         "/api/processes/{id}/cancel",
         "/api/processes/{id}/kill",
@@ -47,7 +51,7 @@ def test_every_route_is_documented_with_its_errors(start_exporter: Starter) -> N
 
 
 def test_nothing_that_can_be_sent_fails_inside(start_exporter: Starter, tmp_path: Path) -> None:
-    fuzz(start_exporter("--log-level", "warning"), tmp_path, [f"--exclude-path={path}" for path in (*STREAMS, *SIGNALS)])
+    fuzz(start_exporter("--log-level", "warning"), tmp_path, [f"--exclude-path={path}" for path in (*STREAMS, *SIGNALS, *COMMANDS)])
 
 
 # A process table of its own, in which the exporter is alone.

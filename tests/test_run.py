@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -16,6 +15,7 @@ import pytest
 import requests
 
 from cli import HEADWAY, headway, surroundings
+from osprocesses import wait_gone
 from running import RunningExporter
 from terminals import Terminal
 from waiting import wait_until
@@ -168,8 +168,7 @@ def test_a_timeout_ends_the_whole_tree(environ: dict[str, str], record: Record, 
     assert (done.returncode, done.stdout) == (124, "working\n")
     found = record("run-late")
     assert (found["status"], found["error"], found["timeout"]) == ("timed_out", "ended after its timeout of 1s", 1)
-    child = int((tmp_path / "pid").read_text())
-    wait_until(lambda: not alive(child), 10, "the child that ignores SIGTERM is ended too")
+    wait_gone(int((tmp_path / "pid").read_text()))  # the child that ignores SIGTERM
 
 
 def test_whoever_asks_to_cancel_it_ends_it(environ: dict[str, str], record: Record) -> None:
@@ -252,14 +251,3 @@ def test_no_progress_is_looked_for_where_none_is_wanted(environ: dict[str, str],
 def test_a_wrong_command_line_runs_nothing(flags: list[str], words: str) -> None:
     done = headway("run", *flags, HEADWAY_URL=NOBODY)
     assert done.returncode == 2 and words in done.stderr, done.stderr
-
-
-def alive(pid: int) -> bool:
-    try:
-        return (Path("/proc") / str(pid) / "stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
-    except OSError:
-        try:
-            os.kill(pid, 0)
-        except ProcessLookupError:
-            return False
-        return not Path("/proc").exists()

@@ -40,6 +40,7 @@ from headway.store.lock import DataDirLock
 from headway.store.sqlite import SQLiteStore
 from headway.store.unusable import UnusableStore
 from headway.store.writer import Writer
+from headway.supervisor.launch import Launcher
 
 log = logging.getLogger("headway")
 
@@ -77,6 +78,7 @@ class Exporter:
         self.registry = Registry(settings, self.writer, host, clock)
         self.watch = Watch(self.registry)
         self.control = Control(self.watch)
+        self.launcher = Launcher(settings.data_dir)
         self.context = Context(
             settings=settings,
             registry=self.registry,
@@ -86,6 +88,7 @@ class Exporter:
             own=self.own,
             keys=self.keys,
             control=self.control,
+            launcher=self.launcher,
             boot=secrets.token_hex(4),
         )
         self.own.watch_store(self.writer, size_bytes=self.store.size_bytes, up=lambda: self.writer.last_error is None)
@@ -132,6 +135,8 @@ class Exporter:
         if self.settings.address[1] == 0:  # the system chose the port, so the settings could not know it
             self.own.external_url = url
         urls = (url, self.settings.external_url, f"http://127.0.0.1:{port}", f"http://localhost:{port}")
+        everywhere = urlsplit(url).hostname in ("0.0.0.0", "::")
+        self.launcher.url = f"http://127.0.0.1:{port}" if everywhere else url
         key = read_key(self.settings.data_dir / ADMIN_KEY_FILE)
         self._intake = Intake((spool.directory(), self.settings.data_dir / "spool"), urls, key)
         self._tasks.append(asyncio.create_task(self._every(INTAKE_INTERVAL, self.take_in), name="take in"))
@@ -165,6 +170,7 @@ class Exporter:
             self.watch.apply(samples)
         self.watch.expire()
         self.watch.evaluate()
+        self.launcher.reap()
 
     async def follow_new(self) -> None:
         """Follows processes from their creation on, not only from the next sample on: many end before it."""

@@ -32,6 +32,9 @@ Label = Annotated[str, Meta(max_length=256)]
 Name = Annotated[str, Meta(min_length=1, max_length=512, examples=["NLP Backfill"])]
 Text = Annotated[str, Meta(max_length=4096)]
 Command = Annotated[str, Meta(max_length=16384)]
+# No NUL: the kernel ends a word there.
+Word = Annotated[str, Meta(max_length=16384, pattern=r"^[^\x00]*$")]
+Variable = Annotated[str, Meta(max_length=256, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 Count = Annotated[float, Meta(ge=0, le=MAX_COUNT)]
 Rate = Annotated[float, Meta(ge=0, le=1e12, description="items per minute")]
 Seconds = Annotated[float, Meta(ge=0, le=1e10)]
@@ -162,6 +165,34 @@ class KillIn(Struct, forbid_unknown_fields=True):
 
     signal: SignalName = "SIGTERM"
     grace: Duration = 5.0
+
+
+class TrackIn(Struct, forbid_unknown_fields=True, kw_only=True):
+    """A command to be started: a text for the shell, or a list of words without one. `env` is added to its environment; `grace` is
+    between the polite signal and SIGKILL when `kill_on_timeout` ends it; `retry`: started again so often while it fails."""
+
+    command: Annotated[str, Meta(min_length=1, max_length=16384)] | Annotated[list[Word], Meta(min_length=1, max_length=1024)]
+    name: Name | None = None
+    type: Kind = Kind.TASK
+    id: Id | UnsetType = UNSET
+    parent_id: Id | None = None
+    description: Text | None = None
+    user: Label | None = None
+    project: Label | None = None
+    task: Label | None = None
+    attempt: Label | None = None
+    agent: Label | None = None
+    group: Label | None = None
+    cwd: Text | None = None
+    env: dict[Variable, Word] = {}
+    executor: bool = False
+    expected_duration: Duration | None = None
+    timeout: Duration | None = None
+    kill_on_timeout: bool = False
+    grace: Duration | None = None
+    retry: Annotated[int, Meta(ge=0, le=100)] = 0
+    metadata: dict[str, Any] = {}
+    thresholds: ThresholdsIn | UnsetType = UNSET
 
 
 class PidScope(Struct, tag_field="type", tag="pid", forbid_unknown_fields=True):

@@ -16,11 +16,11 @@ from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from headway.api import control, health, openapi, pages, problems, processes, stream
+from headway.api import control, health, openapi, pages, problems, processes, stream, track
 from headway.api.access import Guard
 from headway.api.context import Context
 from headway.errors import HeadwayError
-from headway.schemas import BatchIn, CleanupIn, CreateIn, EmptyIn, KillIn, KillScopeIn, ListParams, OutputParams, UpdateIn
+from headway.schemas import BatchIn, CleanupIn, CreateIn, EmptyIn, KillIn, KillScopeIn, ListParams, OutputParams, TrackIn, UpdateIn
 from headway.version import VERSION
 
 log = logging.getLogger(__name__)
@@ -96,6 +96,7 @@ def add_process_routes(app: FastAPI) -> None:
     route("DELETE", one, processes.dismiss_process, answers=ends, **optional)
     route("POST", f"{one}/cancel", processes.cancel_process, 202, answers={202: "Asked", **WRITE, **ONE}, **optional)
     killing: dict[str, Any] = {"body": KillIn, "body_required": False, "on_process": True}
+    route("POST", f"{base}/track", track.track_process, 201, body=TrackIn, answers={201: "Started", **WRITE})
     route("POST", f"{base}/kill", control.kill_scope, body=KillScopeIn, answers=ends)
     route("POST", f"{base}/cleanup", control.cleanup, body=CleanupIn, body_required=False, answers={**ok, **WRITE})
     route("POST", f"{one}/kill", control.kill_process, answers=ends, **killing)

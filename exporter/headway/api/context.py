@@ -24,6 +24,7 @@ from headway.registry.registry import Registry
 from headway.settings import Settings
 from headway.store.base import Store
 from headway.store.writer import Writer
+from headway.supervisor.launch import Launcher
 
 T = TypeVar("T")
 
@@ -41,6 +42,7 @@ class Context:
     own: OwnMetrics
     keys: KeyRing
     control: Control
+    launcher: Launcher
     boot: str
     shown_version: int = 0
 

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 STREAM_SILENCE: Final = 45.0
 # Beside the grace: what SIGKILL may take, and the last word of a reporter (s).
 KILL_TIME: Final = 10.0
+# What the exporter gives a command to be reported (s).
+START_TIME: Final = 20.0
 _LIST = list  # Client.list hides the type in annotations of the class
 
 
@@ -171,6 +173,12 @@ class Client:
         return dict(self._data("DELETE", _path(id)))
 
     # ── control: all of it needs a key of the role operator ────────────────────────────────────────────────────────
+
+    def track(self, command: str | Sequence[str], **fields: Any) -> dict[str, Any]:
+        """Starts a command as a tracked process on the exporter's host: a text for the shell, or a list of words. Fields: name,
+        type, project, …, cwd, env={…}, timeout, kill_on_timeout, retry, metadata (see /docs). Returns when it runs."""
+        body = {"command": command if isinstance(command, str) else list(command), **fields}
+        return dict(self._data("POST", "/api/processes/track", json=body, timeout=self.timeout + START_TIME))
 
     def kill(self, id: str, signal: str | int = "SIGTERM", grace: float = 5.0) -> dict[str, Any]:
         """Ends a process with everything below it: `signal`, and SIGKILL for who lives after `grace` seconds (60 at most). Returns

@@ -1,0 +1,116 @@
+"""POST /api/processes/track: a command is started as a tracked process."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import shlex
+import time
+from collections.abc import Container
+from typing import Final
+
+from msgspec import UNSET
+from starlette.requests import Request
+from starlette.responses import Response
+
+from headway.api.audit import Audit, quoted
+from headway.api.context import caller, context_of, data
+from headway.api.processes import single
+from headway.errors import Conflict, InvalidInput, StoreUnavailable
+from headway.ids import check_id, new_id
+from headway.keys import Role
+from headway.masking import mask_command
+from headway.schemas import NoParams, TrackIn, check_metadata, decode, parse_params, seconds
+from headway.supervisor.launch import Launched
+from headway.supervisor.naming import derive_name
+
+# Until what runs the command has reported it: an interpreter starts in some tenths of a second.
+REPORTED_WITHIN: Final = 20.0
+POLL: Final = 0.02
+SHELL: Final = ("/bin/sh", "-c")
+# Fields that `headway run` takes as a flag of the same name.
+WORDS: Final = ("name", "description", "user", "project", "task", "attempt", "agent", "group")
+THRESHOLDS: Final = ("stuck_after", "time_sink_ratio", "cpu_ratio", "memory_ratio")
+
+
+async def track_process(request: Request) -> Response:
+    """Starts a command as a tracked process, as the user that the exporter runs as. It outlives the exporter."""
+    context, who = context_of(request), caller(request)
+    parse_params(single(request), NoParams)
+    with Audit(context, who, "track", "a command") as audit:
+        who.require(Role.OPERATOR)
+        form = decode(await request.body(), TrackIn)
+        words = [*SHELL, form.command] if isinstance(form.command, str) else form.command
+        audit.what = quoted(mask_command(form.command if isinstance(form.command, str) else shlex.join(words)))
+        process_id = new_id() if form.id is UNSET else checked(form.id)
+        if process_id in context.registry.entries or await context.read(context.store.get, process_id) is not None:
+            raise Conflict(f"id {process_id} is in use; leave id away to get a new one", field="id")
+        flags = flags_of(form, context.settings.max_metadata_bytes, who.user)
+        launched = await asyncio.to_thread(context.launcher.start, process_id, flags, words, form.env, form.cwd)
+        await reported(context.registry.entries, process_id, launched)
+        audit.result(f"process {process_id}", True)
+    process = context.registry.entry(process_id).process
+    return data(context.summary(process, context.registry.clock()), 201)
+
+
+async def reported(entries: Container[str], process_id: str, launched: Launched) -> None:
+    """Raises InvalidInput with its words when it gave up, StoreUnavailable when nothing was heard of it."""
+    deadline = time.monotonic() + REPORTED_WITHIN
+    while process_id not in entries:
+        if launched.ended():
+            raise InvalidInput(f"the command was not run: {launched.words() or 'its runner ended without a word'}")
+        if time.monotonic() >= deadline:
+            raise StoreUnavailable(
+                f"the command was started, but was not reported within {REPORTED_WITHIN:.0f} s; look for {process_id} later"
+            )
+        await asyncio.sleep(POLL)
+
+
+def checked(process_id: str) -> str:
+    """Raises InvalidInput."""
+    try:
+        return check_id(process_id)
+    except ValueError as error:
+        raise InvalidInput(f"id: {error}", field="id") from None
+
+
+def flags_of(form: TrackIn, metadata_limit: int, bound_to: str | None) -> list[str]:
+    """The form as flags of `headway run`. Raises InvalidInput, TooLarge."""
+    command = form.command
+    given = {word: getattr(form, word) for word in WORDS}
+    if given["name"] is None:
+        given["name"] = derive_name(_split(command) if isinstance(command, str) else command)
+    if bound_to is not None:
+        given["user"] = bound_to
+    flags = [f"--type={form.type}", *(f"--{word}={value}" for word, value in given.items() if value is not None)]
+    if form.parent_id is not None:
+        flags.append(f"--parent={form.parent_id}")
+    for field, flag in (("expected_duration", "expected"), ("timeout", "timeout"), ("grace", "grace")):
+        if (value := getattr(form, field)) is not None:
+            flags.append(f"--{flag}={seconds(value, field)}")
+    for field in THRESHOLDS:
+        value = UNSET if form.thresholds is UNSET else getattr(form.thresholds, field)
+        if value is not UNSET and value is not None:
+            number = seconds(value, f"thresholds.{field}") if field == "stuck_after" else value
+            flags.append(f"--{field.replace('_', '-')}={number}")
+    if form.kill_on_timeout and form.timeout is None:
+        raise InvalidInput("kill_on_timeout: needs a timeout", field="kill_on_timeout")
+    check_metadata(form.metadata, metadata_limit)
+    for key, value in form.metadata.items():
+        if "=" in key:
+            raise InvalidInput("metadata: a key with = in it cannot be given here; set it by PATCH", field="metadata")
+        flags.append(f"--metadata={key}={json.dumps(value)}")
+    flags += ["--executor"] if form.executor else []
+    flags += ["--kill-on-timeout"] if form.kill_on_timeout else []
+    flags += [f"--retry={form.retry}"] if form.retry else []
+    return flags
+
+
+def _split(command: str) -> list[str]:
+    """The words of the first command of a text for the shell."""
+    first = re.split(r"[;|&\n]", command.strip())[0].strip() or command
+    try:
+        return shlex.split(first) or [command]
+    except ValueError:
+        return first.split() or [command]
