@@ -23,15 +23,7 @@ def add_create_flags(parser: argparse.ArgumentParser) -> None:
     add_progress_flags(parser)
     parser.add_argument("--parent", metavar="ID", type=process_id, help="what it is part of (default: what runs this)")
     parser.add_argument("--description", metavar="TEXT", type=text(4096), help="what it is for")
-    for name, words in (
-        ("user", "whose it is (default: who runs the script)"),
-        ("project", "the project it belongs to"),
-        ("task", "the id of the task it belongs to"),
-        ("attempt", "the id of the attempt at that task"),
-        ("agent", "the id of the agent that does it"),
-        ("group", "a word that things belonging together share"),
-    ):
-        parser.add_argument(f"--{name}", metavar="WORD", type=text(256), help=words)
+    add_belonging_flags(parser)
     parser.add_argument("--command", metavar="TEXT", type=text(16384), help="its command line (default: that of the shell)")
     parser.add_argument("--cwd", metavar="DIR", type=text(4096), help="where it runs (default: here)")
     parser.add_argument("--executor", action="store_true", help="it only runs others")
@@ -69,6 +61,18 @@ def add_end_flags(parser: argparse.ArgumentParser, verb: str) -> None:
     parser.add_argument("--line", metavar="TEXT", type=text(65536), action="append", help="a last log line; repeatable")
     add_metadata_flag(parser)
     add_exporter_flags(parser)
+
+
+def add_belonging_flags(parser: argparse.ArgumentParser) -> None:
+    for name, words in (
+        ("user", "whose it is (default: who runs it)"),
+        ("project", "the project it belongs to"),
+        ("task", "the id of the task it belongs to"),
+        ("attempt", "the id of the attempt at that task"),
+        ("agent", "the id of the agent that does it"),
+        ("group", "a word that things belonging together share"),
+    ):
+        parser.add_argument(f"--{name}", metavar="WORD", type=text(256), help=words)
 
 
 def add_progress_flags(parser: argparse.ArgumentParser, advance: bool = False) -> None:

@@ -14,6 +14,7 @@ from headway.cli.command import add_command
 from headway.cli.exits import CommandError, Exit
 from headway.cli.report_flags import (
     KINDS,
+    add_belonging_flags,
     add_limit_flags,
     add_metadata_flag,
     duration,
@@ -58,15 +59,7 @@ def add_parser(commands: Subparsers) -> None:
     parser.add_argument("--id", type=process_id, help="an id of your own; what --retry starts later gets others")
     parser.add_argument("--parent", metavar="ID", type=process_id, help="the process it is part of (default: what runs this)")
     parser.add_argument("--description", metavar="TEXT", type=text(4096), help="what it is for")
-    for name, words in (
-        ("user", "whose it is (default: yours)"),
-        ("project", "the project it belongs to"),
-        ("task", "the id of the task it belongs to"),
-        ("attempt", "the id of the attempt at that task"),
-        ("agent", "the id of the agent that does it"),
-        ("group", "a word that things belonging together share"),
-    ):
-        parser.add_argument(f"--{name}", metavar="WORD", type=text(256), help=words)
+    add_belonging_flags(parser)
     parser.add_argument("--executor", action="store_true", help="it only runs others")
     parser.add_argument("--cwd", metavar="DIR", help="where to run it (default: here)")
     add_limit_flags(parser)
