@@ -150,11 +150,13 @@ def test_output_and_follow(client: Client, shared_exporter: RunningExporter) -> 
 
     def listen() -> None:
         with Client(shared_exporter.url) as other:
-            received.extend(other.follow(process_id, tail=2))
+            for line in other.follow(process_id, tail=2):
+                received.append(line)
             received.append("the end")
 
     follower = threading.Thread(target=listen)
     follower.start()
+    wait_until(lambda: received == ["two", "three"], what="the last two lines")
     with Client(shared_exporter.url) as other:
         lines = other.follow(process_id, tail=1)
         assert next(lines) == "three"
