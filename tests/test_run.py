@@ -135,7 +135,7 @@ def test_how_it_ended(
 
 
 def test_a_command_that_cannot_be_started_has_failed(environ: dict[str, str], record: Record) -> None:
-    done = headway("run", "--id", "run-missing", "--", "no-such-program", environ=environ)
+    done = headway("run", "--id", "run-missing", "--retry", "3", "--", "no-such-program", environ=environ)
     assert (done.returncode, done.stderr) == (127, "headway: no-such-program: command not found\n")
     found = record("run-missing")
     assert (found["status"], found["error"], found["exit_code"]) == ("failed", "no-such-program: command not found", 127)

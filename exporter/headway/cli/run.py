@@ -46,6 +46,7 @@ EXAMPLES = """\
   headway run --progress 'page (?P<current>\\d+) of (?P<total>\\d+)' -- ./scan
 """
 TIMED_OUT: Final = 124
+NEVER_RAN: Final = "never ran"  # nothing that --retry could mend
 FIRST_PAUSE: Final = 1.0  # s before the first repetition; then twice as long each time
 LONGEST_PAUSE: Final = 60.0
 # The key of who runs us for somebody else (see headway.supervisor.launch): not for the command.
@@ -126,7 +127,7 @@ def once(args: argparse.Namespace, words: Sequence[str], attempt: int) -> tuple[
     except CannotStart as error:
         warn(str(error))
         reporter_of(args, words, given_id, None, attempt, log_file).end("failed", error=str(error), exit_code=error.status)
-        return "failed", error.status
+        return NEVER_RAN, error.status
     report = reporter_of(args, words, given_id, command.pid, attempt, log_file)
     limits = Limits(args.timeout, args.kill_on_timeout, args.grace)
     stopper = Stopper(command, args.grace)

@@ -200,14 +200,15 @@ class Command:
         if not data:
             self._close(fd, ready)
             return False
-        watcher.output(data)
         try:
             write_all(self._sources[fd], data)
+            return True
         except OSError:
             # Nobody reads any more: the command is told as it would be without us, by SIGPIPE at its next word.
             self._close(fd, ready)
             return False
-        return True
+        finally:
+            watcher.output(data)
 
     def _type(self, ready: selectors.BaseSelector) -> None:
         assert self._master is not None

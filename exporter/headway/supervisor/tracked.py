@@ -78,6 +78,7 @@ class Tracked:
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._last: deque[str] = deque(maxlen=LAST_LINES)
         self._told: Reading | None = None
+        self._blind = False
         self.stopped_for: str | None = None
 
     # ── while it runs ──────────────────────────────────────────────────────────────────────────────────────────────
@@ -89,10 +90,7 @@ class Tracked:
             except OSError as error:
                 self._warn(f"its output is no longer kept in {self._log_file.path}: {error.strerror}")
                 self._log_file = None
-        self._lines(self._reader.feed(self._decoder.decode(data)))
-        reading = self._reader.reading if self._read_progress else None
-        if reading is not None and reading != self._told:
-            self._tell(reading)
+        self._look(data)
 
     def paused(self) -> None:
         self._report.pause()
@@ -116,8 +114,7 @@ class Tracked:
 
     def ended(self, ending: Ending) -> str:
         """Tells how it ended, and returns that status."""
-        self._lines(self._reader.feed(self._decoder.decode(b"", True)))
-        self._lines(self._reader.close())
+        self._look(b"", final=True)
         if self._log_file is not None:
             self._log_file.close()
         status = self._status(ending)
@@ -127,7 +124,7 @@ class Tracked:
         elif status == "timed_out":
             error = f"ended after its timeout of {format_duration(self._limits.timeout or 0)}"
         elif status == "killed":
-            error = f"ended by signal {signal_name(ending.signal or 0)}"
+            error = f"ended by signal {signal_name(ending.signal or ending.status - 128)}"
         self._report.end(status, error=error, exit_code=ending.exit_code, signal=ending.signal)
         return status
 
@@ -140,6 +137,21 @@ class Tracked:
             # 130 and 143: how a shell, or a program that catches it, tells Ctrl-C and SIGTERM.
             return "cancelled" if ending.signal == 2 or ending.exit_code == 130 else "killed"
         return "failed"
+
+    def _look(self, data: bytes, final: bool = False) -> None:
+        """Lines and progress. Whatever goes wrong with them, the command runs on."""
+        if self._blind:
+            return
+        try:
+            self._lines(self._reader.feed(self._decoder.decode(data, final)))
+            if final:
+                self._lines(self._reader.close())
+            reading = self._reader.reading if self._read_progress else None
+            if reading is not None and reading != self._told:
+                self._tell(reading)
+        except Exception as error:
+            self._blind = True
+            self._warn(f"its output is no longer looked at: {type(error).__name__}: {error}")
 
     def _lines(self, lines: list[str]) -> None:
         for line in lines:
