@@ -1,6 +1,6 @@
 # Everything that is done with this repository, each by one word. `make` alone lists them.
 # Variables: EXPORTER_PORT, PROMETHEUS_PORT, ALERTMANAGER_PORT, GRAFANA_PORT; HEADWAY_WEBHOOK_URL (where alerts are sent);
-# PYTHON (3.11 or newer); VENV (an environment that exists already; nothing is installed into it); STATE_DIR (instead of .headway).
+# PYTEST_ARGS (more of them); PYTHON (3.11 or newer); VENV (an environment that exists already; nothing is installed into it); STATE_DIR (instead of .headway).
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -34,7 +34,7 @@ demo: ## give the running stack a few minutes of real work to show; DEMO_SECONDS
 	@$(STACK) demo
 
 test: lint ## lint, then every test; the first time installs what they need
-	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest -n 2 --dist loadfile $(PYTEST_ARGS)
 
 lint: ## formatting, linters, types, and the configuration of Prometheus and Alertmanager
 	@$(STACK) setup exporter,dev

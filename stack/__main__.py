@@ -11,7 +11,7 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
-from stack import apt, environment, services, tools
+from stack import apt, environment, services, shell, tools
 from stack.down import down
 from stack.layout import Layout
 from stack.problem import Problem
@@ -31,8 +31,11 @@ def start(layout: Layout, arguments: Sequence[str]) -> int:
     """up: starts what does not run yet and shows what runs where"""
     with alone(layout):
         up(layout, os.environ, say)
+        if exporter := running(layout).get("exporter"):
+            shell.write(layout, exporter.url)
     code = status(layout, arguments)
-    say(f"admin key: {layout.shown(layout.state / 'exporter/admin.key')}   next: make demo, make status, make logs, make down")
+    say(f"in a shell: . {layout.shown(layout.shell)}   (headway, with this exporter's address and key)")
+    say("next: make demo, make status, make logs, make down")
     return code
 
 
@@ -53,7 +56,11 @@ def status(layout: Layout, arguments: Sequence[str]) -> int:
 
 def logs(layout: Layout, arguments: Sequence[str]) -> int:
     """logs [SERVICE] [follow]: shows the ends of the logs"""
-    names = [name for name in services.NAMES if name in arguments] or services.NAMES
+    wanted = [argument for argument in arguments if argument != "follow"]
+    for name in wanted:
+        if name not in services.NAMES:
+            raise Problem(f"there is no service {name}: there are {', '.join(services.NAMES)}")
+    names = wanted or services.NAMES
     paths = [path for name in names if (path := layout.logs / f"{name}.log").exists()]
     if paths and "follow" in arguments:
         os.execvp("tail", ["tail", "-n", "20", "-F", *map(str, paths)])

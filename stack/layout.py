@@ -36,6 +36,11 @@ class Layout:
         return self.state / "log"
 
     @property
+    def shell(self) -> Path:
+        """To be read by a shell that works with this stack."""
+        return self.state / "env"
+
+    @property
     def bin(self) -> Path:
         """Prometheus and Alertmanager, where they are not installed on the machine."""
         return self.state / "bin"

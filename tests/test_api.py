@@ -99,7 +99,7 @@ def test_creation_is_idempotent_by_id(api: Api) -> None:
     [
         ({"type": "task"}, 422, "name", "required"),
         ({"name": "x"}, 422, "type", "required"),
-        ({"name": "x", "type": "robot"}, 422, "type", "robot"),
+        ({"name": "x", "type": "robot"}, 422, "type", "not one of subagent, pipeline"),
         (
             {"name": "x", "type": "task", "expectedDuration": 5},
             422,

@@ -51,11 +51,13 @@ def test_ps_in_a_pipe(client: Client, environ: dict[str, str], project: str) -> 
     assert [line.split()[-1] for line in lines] == ["ID", parent["id"], child["id"]]
     assert lines[1].startswith("running  NLP Backfill  51/80 files  63%") and lines[2].startswith("running    step one")
     client.update(child["id"], status="failed", error="OSError: disk full")
-    assert len(headway("ps", "--project", project, environ=environ).stdout.splitlines()) == 2
+    lines = headway("ps", "--project", project, environ=environ).stdout.splitlines()
+    assert len(lines) == 3 and lines[2].startswith("failed     step one"), "it stays until it is dismissed"
     assert headway("ps", "--project", project, "--state", "failed", environ=environ).stdout.splitlines()[1].endswith(child["id"])
     assert len(headway("ps", "--project", project, "--all", environ=environ).stdout.splitlines()) == 3
     assert len(headway("ps", "--project", project, "--all", "--type", "task", environ=environ).stdout.splitlines()) == 2
     assert len(headway("ps", "--parent", parent["id"], "--all", "--name", "step one", environ=environ).stdout.splitlines()) == 2
+    Client(client.url, environ["HEADWAY_KEY"]).dismiss(child["id"])
     data = json.loads(headway("ps", "--project", project, "--json", environ=environ).stdout)
     assert [p["id"] for p in data] == [parent["id"]] and data[0]["progress"]["total"] == 80
 

@@ -251,8 +251,9 @@ def serve(resolved: Resolved) -> int:
         level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr
     )
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
-    settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     host, port = settings.address
+    check_port(host, port)  # before any file is made: a key of an exporter that never ran would be taken for the one to use
+    settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     with DataDirLock(settings.data_dir):
         exporter = Exporter(settings)
         config = uvicorn.Config(
@@ -270,7 +271,6 @@ def serve(resolved: Resolved) -> int:
             timeout_graceful_shutdown=SHUTDOWN_GRACE,
             timeout_keep_alive=KEEP_ALIVE,
         )
-        check_port(host, port)
         server = Server(config, exporter, lambda url: print(f"headway is ready at {url}", flush=True))
         server.run()
         return 0 if server.started else 1

@@ -9,8 +9,8 @@ from typing import Any
 def count(progress: Mapping[str, Any]) -> str:
     """ "51/80 files", "51 files" without a total, "" without either."""
     current, total, unit = progress["current"], progress["total"], progress["unit"]
-    if current is None and total is None:
-        return ""
+    if (current is None and total is None) or unit == "%":
+        return ""  # a percentage stands beside it already
     done = number(current or 0)
     text = done if total is None else f"{done}/{number(total)}"
     return f"{text} {unit}" if unit else text

@@ -9,7 +9,8 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, Final, Literal, TypeVar
+from enum import Enum
+from typing import Annotated, Any, Final, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
@@ -345,9 +346,28 @@ def explain(error: msgspec.ValidationError, shape: type, what: str = "field") ->
     for word, plain in _WORDS.items():
         text = text.replace(word, plain)
     text = text[:1].lower() + text[1:].replace("`", "")
+    if text.startswith("invalid enum value") and (choices := _choices(shape, field)):
+        text = f"not one of {', '.join(choices)}"
     if not field:
         return InvalidInput(f"the body: {text}")
     return InvalidInput(f"{what} {field}: {text}", field=field)
+
+
+def _choices(shape: type, field: str) -> list[str]:
+    """What a field of `shape` may hold, where that is a list of words."""
+    try:
+        kinds = [get_type_hints(shape)[field]]
+    except (KeyError, NameError, TypeError):
+        return []
+    found: list[str] = []
+    for kind in kinds:
+        if isinstance(kind, type) and issubclass(kind, Enum):
+            found += [str(member.value) for member in kind]
+        elif get_origin(kind) is Literal:
+            found += [str(word) for word in get_args(kind)]
+        else:
+            kinds += get_args(kind)
+    return found
 
 
 # What people send who know another API, beside what is merely misspelt.

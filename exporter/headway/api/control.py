@@ -91,7 +91,7 @@ async def turn(request: Request, action: str) -> Response:
         process = await context.find(process_id, who)
         do = context.control.pause if action == "pause" else context.control.resume
         process, failed = await do(process, asking(who, KillIn()))
-        audit.result(f"{process.status}, {len(failed)} OS processes could not be reached", not failed)
+        audit.result(f"{process.status}" + (f", {len(failed)} OS processes could not be reached" if failed else ""), not failed)
     return data(context.summary(process, context.registry.clock()), failed=failed)
 
 
@@ -174,7 +174,10 @@ def named(scope: Scope) -> str:
 
 
 def words(report: Report, asked: Asked) -> str:
-    found = f"{asked.signal.name}, {report.killed_count} ended"
+    last = {hit.signal for hit in report.killed if hit.signal is not None} - {asked.signal.name}
+    processes = sum(hit.os_processes for hit in report.killed)
+    found = f"{asked.signal.name}{''.join(f', then {name}' for name in sorted(last))}: {report.killed_count} ended"
+    found += f" ({processes} OS processes)" if processes != report.killed_count else ""
     for count, word in ((len(report.failed), "failed"), (len(report.skipped), "skipped"), (len(report.survivors), "survive")):
         found += f", {count} {word}" if count else ""
     return found

@@ -56,7 +56,7 @@ async def active(request: Request) -> Response:
     context, who = context_of(request), caller(request)
     entries = visible(context, who)
     statuses = [entry.process.status for entry in entries]
-    conditions = [report.condition for entry in entries for report in entry.conditions]
+    conditions = [report.condition for entry in entries if entry.process.status.active for report in entry.conditions]
     counts = [
         ("Running", statuses.count(Status.RUNNING)),
         ("Queued", statuses.count(Status.QUEUED)),
@@ -82,7 +82,7 @@ async def attention(request: Request) -> Response:
     rows = [
         row(context.summary(entry.process, now), 0)
         for entry in sorted(visible(context, who), key=importance)
-        if entry.conditions or (entry.process.status.ended and needs_attention(entry.process))
+        if (needs_attention(entry.process) if entry.process.status.ended else entry.conditions)
     ]
     empty = "Nothing needs attention: no stuck process, time sink or bottleneck, and no failure that was not dismissed."
     return page(context, "list.html", "Needs attention", "/attention", REFRESH_ACTIVE, rows=rows[:ROWS], empty=empty)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
+from typing import Final
 
 from headway.cli.exits import Exit
 from headway.cli.main import build_parser
@@ -37,6 +38,12 @@ def document() -> str:
     return "\n".join(parts).rstrip() + "\n"
 
 
+# These take every setting, or the data directory, as a flag; of others, a flag of the same name is their own.
+SETTINGS_COMMANDS: Final = tuple(
+    f"headway {name}" for name in ("serve", "config", "backup", "restore", "key create", "key list", "key revoke")
+)
+
+
 def commands_of(parser: argparse.ArgumentParser) -> Iterator[tuple[str, argparse.ArgumentParser]]:
     for action in parser._actions:
         if isinstance(action, argparse._SubParsersAction):
@@ -49,7 +56,7 @@ def flags(parser: argparse.ArgumentParser) -> list[str]:
     for action in parser._actions:
         if isinstance(action, argparse._SubParsersAction | argparse._HelpAction):
             continue
-        if action.dest in SETTINGS:
+        if parser.prog in SETTINGS_COMMANDS and action.dest in SETTINGS:
             settings += 1
             continue
         takes_value = action.nargs != 0

@@ -6,12 +6,13 @@ import argparse
 import json
 import sys
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from headway.cli.command import add_command
 from headway.cli.connection import Connection, add_connection_flags, connect
 from headway.cli.exits import CommandError, Exit
-from headway.cli.rows import rows
+from headway.cli.rows import Row, rows
 from headway.cli.table import plain, table
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ DESCRIPTION = """\
 Lists processes, newest first, children under their parents: progress, rate, time left, time since the start, CPU (100% = one
 core) and memory of the process tree, and in words what is not normal. Into a pipe it writes plain columns with whole ids."""
 EXAMPLES = """\
-  headway ps                                what is active now
+  headway ps                                what is active now, and what failed and was not dismissed
   headway ps --watch                        the same, redrawn every 2 seconds
   headway ps --state stuck,failed           what needs attention
   headway ps --all --project etl --limit 100
@@ -31,6 +32,8 @@ EXAMPLES = """\
 """
 STATES: Final = "a status (queued, running, failed, …), a condition (stuck, time_sink, …), active, ended, completed or all"
 REDRAW: Final = 2.0
+ACTIVE: Final = "active"
+FAILED: Final = "failed,timed_out,orphaned"
 FILTERS: Final = ("type", "user", "project", "task", "attempt", "agent", "group", "parent", "name", "since")
 EMPTY_ACTIVE: Final = (
     "nothing is running. Start something that reports (headway report create --help), or see what ran: headway ps --all"
@@ -80,12 +83,12 @@ def run(args: argparse.Namespace) -> int:
     filters = filters_of(args)
     if args.watch:
         return watch(connection, filters, args.limit, args.json)
-    found, more = connection.processes(filters, args.limit)
+    found, more = look(connection, filters, args.limit)
     if args.json:
         print(json.dumps(found, indent=2))
         return Exit.OK
     if not found:
-        print(f"headway: {EMPTY_ACTIVE if filters == {'state': 'active'} else EMPTY}", file=sys.stderr)
+        print(f"headway: {EMPTY_ACTIVE if filters == {'state': ACTIVE} else EMPTY}", file=sys.stderr)
         return Exit.OK
     console = terminal()
     if console is None:
@@ -97,11 +100,20 @@ def run(args: argparse.Namespace) -> int:
     return Exit.OK
 
 
+def look(connection: Connection, filters: dict[str, str], limit: int) -> tuple[list[dict[str, Any]], bool]:
+    """The processes, and whether there are more. What failed stays in the active view until somebody dismisses it."""
+    found, more = connection.processes(filters, limit)
+    if filters.get("state") == ACTIVE:
+        ended, _ = connection.processes({**filters, "state": FAILED}, limit)
+        found += [process for process in ended if process["dismissed_at"] is None]
+    return found, more
+
+
 def filters_of(args: argparse.Namespace) -> dict[str, str]:
     filters = {name: value for name in FILTERS if (value := getattr(args, name)) is not None}
     if args.executors_only:
         filters["executors_only"] = "true"
-    return {"state": "all" if args.all else args.state or "active", **filters}
+    return {"state": "all" if args.all else args.state or ACTIVE, **filters}
 
 
 def terminal() -> Console | None:
@@ -127,18 +139,18 @@ def watch(connection: Connection, filters: dict[str, str], limit: int, as_json: 
     console = None if as_json else terminal()
     if console is None:
         while True:
-            found, _ = connection.processes(filters, limit)
+            found, _ = look(connection, filters, limit)
             print(json.dumps(found) if as_json else plain(rows(found)) + "\n", flush=True)
             time.sleep(REDRAW)
     from rich.live import Live
 
-    found, more = connection.processes(filters, limit)
+    found, more = look(connection, filters, limit)
     with Live(view(console, found, more), console=console, auto_refresh=False, vertical_overflow="ellipsis") as live:
         while True:
             time.sleep(REDRAW)
             problem = None
             try:
-                found, more = connection.processes(filters, limit)
+                found, more = look(connection, filters, limit)
             except CommandError as error:
                 if error.code is not Exit.UNREACHABLE:
                     raise
@@ -151,8 +163,22 @@ def view(console: Console, found: list[dict[str, Any]], more: bool, problem: str
     from rich.text import Text
 
     active = [process for process in found if process["finished_at"] is None]
-    flagged = sum(1 for process in active if process["conditions"])
-    last = f"{len(active)}{'+' if more else ''} active, {flagged} need attention · {time.strftime('%H:%M:%S')} · Ctrl-C ends"
-    body = table(rows(found), console.width, unicode_of(console)) if found else Text("nothing is running")
+    flagged = sum(1 for process in found if process["conditions"] or process["finished_at"] is not None)
+    every = rows(found)
+    shown = fitting(every, console.height - 4)
+    hidden = f", {len(every) - len(shown)} of all not shown" if len(shown) < len(every) else ""
+    last = (
+        f"{len(active)}{'+' if more else ''} active, {flagged} need attention{hidden} · {time.strftime('%H:%M:%S')} · Ctrl-C ends"
+    )
+    body = table(shown, console.width, unicode_of(console)) if found else Text("nothing is running")
     below = Text(last, style="dim") if problem is None else Text(f"{problem} · trying again", style="red")
     return Group(body, Text(), below)
+
+
+def fitting(every: Sequence[Row], most: int) -> Sequence[Row]:
+    """As many rows as the screen holds: those with flags first of all, in the order they had."""
+    if len(every) <= max(1, most):
+        return every
+    flagged = [index for index, row in enumerate(every) if row.flags]
+    others = [index for index, row in enumerate(every) if not row.flags]
+    return [every[index] for index in sorted((flagged + others)[: max(1, most)])]

@@ -254,7 +254,7 @@ class Sender:
                 "spool", str(folder), f"how this script ended could neither be sent nor written to {folder}: {error.strerror}"
             )
         else:
-            self._warn(DOWN, url, f"{url} did not answer in time. How this script ended is kept in {folder} and sent later.")
+            self._warn(DOWN, url, f"{url} has not taken yet how this script ended. It is kept in {folder} and sent later.")
 
     # ── words ──────────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -27,7 +27,8 @@ SAYS_NOTHING: Final = re.compile(
 def cause(lines: Sequence[str]) -> str | None:
     """The line among the last ones (oldest first) that says best why it failed; None when they say nothing.
 
-    The exception of a Python traceback; else the last line of the strongest sort that names an error; else the last line.
+    The exception of a Python traceback; else the last line of the strongest sort that names an error; else the last one with words
+    in it.
     """
     told = [line.strip() for line in lines if line.strip()]
     if TRACEBACK in told:
@@ -40,4 +41,5 @@ def cause(lines: Sequence[str]) -> str | None:
         for line in reversed(telling):
             if pattern.search(line):
                 return line[:LONGEST]
-    return (telling or told)[-1][:LONGEST] if told else None
+    worded = [line for line in telling if re.search(r"[^\W\d_]{2}", line)]
+    return worded[-1][:LONGEST] if worded else None

@@ -1,0 +1,27 @@
+"""What a shell has to know to work with this stack and no other: `. .headway/env`."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+from stack.layout import Layout
+
+
+def write(layout: Layout, url: str) -> None:
+    """Writes the file; `url` is where the exporter answers."""
+    exporter = layout.state / "exporter"
+    values: dict[str, str | Path] = {
+        "HEADWAY_URL": url,
+        "HEADWAY_KEY_FILE": exporter / "admin.key",
+        # Commands on the files themselves: key, config, backup, restore.
+        "HEADWAY_DATA_DIR": exporter,
+        "HEADWAY_SPOOL": exporter / "spool",
+    }
+    lines = [f"export {name}={shlex.quote(str(value))}" for name, value in values.items()]
+    path = shlex.quote(str(layout.venv / "bin"))
+    text = f"""# Read by a shell: the command headway, with the address, key and data of this clone's exporter. Written by make up.
+case ":$PATH:" in *:{path}:*) ;; *) export PATH={path}:"$PATH" ;; esac
+unset HEADWAY_KEY
+"""
+    layout.shell.write_text(text + "\n".join(lines) + "\n")
