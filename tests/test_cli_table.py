@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from headway.cli.ps import fitting
 from headway.cli.rows import MARKS, row, rows, short_ids, tree
 from headway.cli.table import plain, table
 from headway.figures import rate, size
@@ -125,6 +126,10 @@ def test_counts(current: float | None, total: float | None, unit: str | None, te
     assert row(process(progress=progress(current, total, unit))).count == text
 
 
+def test_a_percentage_is_not_said_twice() -> None:
+    assert row(process(progress=progress(31, 100, "%"))).count == ""
+
+
 def test_a_percentage_is_never_rounded_up_to_the_end() -> None:
     assert row(process(progress=progress(999, 1000))).percent == "99%"
 
@@ -158,3 +163,11 @@ def test_plain_columns_are_for_scripts() -> None:
     assert lines[0].split() == ["STATUS", "NAME", "PROGRESS", "PERCENT", "RATE", "LEFT", "ELAPSED", "CPU", "MEMORY", "FLAGS", "ID"]
     assert lines[1].startswith("running  NLP Backfill  51/80 files  63%") and lines[1].endswith(BUSY["id"])
     assert "\x1b" not in plain(rows([process(name="\x1b[31mx\x1b]0;t\x07")]))
+
+
+def test_a_screen_that_is_too_small_shows_what_needs_attention() -> None:
+    stuck = {"name": "stuck", "severity": "warning", "since": "", "reason": ""}
+    every = [row(process(id=f"p{n}", conditions=[stuck] if n == 8 else [])) for n in range(10)]
+    assert [r.id for r in fitting(every, 4)] == ["p0", "p1", "p2", "p8"]
+    assert [r.id for r in fitting(every, 0)] == ["p8"]
+    assert fitting(every, 10) == every

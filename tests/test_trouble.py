@@ -91,7 +91,8 @@ def test_one_exporter_for_each_data_directory(start_exporter: Starter, tmp_path:
         start_exporter(data_dir=tmp_path / "data")
 
 
-def test_a_busy_port_is_named(start_exporter: Starter) -> None:
+def test_a_busy_port_is_named_and_no_file_is_made(start_exporter: Starter, tmp_path: Path) -> None:
     exporter = start_exporter()
     with pytest.raises(AssertionError, match=f"cannot listen on 127.0.0.1:{exporter.port}.*HEADWAY_LISTEN"):
-        start_exporter("--listen", f"127.0.0.1:{exporter.port}")
+        start_exporter("--listen", f"127.0.0.1:{exporter.port}", data_dir=tmp_path / "second")
+    assert not (tmp_path / "second").exists()

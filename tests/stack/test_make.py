@@ -35,6 +35,16 @@ def test_up_twice_status_down_twice(stack: LiveStack) -> None:
         assert re.search(row, said), said
     assert "docker compose up" in said  # how to get Grafana, which is not on this machine
 
+    # The file it names is all that a shell needs to work with this exporter and no other.
+    assert ". " in said and str(stack.state / "env") in said
+    commands = "headway key create --name shell --role operator --out $0 && headway config && HEADWAY_KEY_FILE=$0 headway cleanup"
+    shell = ["sh", "-c", f". {stack.state}/env && {commands}", str(stack.state / "shell.key")]
+    bare = {"PATH": os.environ["PATH"], "HEADWAY_KEY": "of another exporter"}
+    done = subprocess.run(shell, env=bare, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0 and str(stack.state / "exporter") in done.stdout, done.stderr
+    wrong = stack.make("logs", SERVICE="nope")
+    assert wrong.returncode != 0 and "there is no service nope" in wrong.stdout
+
     again = stack.up()
     assert "everything runs already" in again and stack.pids() == pids
     assert stack.make("status").returncode == 0
