@@ -19,7 +19,7 @@ LAYERS = (
     ("model", "errors", "forms"),
     ("samples", "view"),
     ("settings", "gates", "estimate", "forecast", "names", "duplicates", "keys"),
-    ("configuration",),
+    ("configuration", "explanation"),
     ("store", "store.*", "sampler", "sampler.*", "ending", "ending.*", "metrics", "metrics.*", "schemas"),
     ("registry", "registry.*"),
     ("control", "control.*"),

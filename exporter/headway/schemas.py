@@ -6,17 +6,15 @@ suggestion. The same declarations make the OpenAPI document.
 
 from __future__ import annotations
 
-import difflib
-import re
 from collections.abc import Mapping
-from enum import Enum
-from typing import Annotated, Any, Final, Literal, TypeVar, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Final, Literal, TypeVar
 
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from headway.durations import parse_duration
 from headway.errors import InvalidInput, MalformedRequest, TooLarge
+from headway.explanation import explain
 from headway.model import Condition, Kind, Status
 
 MAX_BATCH: Final = 1000
@@ -322,111 +320,6 @@ def parse_params(params: Mapping[str, str], shape: type[T]) -> T:
         return msgspec.convert(dict(params), shape, strict=False)
     except msgspec.ValidationError as error:
         raise explain(error, shape, what="query parameter") from None
-
-
-_PATH = re.compile(r"^(?P<what>.*?)(?: - at `(?P<path>[^`]*)`)?$", re.S)
-_UNKNOWN = re.compile(r"unknown field `(.*)`", re.S)
-_MISSING = re.compile(r"missing required field `(.*)`", re.S)
-_WORDS = {"`str": "`text", "`float": "`number", "`int": "`whole number", "`bool": "`true or false", "| float": "| number"}
-
-
-def explain(error: msgspec.ValidationError, shape: type, what: str = "field") -> InvalidInput:
-    """The error of the decoder in words: which field, what is wrong, what is accepted. The input is not repeated, but for a
-    field's own name."""
-    match = _PATH.match(str(error))
-    text, path = (match["what"], match["path"]) if match else (str(error), None)
-    field = (path or "").removeprefix("$").removeprefix(".")
-    if unknown := _UNKNOWN.search(text):
-        name = unknown[1][:64]
-        full = f"{field}.{name}" if field else name
-        return InvalidInput(f"unknown {what} {full}{suggestion(name, _fields_at(shape, field))}", field=full)
-    if missing := _MISSING.search(text):
-        full = f"{field}.{missing[1]}" if field else missing[1]
-        return InvalidInput(f"{full} is required", field=full)
-    for word, plain in _WORDS.items():
-        text = text.replace(word, plain)
-    text = text[:1].lower() + text[1:].replace("`", "")
-    if text.startswith("invalid enum value") and (choices := _choices(shape, field)):
-        text = f"not one of {', '.join(choices)}"
-    if not field:
-        return InvalidInput(f"the body: {text}")
-    return InvalidInput(f"{what} {field}: {text}", field=field)
-
-
-def _choices(shape: type, field: str) -> list[str]:
-    """What a field of `shape` may hold, where that is a list of words."""
-    try:
-        kinds = [get_type_hints(shape)[field]]
-    except (KeyError, NameError, TypeError):
-        return []
-    found: list[str] = []
-    for kind in kinds:
-        if isinstance(kind, type) and issubclass(kind, Enum):
-            found += [str(member.value) for member in kind]
-        elif get_origin(kind) is Literal:
-            found += [str(word) for word in get_args(kind)]
-        else:
-            kinds += get_args(kind)
-    return found
-
-
-# What people send who know another API, beside what is merely misspelt.
-_SYNONYMS = {
-    "kind": "type",
-    "eta": "eta_seconds",
-    "line": "log",
-    "lines": "log",
-    "message": "log",
-    "current": "progress.current",
-    "total": "progress.total",
-    "unit": "progress.unit",
-    "parent": "parent_id",
-    "state": "status",
-    "expected": "expected_duration",
-    "page_size": "limit",
-    "offset": "cursor",
-}
-_UNITS = {
-    "expected_duration": ", in seconds",
-    "timeout": ", in seconds",
-    "eta_seconds": ", in seconds",
-    "rate": ", in items per minute",
-}
-
-
-def suggestion(name: str, known: list[str]) -> str:
-    """`: did you mean …?` for a misspelt name, else the accepted names."""
-    snake = re.sub(r"(?<=[a-z0-9])([A-Z])", r"_\1", name).lower().replace("-", "_")
-    close = [snake] if snake in known else difflib.get_close_matches(snake, known, n=1)
-    synonym = _SYNONYMS.get(snake)
-    if not close and synonym and synonym.split(".")[0] in known:
-        close = [synonym]
-    if close:
-        return f": did you mean {close[0]}{_UNITS.get(close[0], '')}?"
-    return f"; known are {', '.join(known)}" if known else "; none is accepted here"
-
-
-def _fields_at(shape: type, path: str) -> list[str]:
-    """The field names of the struct at `path` (such as progress or items[...].progress)."""
-    current: Any = shape
-    for part in [p for p in re.split(r"\.|\[[^]]*\]", path) if p]:
-        types = {f.encode_name: f.type for f in msgspec.structs.fields(current)}
-        nested = _structs_in(types.get(part))
-        if not nested:
-            return []
-        if len(nested) > 1:  # which of several shapes was meant is not known here
-            return sorted({f.encode_name for one in nested for f in msgspec.structs.fields(one)})
-        current = nested[0]
-    return [f.encode_name for f in msgspec.structs.fields(current)]
-
-
-def _structs_in(annotation: Any) -> list[type[Struct]]:
-    if isinstance(annotation, type) and issubclass(annotation, Struct):
-        return [annotation]
-    found: list[type[Struct]] = []
-    for inner in getattr(annotation, "__args__", ()):
-        found += _structs_in(inner)
-    return found
 
 
 def seconds(value: float | str, field: str) -> float:

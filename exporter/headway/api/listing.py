@@ -11,9 +11,10 @@ from datetime import UTC, datetime
 
 from headway.api.access import Caller
 from headway.errors import InvalidInput
+from headway.explanation import suggestion
 from headway.model import ACTIVE, ENDED, Condition, Process, Status
 from headway.registry.entry import Entry
-from headway.schemas import STATE_WORDS, ListParams, suggestion
+from headway.schemas import STATE_WORDS, ListParams
 from headway.store.base import Query
 
 WORDS = {"active": ACTIVE, "ended": ENDED, "all": ACTIVE | ENDED, "completed": frozenset({Status.DONE})}
