@@ -387,7 +387,7 @@ def test_a_reporter_in_another_process_creates_what_the_exporter_does_not_know(s
         r._url = "off"
         child = "import pickle, sys; r = pickle.load(sys.stdin.buffer); r.update(4, 'from the child')"
         subprocess.run([sys.executable, "-c", child], input=copy, check=True)
-        print(os.getpid())
+        print(os.getpid(), flush=True)
         os._exit(0)
     """
     done = run_script(code, server, tmp_path)

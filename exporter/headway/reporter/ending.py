@@ -26,6 +26,7 @@ _watching = False
 _watching_child: int | None = None
 _status: Any = None
 _old_error: BaseException | None = None
+_worker_error: BaseException | None = None
 
 
 def watch() -> None:
@@ -34,11 +35,14 @@ def watch() -> None:
     _status = None  # whoever called sys.exit was caught, the script goes on
     multiprocessing = sys.modules.get("multiprocessing.process")
     if multiprocessing is not None and _watching_child != os.getpid() and multiprocessing.parent_process() is not None:
-        # Children of multiprocessing end without atexit, but run these; the exception that ends them is then being handled.
+        # Children of multiprocessing run these at their end. Until Python 3.13 the exception that ends them is then being handled;
+        # from 3.14 on it has been printed and forgotten.
         from multiprocessing.util import Finalize
 
         _watching_child = os.getpid()
         Finalize(None, _at_child_end, exitpriority=-100)
+        if sys.version_info >= (3, 14):
+            _note_worker_errors()
     if _watching:
         return  # a forked child inherits the rest
     _watching = True
@@ -104,15 +108,32 @@ def _at_end() -> None:
     error = _last_error()
     if error is _old_error or hasattr(sys, "ps1"):  # at a prompt every mistake is kept there
         error = None
-    if error is None and _status not in (None, 0):
-        error = SystemExit(_status)
-    hub.close(error)
+    hub.close(error or _worker_error or _exit())
 
 
 def _at_child_end() -> None:
     from headway.reporter import hub
 
-    hub.close(sys.exc_info()[1])
+    hub.close(sys.exc_info()[1] or _worker_error or _exit())
+
+
+def _exit() -> BaseException | None:
+    return SystemExit(_status) if _status not in (None, 0) else None
+
+
+def _note_worker_errors() -> None:
+    """multiprocessing prints the exception that ends a worker, and tells nobody else: it is noted on the way."""
+    import traceback
+
+    print_exc = traceback.print_exc
+
+    def noting(*args: Any, **more: Any) -> None:
+        global _worker_error
+        if sys._getframe(1).f_globals.get("__name__") == "multiprocessing.process":
+            _worker_error = sys.exc_info()[1]
+        print_exc(*args, **more)
+
+    traceback.print_exc = noting
 
 
 def _last_error() -> BaseException | None:
