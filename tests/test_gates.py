@@ -311,6 +311,14 @@ def test_overdue_at_its_timeout(elapsed: float, fires: bool) -> None:
     assert (overdue(process(timeout=30.0), now=START + elapsed) is not None) is fires
 
 
+@pytest.mark.parametrize("expected", [5e-324, 1e-300, 1e-9])
+def test_a_declared_duration_of_next_to_nothing(expected: float) -> None:
+    found = the(time_sink(process(), now=START + 60, limits=LIMITS, expected=expected))
+    assert found.reason == "over 1,000,000x its usual 0 s" and found.severity is Severity.CRITICAL
+    foreseen = the(time_sink(process(), now=START, limits=LIMITS, expected=expected, eta=60.0))
+    assert "over 1,000,000x" in foreseen.reason
+
+
 def test_overdue_says_by_how_much() -> None:
     found = the(overdue(process(timeout=30.0), now=START + 45))
     assert (found.severity, found.since) == (Severity.CRITICAL, START + 30)

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from headway import gates
 from headway.errors import Conflict, InvalidInput, NotFound, StoreUnavailable, TooLarge
 from headway.model import Condition, OSProcess, Process, Status, Transition
 from headway.names import NameStats
@@ -455,6 +456,26 @@ async def test_conditions_come_and_go_and_are_counted_once() -> None:
     world.update("a", progress={"current": 1})
     world.watch.evaluate()
     assert world.registry.entries["a"].conditions == ()
+
+
+@in_loop
+async def test_one_record_that_no_gate_can_read_silences_no_other() -> None:
+    world = World(stuck_after=60.0)
+    for process_id in ("a", "odd", "z"):
+        world.create(id=process_id, progress={"total": 10})
+    conditions = gates.conditions
+
+    def failing(process: Process, **more: Any) -> Any:
+        if process.id == "odd":
+            raise OverflowError("cannot convert float infinity to integer")
+        return conditions(process, **more)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(gates, "conditions", failing)
+        for _ in range(35):
+            world.clock.now += 2
+            world.watch.evaluate()
+    assert [bool(world.registry.entries[i].conditions) for i in ("a", "odd", "z")] == [True, False, True]
 
 
 @in_loop

@@ -26,6 +26,7 @@ TIME_SINK_CRITICAL_RATIO: Final = 3.0
 # of 2.
 CRITICAL_OVER_WARNING: Final = 1.5
 ZOMBIE_AFTER: Final = 300.0
+MOST_TIMES: Final = 1e6  # beyond it nobody wants the figure, which may be infinite: any expected duration can be declared
 
 _WORKING: Final = frozenset({Status.STARTING, Status.RUNNING, Status.STOPPING})
 _NAMED: Final = 3  # a sentence names so many others at most, and counts the rest
@@ -284,6 +285,8 @@ def span(seconds: float) -> str:
 
 
 def _times(ratio: float) -> str:
+    if ratio > MOST_TIMES:
+        return f"over {MOST_TIMES:,.0f}x"
     return f"{int(ratio * 10 + 1e-9) / 10:.1f}x"
 
 

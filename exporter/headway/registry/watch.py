@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from typing import Final
 
@@ -11,6 +12,8 @@ from headway.model import ConditionReport, OSProcess, Process, Status
 from headway.registry.entry import Entry
 from headway.registry.registry import Registry
 from headway.samples import Exit, Sample
+
+log = logging.getLogger(__name__)
 
 # A script's last words may arrive a moment after its end was seen: so long is waited for them (s).
 LAST_WORDS: Final = 5.0
@@ -129,31 +132,34 @@ class Watch:
         ]
         blocked: dict[str, list[str]] = {}
         for process_id, entry in active.items():
-            view = registry.view(entry, now)
-            ancestors = frozenset(ancestors_of(process_id, parents)) if neighbours else frozenset()
-            found = gates.conditions(
-                entry.process,
-                now=now,
-                limits=view.limits,
-                expected=view.expected_duration,
-                sample=entry.sample,
-                eta=view.eta,
-                child_activity_at=children.get(process_id),
-                watching_since=self.watching_since,
-                neighbours=neighbours,
-                ancestors=ancestors,
-                duplicate=twins.get(process_id),
-                time_sink_critical_ratio=registry.settings.time_sink_critical_ratio,
-                zombie_after=registry.settings.zombie_after,
-                before=entry.conditions,
-            )
-            if neighbours and found:
-                by_cpu, by_memory = gates.blocks(
-                    entry.process, limits=view.limits, sample=entry.sample, neighbours=neighbours, ancestors=ancestors
+            try:
+                view = registry.view(entry, now)
+                ancestors = frozenset(ancestors_of(process_id, parents)) if neighbours else frozenset()
+                found = gates.conditions(
+                    entry.process,
+                    now=now,
+                    limits=view.limits,
+                    expected=view.expected_duration,
+                    sample=entry.sample,
+                    eta=view.eta,
+                    child_activity_at=children.get(process_id),
+                    watching_since=self.watching_since,
+                    neighbours=neighbours,
+                    ancestors=ancestors,
+                    duplicate=twins.get(process_id),
+                    time_sink_critical_ratio=registry.settings.time_sink_critical_ratio,
+                    zombie_after=registry.settings.zombie_after,
+                    before=entry.conditions,
                 )
-                for neighbour in (*by_cpu, *by_memory):
-                    blocked.setdefault(neighbour.id, []).append(process_id)
-            self.note(entry, found)
+                if neighbours and found:
+                    by_cpu, by_memory = gates.blocks(
+                        entry.process, limits=view.limits, sample=entry.sample, neighbours=neighbours, ancestors=ancestors
+                    )
+                    for neighbour in (*by_cpu, *by_memory):
+                        blocked.setdefault(neighbour.id, []).append(process_id)
+                self.note(entry, found)
+            except Exception:  # one odd record must not silence the gates of all others
+                log.exception("the gates of process %s could not be looked at; those of the others go on", process_id)
         for process_id, entry in active.items():
             entry.blocked_by = tuple(dict.fromkeys(blocked.get(process_id, ())))
 
