@@ -19,6 +19,7 @@ LAYERS = (
     ("model", "errors", "forms"),
     ("samples", "view"),
     ("settings", "gates", "estimate", "forecast", "names", "duplicates", "keys"),
+    ("yamlfile",),
     ("configuration", "explanation"),
     ("store", "store.*", "sampler", "sampler.*", "ending", "ending.*", "metrics", "metrics.*", "schemas"),
     ("registry", "registry.*"),

@@ -6,7 +6,7 @@ A flag wins over the environment, the environment over the file, the file over t
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -26,6 +26,7 @@ from headway.settings import (
     ThresholdRule,
     default_data_dir,
 )
+from headway.yamlfile import compose, items, raw_of, shown, suggestion
 
 if TYPE_CHECKING:
     import yaml
@@ -60,7 +61,7 @@ def load(
     given.update(_environment(environ))
     for name, text in argv_values.items():
         if name not in SETTINGS:
-            raise ConfigError(f"unknown setting {name}{_suggestion(name, SETTINGS)}", field=name)
+            raise ConfigError(f"unknown setting {name}{suggestion(name, SETTINGS)}", field=name)
         given[name] = _Given(text, f"flag {SETTINGS[name].flag}")
     values: dict[str, Any] = {"data_dir": default_data_dir(environ, os.geteuid() if uid is None else uid)}
     sources = dict.fromkeys(SETTINGS, DEFAULT) | {RULES_KEY: rules_source}
@@ -82,20 +83,9 @@ def _read(setting: Setting, given: _Given) -> Any:
         return setting.form.read(given.raw)
     except ValueError:
         raise ConfigError(
-            f"{setting.name}: {_shown(given.raw)} ({given.source}) cannot be used; accepted: {setting.form.accepts}",
+            f"{setting.name}: {shown(given.raw)} ({given.source}) cannot be used; accepted: {setting.form.accepts}",
             field=setting.name,
         ) from None
-
-
-def _shown(raw: Raw) -> str:
-    text = raw if isinstance(raw, str) else ", ".join(raw)
-    return repr(text if len(text) <= 60 else text[:57] + "…")
-
-
-def _suggestion(name: str, known: Iterable[str]) -> str:
-    names = list(known)
-    near = get_close_matches(name.replace("-", "_").lower(), names, n=1)
-    return f": did you mean {near[0]}?" if near else f"; there are {', '.join(names)}"
 
 
 def _environment(environ: Mapping[str, str]) -> dict[str, _Given]:
@@ -115,87 +105,34 @@ def _environment(environ: Mapping[str, str]) -> dict[str, _Given]:
 
 
 def _file(path: Path) -> tuple[dict[str, _Given], tuple[ThresholdRule, ...], str]:
-    root = _compose(path)
+    root = compose(path)
     given: dict[str, _Given] = {}
     rules: tuple[ThresholdRule, ...] = DEFAULT_RULES
     rules_source = DEFAULT
     if root is None:
         return given, rules, rules_source
-    for name, value, place in _items(root, "the file", path):
+    for name, value, place in items(root, "the file", path):
         if name == RULES_KEY:
             rules, rules_source = DEFAULT_RULES + tuple(_rules(value, path)), place
             continue
         if name not in SETTINGS:
-            raise ConfigError(f"{place}: unknown setting {name}{_suggestion(name, [*SETTINGS, RULES_KEY])}", field=name)
-        raw = _raw(value)
+            raise ConfigError(f"{place}: unknown setting {name}{suggestion(name, [*SETTINGS, RULES_KEY])}", field=name)
+        raw = raw_of(value)
         if raw is None:
             raise ConfigError(f"{name}: no value ({place}); accepted: {SETTINGS[name].form.accepts}", field=name)
         given[name] = _Given(raw, place)
     return given, rules, rules_source
 
 
-def _compose(path: Path) -> yaml.Node | None:
-    """The document's root node, which knows its lines; None when the file is empty."""
-    try:
-        import yaml
-    except ImportError:
-        raise ConfigError(f"cannot read {path}: install the exporter first (pip install 'headway[exporter]')") from None
-    try:
-        return yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
-    except FileNotFoundError:
-        raise ConfigError(f"there is no configuration file {path}") from None
-    except OSError as error:
-        raise ConfigError(f"cannot read the configuration file {path}: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise ConfigError(f"the configuration file {path} is not UTF-8 text") from None
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        line = f":{mark.line + 1}" if mark else ""
-        raise ConfigError(f"file {path}{line} is not valid YAML: {error.problem or error.context}") from None
-    except yaml.YAMLError as error:
-        raise ConfigError(f"file {path} is not valid YAML: {' '.join(str(error).split())}") from None
-
-
-def _items(node: yaml.Node, what: str, path: Path) -> list[tuple[str, yaml.Node, str]]:
-    """(key, value node, "file NAME:LINE") of a mapping; an absent value is an empty mapping."""
-    import yaml
-
-    place = f"file {path}:{node.start_mark.line + 1}"
-    if node.tag == "tag:yaml.org,2002:null":
-        return []
-    if not isinstance(node, yaml.MappingNode):
-        raise ConfigError(f"{place}: {what} has no names in it; accepted: lines of the form name: value")
-    found: dict[str, tuple[str, yaml.Node, str]] = {}
-    for key, value in node.value:
-        place = f"file {path}:{key.start_mark.line + 1}"
-        if not isinstance(key, yaml.ScalarNode):
-            raise ConfigError(f"{place}: a name must be plain text")
-        if key.value in found:
-            raise ConfigError(f"{place}: {key.value} stands there twice; first in {found[key.value][2]}", field=key.value)
-        found[key.value] = (key.value, value, place)
-    return list(found.values())
-
-
-def _raw(node: yaml.Node) -> Raw | None:
-    """The text as it stands there: what YAML would make of 60_000, 1:30 or yes is not what anybody meant."""
-    import yaml
-
-    if isinstance(node, yaml.SequenceNode):
-        return [str(item.value) if isinstance(item, yaml.ScalarNode) else "(a list)" for item in node.value]
-    if isinstance(node, yaml.MappingNode):
-        return f"{{{', '.join(str(key.value) for key, _ in node.value)}}}"
-    return None if node.tag == "tag:yaml.org,2002:null" else str(node.value)
-
-
 def _rules(node: yaml.Node, path: Path) -> list[ThresholdRule]:
     by_kind: list[ThresholdRule] = []
     by_name: list[ThresholdRule] = []
-    for section, rules, place in _items(node, RULES_KEY, path):
+    for section, rules, place in items(node, RULES_KEY, path):
         if section not in ("type", "name"):
             raise ConfigError(
-                f"{place}: unknown section {RULES_KEY}.{section}{_suggestion(section, ['type', 'name'])}", field=RULES_KEY
+                f"{place}: unknown section {RULES_KEY}.{section}{suggestion(section, ['type', 'name'])}", field=RULES_KEY
             )
-        for key, limits, line in _items(rules, f"{RULES_KEY}.{section}", path):
+        for key, limits, line in items(rules, f"{RULES_KEY}.{section}", path):
             where = f"{RULES_KEY}.{section}.{key}"
             if section == "name":
                 if not 0 < len(key) <= NAME_MAX:
@@ -204,16 +141,16 @@ def _rules(node: yaml.Node, path: Path) -> list[ThresholdRule]:
             elif key in list(Kind):
                 by_kind.append(ThresholdRule(_limits(limits, where, path), kind=Kind(key)))
             else:
-                raise ConfigError(f"{line}: unknown type {key}{_suggestion(key, list(Kind))}", field=where)
+                raise ConfigError(f"{line}: unknown type {key}{suggestion(key, list(Kind))}", field=where)
     return by_kind + by_name
 
 
 def _limits(node: yaml.Node, where: str, path: Path) -> dict[str, float | None]:
     values: dict[str, float | None] = {}
-    for limit, value, place in _items(node, where, path):
+    for limit, value, place in items(node, where, path):
         if limit not in THRESHOLD_FORMS:
-            raise ConfigError(f"{place}: unknown threshold {limit}{_suggestion(limit, THRESHOLD_FORMS)}", field=f"{where}.{limit}")
-        raw = _raw(value)
+            raise ConfigError(f"{place}: unknown threshold {limit}{suggestion(limit, THRESHOLD_FORMS)}", field=f"{where}.{limit}")
+        raw = raw_of(value)
         if raw is None:
             values[limit] = None
             continue
@@ -221,7 +158,7 @@ def _limits(node: yaml.Node, where: str, path: Path) -> dict[str, float | None]:
             values[limit] = THRESHOLD_FORMS[limit].read(raw)
         except ValueError:
             raise ConfigError(
-                f"{where}.{limit}: {_shown(raw)} ({place}) cannot be used; accepted: {THRESHOLD_FORMS[limit].accepts}, or null",
+                f"{where}.{limit}: {shown(raw)} ({place}) cannot be used; accepted: {THRESHOLD_FORMS[limit].accepts}, or null",
                 field=f"{where}.{limit}",
             ) from None
     return values

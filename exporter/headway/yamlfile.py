@@ -1,0 +1,78 @@
+"""The configuration file as YAML nodes, which know their lines: what is wrong in it is said with file and line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from headway.errors import ConfigError
+from headway.forms import Raw
+
+if TYPE_CHECKING:
+    import yaml
+
+
+def compose(path: Path) -> yaml.Node | None:
+    """The document's root node, which knows its lines; None when the file is empty."""
+    try:
+        import yaml
+    except ImportError:
+        raise ConfigError(f"cannot read {path}: install the exporter first (pip install 'headway[exporter]')") from None
+    try:
+        return yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+    except FileNotFoundError:
+        raise ConfigError(f"there is no configuration file {path}") from None
+    except OSError as error:
+        raise ConfigError(f"cannot read the configuration file {path}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"the configuration file {path} is not UTF-8 text") from None
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line = f":{mark.line + 1}" if mark else ""
+        raise ConfigError(f"file {path}{line} is not valid YAML: {error.problem or error.context}") from None
+    except yaml.YAMLError as error:
+        raise ConfigError(f"file {path} is not valid YAML: {' '.join(str(error).split())}") from None
+
+
+def items(node: yaml.Node, what: str, path: Path) -> list[tuple[str, yaml.Node, str]]:
+    """(key, value node, "file NAME:LINE") of a mapping; an absent value is an empty mapping."""
+    import yaml
+
+    place = f"file {path}:{node.start_mark.line + 1}"
+    if node.tag == "tag:yaml.org,2002:null":
+        return []
+    if not isinstance(node, yaml.MappingNode):
+        raise ConfigError(f"{place}: {what} has no names in it; accepted: lines of the form name: value")
+    found: dict[str, tuple[str, yaml.Node, str]] = {}
+    for key, value in node.value:
+        place = f"file {path}:{key.start_mark.line + 1}"
+        if not isinstance(key, yaml.ScalarNode):
+            raise ConfigError(f"{place}: a name must be plain text")
+        if key.value in found:
+            raise ConfigError(f"{place}: {key.value} stands there twice; first in {found[key.value][2]}", field=key.value)
+        found[key.value] = (key.value, value, place)
+    return list(found.values())
+
+
+def raw_of(node: yaml.Node) -> Raw | None:
+    """The text as it stands there: what YAML would make of 60_000, 1:30 or yes is not what anybody meant."""
+    import yaml
+
+    if isinstance(node, yaml.SequenceNode):
+        return [str(item.value) if isinstance(item, yaml.ScalarNode) else "(a list)" for item in node.value]
+    if isinstance(node, yaml.MappingNode):
+        return f"{{{', '.join(str(key.value) for key, _ in node.value)}}}"
+    return None if node.tag == "tag:yaml.org,2002:null" else str(node.value)
+
+
+def shown(raw: Raw) -> str:
+    text = raw if isinstance(raw, str) else ", ".join(raw)
+    return repr(text if len(text) <= 60 else text[:57] + "…")
+
+
+def suggestion(name: str, known: Iterable[str]) -> str:
+    names = list(known)
+    near = get_close_matches(name.replace("-", "_").lower(), names, n=1)
+    return f": did you mean {near[0]}?" if near else f"; there are {', '.join(names)}"
