@@ -79,7 +79,7 @@ def test_a_flag_wins_over_the_environment_and_that_over_the_file(tmp_path: Path)
     assert got.sources["lease"] == "environment HEADWAY_LEASE"
     assert got.sources["zombie_after"] == f"file {file}:4"
     assert got.sources["listen"] == got.sources["thresholds"] == "default"
-    assert got.config_file == file
+    assert got.config_files == (file,)
     assert list(got.sources) == [*SETTINGS, "thresholds"]
 
 

@@ -6,8 +6,8 @@ A flag wins over the environment, the environment over the file, the file over t
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from headway.errors import ConfigError
 from headway.forms import Raw
 from headway.model import Kind
+from headway.services.definition import Service
 from headway.settings import (
     DEFAULT_RULES,
     ENVIRONMENT_PREFIX,
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 
 DEFAULT: Final = "default"
 RULES_KEY: Final = "thresholds"
+SERVICES_KEY: Final = "services"
+SECTIONS: Final = (RULES_KEY, SERVICES_KEY)
 # A misspelled variable would be ignored silently, but other HEADWAY_… variables are legitimate: refuse only near misses.
 _NEAR_MISS: Final = 0.85
 
@@ -44,7 +47,8 @@ class Resolved:
 
     settings: Settings
     sources: Mapping[str, str]
-    config_file: Path | None = None
+    config_files: tuple[Path, ...] = ()
+    services: tuple[Service, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +58,25 @@ class _Given:
 
 
 def load(
-    argv_values: Mapping[str, str], environ: Mapping[str, str], config_file: Path | None = None, *, uid: int | None = None
+    argv_values: Mapping[str, str],
+    environ: Mapping[str, str],
+    config_files: Path | Sequence[Path] | None = None,
+    *,
+    uid: int | None = None,
 ) -> Resolved:
-    """`argv_values`: what flags gave, by setting name. Raises ConfigError naming the setting, its source and what is accepted."""
-    given, rules, rules_source = _file(config_file) if config_file is not None else ({}, DEFAULT_RULES, DEFAULT)
+    """`argv_values`: what flags gave, by setting name. Of several files the later wins where both say something; services and rules
+    of all of them count. Raises ConfigError naming the setting, its source and what is accepted."""
+    files = (config_files,) if isinstance(config_files, Path) else tuple(config_files or ())
+    given: dict[str, _Given] = {}
+    rules: tuple[ThresholdRule, ...] = DEFAULT_RULES
+    rules_source = DEFAULT
+    services: list[Service] = []
+    for path in files:
+        contents = _file(path)
+        given |= contents.given
+        rules += tuple(contents.rules)
+        rules_source = contents.rules_source or rules_source
+        services += contents.services
     given.update(_environment(environ))
     for name, text in argv_values.items():
         if name not in SETTINGS:
@@ -75,7 +94,13 @@ def load(
             f"time_sink_ratio ({settings.time_sink_ratio:g}, {sources['time_sink_ratio']}): accepted: the same or more",
             field="time_sink_critical_ratio",
         )
-    return Resolved(settings, sources, config_file)
+    return Resolved(settings, sources, files, _checked(services))
+
+
+def _checked(services: list[Service]) -> tuple[Service, ...]:
+    from headway.services.reading import checked
+
+    return checked(services) if services else ()
 
 
 def _read(setting: Setting, given: _Given) -> Any:
@@ -104,24 +129,33 @@ def _environment(environ: Mapping[str, str]) -> dict[str, _Given]:
 # ── the file ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _file(path: Path) -> tuple[dict[str, _Given], tuple[ThresholdRule, ...], str]:
-    root = compose(path)
-    given: dict[str, _Given] = {}
-    rules: tuple[ThresholdRule, ...] = DEFAULT_RULES
-    rules_source = DEFAULT
+@dataclass(slots=True)
+class _Contents:
+    given: dict[str, _Given] = field(default_factory=dict)
+    rules: list[ThresholdRule] = field(default_factory=list)
+    rules_source: str | None = None
+    services: list[Service] = field(default_factory=list)
+
+
+def _file(path: Path) -> _Contents:
+    root, found = compose(path), _Contents()
     if root is None:
-        return given, rules, rules_source
+        return found
     for name, value, place in items(root, "the file", path):
         if name == RULES_KEY:
-            rules, rules_source = DEFAULT_RULES + tuple(_rules(value, path)), place
-            continue
-        if name not in SETTINGS:
-            raise ConfigError(f"{place}: unknown setting {name}{suggestion(name, [*SETTINGS, RULES_KEY])}", field=name)
-        raw = raw_of(value)
-        if raw is None:
-            raise ConfigError(f"{name}: no value ({place}); accepted: {SETTINGS[name].form.accepts}", field=name)
-        given[name] = _Given(raw, place)
-    return given, rules, rules_source
+            found.rules, found.rules_source = _rules(value, path), place
+        elif name == SERVICES_KEY:
+            from headway.services.reading import read_services
+
+            found.services = read_services(value, path)
+        elif name not in SETTINGS:
+            raise ConfigError(f"{place}: unknown setting {name}{suggestion(name, [*SETTINGS, *SECTIONS])}", field=name)
+        else:
+            raw = raw_of(value)
+            if raw is None:
+                raise ConfigError(f"{name}: no value ({place}); accepted: {SETTINGS[name].form.accepts}", field=name)
+            found.given[name] = _Given(raw, place)
+    return found
 
 
 def _rules(node: yaml.Node, path: Path) -> list[ThresholdRule]:

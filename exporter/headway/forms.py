@@ -135,6 +135,29 @@ def count(*, least: int = 1) -> Form[int]:
     return Form(f"a whole number, at least {least}", read, word="NUMBER")
 
 
+def text(*, most: int = 4096) -> Form[str]:
+    def read(raw: Raw) -> str:
+        found = _text(raw)
+        if not found or len(found) > most or "\0" in found:
+            raise ValueError("not a text")
+        return found
+
+    return Form(f"a text of 1 to {most} characters", read, word="TEXT")
+
+
+_BOOLEANS: Final = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
+
+
+def boolean() -> Form[bool]:
+    def read(raw: Raw) -> bool:
+        word = _text(raw).lower()
+        if word not in _BOOLEANS:
+            raise ValueError("not one of them")
+        return _BOOLEANS[word]
+
+    return Form("true or false", read, lambda value: "true" if value else "false", "BOOL")
+
+
 _UNITS: Final = {"": 1, "b": 1, "kib": 1 << 10, "mib": 1 << 20, "gib": 1 << 30, "kb": 10**3, "mb": 10**6, "gb": 10**9}
 
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from headway.errors import ConfigError
-from headway.forms import Raw
+from headway.forms import Form, Raw
 
 if TYPE_CHECKING:
     import yaml
+
+T = TypeVar("T")
 
 
 def compose(path: Path) -> yaml.Node | None:
@@ -76,3 +79,69 @@ def suggestion(name: str, known: Iterable[str]) -> str:
     names = list(known)
     near = get_close_matches(name.replace("-", "_").lower(), names, n=1)
     return f": did you mean {near[0]}?" if near else f"; there are {', '.join(names)}"
+
+
+# ── sections with fields of their own ───────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One value of a section: `name` with the sections it is in (services.web.port), `place` as "file NAME:LINE"."""
+
+    node: yaml.Node
+    name: str
+    place: str
+    path: Path
+
+    def wrong(self, detail: str) -> ConfigError:
+        return ConfigError(f"{self.name}: {detail} ({self.place})", field=self.name)
+
+
+Reader = Callable[[Field], Any]
+
+
+def fields(node: yaml.Node, what: str, path: Path, readers: Mapping[str, Reader]) -> dict[str, Any]:
+    """The values that a section gives, each read by the reader of its name. Raises ConfigError naming the field and its line."""
+    found: dict[str, Any] = {}
+    for key, value, place in items(node, what, path):
+        field = Field(value, f"{what}.{key}", place, path)
+        if key not in readers:
+            raise ConfigError(f"{place}: unknown {what}.{key}{suggestion(key, readers)}", field=field.name)
+        if value.tag == "tag:yaml.org,2002:null":
+            raise field.wrong("there is no value; leave the line out for the default")
+        found[key] = readers[key](field)
+    return found
+
+
+def one(form: Form[T]) -> Callable[[Field], T]:
+    """A reader of one value."""
+
+    def read(field: Field) -> T:
+        raw = raw_of(field.node)
+        try:
+            return form.read("" if raw is None else raw)
+        except ValueError as error:
+            why = "" if str(error).startswith(("not ", "too ", "out of", "could not", "invalid")) else f" ({error})"
+            raise field.wrong(f"{shown(raw or '')} cannot be used{why}; accepted: {form.accepts}") from None
+
+    return read
+
+
+def words(field: Field) -> tuple[str, ...]:
+    """A list of texts; one text is a list of one."""
+    raw = raw_of(field.node)
+    found = (raw,) if isinstance(raw, str) else tuple(raw or ())
+    if not found or any(not word for word in found):
+        raise field.wrong("accepted: a text, or a list of texts that are not empty")
+    return found
+
+
+def texts(field: Field) -> dict[str, str]:
+    """Names and texts."""
+    found = {}
+    for key, node, place in items(field.node, field.name, field.path):
+        raw = raw_of(node)
+        if isinstance(raw, list):
+            raise ConfigError(f"{field.name}.{key}: a list where a text is expected ({place})", field=f"{field.name}.{key}")
+        found[key] = raw or ""
+    return found

@@ -15,7 +15,12 @@ CONFIG_VARIABLE = "HEADWAY_CONFIG"
 
 def add_flags(parser: argparse.ArgumentParser, only: Collection[str] = SETTINGS.keys()) -> None:
     """--config, and a flag for each setting (of `only`)."""
-    parser.add_argument("--config", metavar="FILE", help=f"configuration file (YAML); default: ${CONFIG_VARIABLE}, else none")
+    parser.add_argument(
+        "--config",
+        metavar="FILE",
+        action="append",
+        help=f"configuration file (YAML); may be given several times, the later wins. Default: ${CONFIG_VARIABLE}, else none",
+    )
     groups: dict[str, argparse._ArgumentGroup] = {}
     for name, row in SETTINGS.items():
         if name in only:
@@ -29,5 +34,5 @@ def add_flags(parser: argparse.ArgumentParser, only: Collection[str] = SETTINGS.
 def resolve(args: argparse.Namespace) -> Resolved:
     """The settings with these flags over environment and file. Raises ConfigError."""
     given = {name: value for name in SETTINGS if (value := getattr(args, name, None)) is not None}
-    file = args.config or os.environ.get(CONFIG_VARIABLE)
-    return load(given, os.environ, Path(file) if file else None)
+    files = args.config or [name for name in os.environ.get(CONFIG_VARIABLE, "").split(os.pathsep) if name]
+    return load(given, os.environ, [Path(name) for name in files])

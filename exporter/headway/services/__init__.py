@@ -1,0 +1,1 @@
+"""Configured services: what they are, when they run, and who keeps them running."""
