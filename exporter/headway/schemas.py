@@ -166,6 +166,22 @@ class KillIn(Struct, forbid_unknown_fields=True):
     grace: Duration = 5.0
 
 
+class ResourcesIn(Struct, forbid_unknown_fields=True, kw_only=True):
+    """What a command may use. `memory` (bytes, or text such as "512 MiB") and `cpu_time` are of its whole tree, which is ended when
+    it used more; `open_files` and `nice` hold for each OS process in it."""
+
+    memory: (
+        Annotated[int, Meta(ge=1, le=MAX_COUNT)]
+        | Annotated[
+            str, Meta(max_length=32, examples=["512 MiB", "2GiB"], extra_json_schema={"pattern": "^[1-9][0-9]{0,5} ?(MiB|GiB)$"})
+        ]
+        | None
+    ) = None
+    cpu_time: Duration | None = None
+    open_files: Annotated[int, Meta(ge=1, le=2**30)] | None = None
+    nice: Annotated[int, Meta(ge=-20, le=19, description="less than 0 needs an exporter that runs as root")] | None = None
+
+
 class TrackIn(Struct, forbid_unknown_fields=True, kw_only=True):
     """A command to be started: a text for the shell, or a list of words without one. `env` is added to its environment; `grace` is
     between the polite signal and SIGKILL when `kill_on_timeout` ends it; `retry`: started again so often while it fails."""
@@ -192,6 +208,7 @@ class TrackIn(Struct, forbid_unknown_fields=True, kw_only=True):
     retry: Annotated[int, Meta(ge=0, le=100)] = 0
     metadata: dict[str, Any] = {}
     thresholds: ThresholdsIn | UnsetType = UNSET
+    limits: ResourcesIn | None = None
 
 
 class PidScope(Struct, tag_field="type", tag="pid", forbid_unknown_fields=True):

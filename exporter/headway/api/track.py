@@ -21,7 +21,8 @@ from headway.errors import Conflict, InvalidInput, StoreUnavailable
 from headway.ids import check_id, new_id
 from headway.keys import Role
 from headway.masking import mask_command
-from headway.schemas import NoParams, TrackIn, check_metadata, decode, parse_params, seconds
+from headway.schemas import NoParams, ResourcesIn, TrackIn, check_metadata, decode, parse_params, seconds
+from headway.supervisor import resources
 from headway.supervisor.launch import Launched
 from headway.supervisor.naming import derive_name
 
@@ -94,6 +95,7 @@ def flags_of(form: TrackIn, metadata_limit: int, bound_to: str | None) -> list[s
         if value is not UNSET and value is not None:
             number = seconds(value, f"thresholds.{field}") if field == "stuck_after" else value
             flags.append(f"--{field.replace('_', '-')}={number}")
+    flags += resources_of(form.limits).flags() if form.limits is not None else ()
     if form.kill_on_timeout and form.timeout is None:
         raise InvalidInput("kill_on_timeout: needs a timeout", field="kill_on_timeout")
     check_metadata(form.metadata, metadata_limit)
@@ -105,6 +107,18 @@ def flags_of(form: TrackIn, metadata_limit: int, bound_to: str | None) -> list[s
     flags += ["--kill-on-timeout"] if form.kill_on_timeout else []
     flags += [f"--retry={form.retry}"] if form.retry else []
     return flags
+
+
+def resources_of(form: ResourcesIn) -> resources.Resources:
+    """Raises InvalidInput."""
+    given = {}
+    for field in resources.NAMES:
+        if (value := getattr(form, field)) is not None:
+            try:
+                given[field] = getattr(resources, field)(value)
+            except ValueError as error:
+                raise InvalidInput(f"limits.{field}: {error}", field=f"limits.{field}") from None
+    return resources.Resources(**given)
 
 
 def _split(command: str) -> list[str]:

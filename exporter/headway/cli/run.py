@@ -21,6 +21,7 @@ from headway.cli.report_flags import (
     process_id,
     text,
 )
+from headway.cli.resource_flags import add_resource_flags, resources_of
 
 if TYPE_CHECKING:
     from headway.cli.command import Subparsers
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from headway.supervisor.command import Command
     from headway.supervisor.logfile import LogFile
     from headway.supervisor.progress import ProgressReader
+    from headway.supervisor.resources import Resources
+    from headway.supervisor.usage import UsageWatch
 
 DESCRIPTION = """\
 Runs a command as it always runs (terminal, colours, questions, Ctrl-C, signals, exit code) and tracks it: its output and progress,
@@ -37,12 +40,17 @@ ffmpeg, `51/80`, `63%`, `[12/340]`. The exporter being down changes nothing for 
 Everything it writes is kept in a file too ($HEADWAY_LOG_DIR, else /var/lib/headway/logs for root, else
 ~/.local/state/headway/logs), which is rotated at 10 MB and removed after 7 days.
 
+What it may use can be limited. Memory and CPU time are those of the command and all its children; they are read once a second, and
+when there is too much of either, all of them are ended as by a timeout, and the process has failed. Open files and niceness are
+given to the command before it begins, and its children inherit them.
+
 The exit code is that of the command, 128 + N when signal N ended it, 124 when --kill-on-timeout did, 127 when there is no such
 command, 126 when it cannot be run."""
 EXAMPLES = """\
   headway run -- python train.py --epochs 3
   headway run --name "Nightly dump" --type cron --expected 20m -- pg_dump -f shop.sql shop
   headway run --timeout 1h --kill-on-timeout --retry 2 -- ./sync.sh
+  headway run --memory-limit 2GiB --cpu-limit 1h --nice 10 -- make -j8
   headway run --progress 'page (?P<current>\\d+) of (?P<total>\\d+)' -- ./scan
 """
 TIMED_OUT: Final = 124
@@ -73,6 +81,7 @@ def add_parser(commands: Subparsers) -> None:
     parser.add_argument("--no-progress", action="store_true", help="do not look for progress in the output")
     parser.add_argument("--no-log-file", action="store_true", help="keep the output only as far as the exporter does")
     add_metadata_flag(parser)
+    add_resource_flags(parser)
     group = parser.add_argument_group("exporter")
     group.add_argument("--url", metavar="URL", help="where it is; default: $HEADWAY_URL, else http://127.0.0.1:14323")
     group.add_argument(
@@ -122,8 +131,9 @@ def once(args: argparse.Namespace, words: Sequence[str], attempt: int) -> tuple[
 
     given_id = args.id if args.id and not attempt else new_id()
     log_file = None if args.no_log_file else open_log(given_id)
+    resources = resources_of(args)
     try:
-        command = Command(words, environ=environment(given_id), cwd=args.cwd)
+        command = Command(words, environ=environment(given_id), cwd=args.cwd, prepare=resources.preparation())
     except CannotStart as error:
         warn(str(error))
         reporter_of(args, words, given_id, None, attempt, log_file).end("failed", error=str(error), exit_code=error.status)
@@ -131,11 +141,34 @@ def once(args: argparse.Namespace, words: Sequence[str], attempt: int) -> tuple[
     report = reporter_of(args, words, given_id, command.pid, attempt, log_file)
     limits = Limits(args.timeout, args.kill_on_timeout, args.grace)
     stopper = Stopper(command, args.grace)
-    tracked = Tracked(report, reader_of(args), limits, stopper.begin, log_file, warn, not args.no_progress)
+    usage = watch_usage(command, resources)
+    tracked = Tracked(
+        report,
+        reader_of(args),
+        limits,
+        stopper.begin,
+        log_file,
+        warn,
+        not args.no_progress,
+        passed=lambda: None if usage is None else usage.passed,
+    )
     ending = command.wait(tracked)
+    if usage is not None:
+        usage.finish()
     stopper.finish()
     status = tracked.ended(ending)
     return status, TIMED_OUT if status == "timed_out" else ending.status
+
+
+def watch_usage(command: Command, resources: Resources) -> UsageWatch | None:
+    """None where nothing needs to be watched: that costs nothing then."""
+    if resources.memory is None and resources.cpu_time is None:
+        return None
+    from headway.supervisor.usage import UsageWatch
+
+    usage = UsageWatch(command.pid, resources, warn)
+    usage.begin()
+    return usage
 
 
 def reporter_of(
@@ -148,6 +181,8 @@ def reporter_of(
     metadata: dict[str, Any] = metadata_of(args)
     if attempt:
         metadata["retry"] = attempt
+    if limits := resources_of(args).given():
+        metadata["limits"] = limits
     if log_file is not None:
         metadata["log_file"] = str(log_file.path)
     return Reporter(

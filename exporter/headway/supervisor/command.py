@@ -79,9 +79,18 @@ class Command:
     `tied` leaves it in our process group where signals of the terminal reach it by themselves.
     """
 
-    def __init__(self, argv: Sequence[str], *, environ: Mapping[str, str] | None = None, cwd: str | None = None) -> None:
-        """Raises CannotStart."""
+    def __init__(
+        self,
+        argv: Sequence[str],
+        *,
+        environ: Mapping[str, str] | None = None,
+        cwd: str | None = None,
+        prepare: Callable[[], None] | None = None,
+    ) -> None:
+        """`prepare` is called in the new OS process before the command begins, where nothing but system calls is safe. Raises
+        CannotStart."""
         self.argv = list(argv)
+        self._prepare = prepare
         self._raw: RawMode | None = None
         self._master: int | None = None
         self._sources: dict[int, int] = {}  # what is read: where it goes
@@ -96,6 +105,8 @@ class Command:
             raise CannotStart(what, NOT_FOUND) from None
         except OSError as error:
             raise CannotStart(f"{self.argv[0]}: {error.strerror}", NOT_EXECUTABLE) from None
+        except subprocess.SubprocessError:  # what was done before it failed
+            raise CannotStart(f"{self.argv[0]}: its limits could not be set", NOT_EXECUTABLE) from None
         self.pid = self.process.pid
 
     # ── start ──────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -112,6 +123,7 @@ class Command:
             env=environ,
             cwd=cwd,
             start_new_session=not self._tied,
+            preexec_fn=self._prepare,
             bufsize=0,
         )
         assert process.stdout is not None and process.stderr is not None
@@ -120,6 +132,12 @@ class Command:
 
     def _start_on_terminal(self, environ: Mapping[str, str] | None, cwd: str | None) -> subprocess.Popen[bytes]:
         master, slave = pty.openpty()
+
+        def prepare() -> None:
+            become_controlling(1)
+            if self._prepare is not None:
+                self._prepare()
+
         try:
             copy_size(1, slave)
             process = subprocess.Popen(
@@ -130,7 +148,7 @@ class Command:
                 env=environ,
                 cwd=cwd,
                 start_new_session=True,
-                preexec_fn=lambda: become_controlling(1),
+                preexec_fn=prepare,
                 bufsize=0,
             )
         except BaseException:

@@ -53,7 +53,8 @@ class Limits:
 
 
 class Tracked:
-    """The watcher of one command (see headway.supervisor.command.Watcher). `stop` begins to end it and returns at once."""
+    """The watcher of one command (see headway.supervisor.command.Watcher). `stop` begins to end it and returns at once; `passed`
+    says in words which limit of what it may use was passed."""
 
     def __init__(
         self,
@@ -65,6 +66,7 @@ class Tracked:
         warn: Callable[[str], None] = lambda words: None,
         read_progress: bool = True,
         clock: Callable[[], float] = time.monotonic,
+        passed: Callable[[], str | None] = lambda: None,
     ) -> None:
         self._report = report
         self._reader = reader
@@ -74,6 +76,8 @@ class Tracked:
         self._warn = warn
         self._read_progress = read_progress
         self._clock = clock
+        self._passed = passed
+        self._over_limit: str | None = None
         self._started = clock()
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._last: deque[str] = deque(maxlen=LAST_LINES)
@@ -106,6 +110,8 @@ class Tracked:
             self.stopped_for = "cancelled"
         elif limit is not None and self._limits.kill_on_timeout and self._clock() - self._started >= limit:
             self.stopped_for = "timed_out"
+        elif (over := self._passed()) is not None:
+            self.stopped_for, self._over_limit = "failed", over
         else:
             return
         self._stop()
@@ -119,7 +125,9 @@ class Tracked:
             self._log_file.close()
         status = self._status(ending)
         error = None
-        if status == "failed":
+        if self._over_limit is not None:
+            error = f"ended: {self._over_limit}"
+        elif status == "failed":
             error = cause(list(self._last)) or f"ended with exit code {ending.exit_code}"
         elif status == "timed_out":
             error = f"ended after its timeout of {format_duration(self._limits.timeout or 0)}"
