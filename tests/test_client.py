@@ -38,6 +38,7 @@ METHODS = {
     ("post", "/api/processes/{id}/kill"): ("kill",),
     ("post", "/api/processes/{id}/pause"): ("pause",),
     ("post", "/api/processes/{id}/resume"): ("resume",),
+    ("post", "/api/processes/{id}/retry"): ("retry",),
     ("get", "/api/processes/{id}/tree"): ("tree",),
     ("post", "/api/processes/kill"): ("kill_scope",),
     ("post", "/api/processes/cleanup"): ("cleanup",),

@@ -18,7 +18,7 @@ STREAMS = ("/api/processes/stream", "/api/processes/{id}/output")
 SIGNALS = ("/api/processes/kill", "/api/processes/{id}/kill", "/api/processes/{id}/pause", "/api/processes/{id}/resume")
 
 # What runs commands: made-up ones are better not run. Their refusals are tested in test_track.
-COMMANDS = ("/api/processes/track",)
+COMMANDS = ("/api/processes/track", "/api/processes/{id}/retry")
 
 
 def test_every_route_is_documented_with_its_errors(start_exporter: Starter) -> None:
@@ -37,6 +37,7 @@ def test_every_route_is_documented_with_its_errors(start_exporter: Starter) -> N
         "/api/processes/{id}/output",
         "/api/processes/{id}/pause",
         "/api/processes/{id}/resume",
+        "/api/processes/{id}/retry",
         "/api/processes/{id}/tree",
         "/health",
         "/ready",

@@ -41,6 +41,7 @@ from headway.store.sqlite import SQLiteStore
 from headway.store.unusable import UnusableStore
 from headway.store.writer import Writer
 from headway.supervisor.launch import Launcher
+from headway.supervisor.launches import Launches
 
 log = logging.getLogger("headway")
 
@@ -79,6 +80,7 @@ class Exporter:
         self.watch = Watch(self.registry)
         self.control = Control(self.watch)
         self.launcher = Launcher(settings.data_dir)
+        self.launches = Launches(settings.data_dir)
         self.context = Context(
             settings=settings,
             registry=self.registry,
@@ -89,6 +91,7 @@ class Exporter:
             keys=self.keys,
             control=self.control,
             launcher=self.launcher,
+            launches=self.launches,
             boot=secrets.token_hex(4),
         )
         self.own.watch_store(self.writer, size_bytes=self.store.size_bytes, up=lambda: self.writer.last_error is None)
@@ -198,12 +201,19 @@ class Exporter:
         old = now - self.settings.history_retention
         gone = await self.writer.run(lambda store: store.prune(ended_before=old, failed_before=old, keep=self.settings.history_max))
         self.registry.drop(gone)
+        await asyncio.to_thread(self._forget_launches, gone)
         if gone:
             self.registry.set_counts(await asyncio.to_thread(self.store.status_counts))
         ids = [process_id for process_id, entry in self.registry.entries.items() if entry.process.status.active]
         await self.writer.run(
             lambda store: store.trim_lines(ids, keep_lines=self.settings.log_tail_lines, keep_bytes=self.settings.log_tail_bytes)
         )
+
+    def _forget_launches(self, gone: Sequence[str]) -> None:
+        """How these were started, and what was started long ago and is known to nobody: it was never reported."""
+        self.launches.remove(gone)
+        old = self.launches.older_than(self.settings.history_retention)
+        self.launches.remove([one for one in old if one not in self.registry.entries and self.store.get(one) is None])
 
     async def _every(self, interval: float, work: Callable[[], Awaitable[None]]) -> None:
         """Repeats `work`; an error is logged and the next round comes all the same."""

@@ -46,6 +46,7 @@ PATH_WORDS: Final = frozenset(
         "report",
         "restart",
         "resume",
+        "retry",
         "run",
         "schedules",
         "search",

@@ -16,7 +16,7 @@ from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from headway.api import control, health, openapi, pages, problems, processes, stream, track
+from headway.api import control, health, openapi, pages, problems, processes, retry, stream, track
 from headway.api.access import Guard
 from headway.api.context import Context
 from headway.errors import HeadwayError
@@ -102,6 +102,7 @@ def add_process_routes(app: FastAPI) -> None:
     route("POST", f"{one}/kill", control.kill_process, answers=ends, **killing)
     route("POST", f"{one}/pause", control.pause_process, answers=ends, **optional)
     route("POST", f"{one}/resume", control.resume_process, answers=ends, **optional)
+    route("POST", f"{one}/retry", retry.retry_process, 201, answers={201: "Started", **WRITE, **ONE}, **optional)
     route("GET", f"{one}/tree", control.tree, answers={**ok, **COMMON, **ONE}, on_process=True)
     route(
         "GET",

@@ -25,6 +25,7 @@ from headway.settings import Settings
 from headway.store.base import Store
 from headway.store.writer import Writer
 from headway.supervisor.launch import Launcher
+from headway.supervisor.launches import Launches
 
 T = TypeVar("T")
 
@@ -43,6 +44,7 @@ class Context:
     keys: KeyRing
     control: Control
     launcher: Launcher
+    launches: Launches
     boot: str
     shown_version: int = 0
 

@@ -22,6 +22,7 @@ from headway.model import Condition, Process, Status
 from headway.registry.entry import Entry
 from headway.registry.lifecycle import needs_attention
 from headway.schemas import ListParams
+from headway.supervisor.launches import Launch
 
 FOLDER: Final = Path(__file__).parent
 REFRESH_ACTIVE: Final = 5
@@ -135,6 +136,7 @@ async def process(request: Request) -> Response:
         log="\n".join(body["log_tail"]),
         transitions=body["transitions"],
         cancel=cancel,
+        retriable=found.status.ended and isinstance(await context.read(context.launches.find, found.id), Launch),
     )
 
 

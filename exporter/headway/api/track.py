@@ -15,15 +15,17 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from headway.api.audit import Audit, quoted
-from headway.api.context import caller, context_of, data
+from headway.api.context import Context, caller, context_of, data
 from headway.api.processes import single
 from headway.errors import Conflict, InvalidInput, StoreUnavailable
 from headway.ids import check_id, new_id
 from headway.keys import Role
 from headway.masking import mask_command
+from headway.model import Process
 from headway.schemas import NoParams, ResourcesIn, TrackIn, check_metadata, decode, parse_params, seconds
 from headway.supervisor import resources
 from headway.supervisor.launch import Launched
+from headway.supervisor.launches import Launch
 from headway.supervisor.naming import derive_name
 
 # Until what runs the command has reported it: an interpreter starts in some tenths of a second.
@@ -48,11 +50,21 @@ async def track_process(request: Request) -> Response:
         if process_id in context.registry.entries or await context.read(context.store.get, process_id) is not None:
             raise Conflict(f"id {process_id} is in use; leave id away to get a new one", field="id")
         flags = flags_of(form, context.settings.max_metadata_bytes, who.user)
-        launched = await asyncio.to_thread(context.launcher.start, process_id, flags, words, form.env, form.cwd)
-        await reported(context.registry.entries, process_id, launched)
+        process = await launch(context, process_id, Launch(words, flags, form.env, form.cwd))
         audit.result(f"process {process_id}", True)
-    process = context.registry.entry(process_id).process
     return data(context.summary(process, context.registry.clock()), 201)
+
+
+async def launch(context: Context, process_id: str, how: Launch) -> Process:
+    """Starts it, and waits until it was reported. Raises InvalidInput, StoreUnavailable, OSError."""
+    launched = await asyncio.to_thread(context.launcher.start, process_id, how.all_flags(), how.words, how.environ, how.cwd)
+    await asyncio.to_thread(context.launches.keep, process_id, how)
+    try:
+        await reported(context.registry.entries, process_id, launched)
+    except InvalidInput:  # it never ran
+        await asyncio.to_thread(context.launches.remove, [process_id])
+        raise
+    return context.registry.entry(process_id).process
 
 
 async def reported(entries: Container[str], process_id: str, launched: Launched) -> None:

@@ -120,6 +120,10 @@ class Connection:
         with told():
             return self._client.resume(process_id)
 
+    def retry(self, process_id: str) -> dict[str, Any]:
+        with told():
+            return self._client.retry(process_id)
+
     def cleanup(self, older_than: float, dry_run: bool) -> dict[str, Any]:
         with told():
             return self._client.cleanup(older_than, dry_run)

@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from headway.cli.command import add_command
@@ -22,6 +23,7 @@ from headway.cli.report_flags import (
     text,
 )
 from headway.cli.resource_flags import add_resource_flags, resources_of
+from headway.ids import new_id
 
 if TYPE_CHECKING:
     from headway.cli.command import Subparsers
@@ -79,6 +81,9 @@ def add_parser(commands: Subparsers) -> None:
     parser.add_argument("--retry", metavar="N", type=count, default=0, help="run it again, up to N times, while it fails")
     parser.add_argument("--progress", metavar="REGEX", help="where its progress stands: groups current, total, percent, unit")
     parser.add_argument("--no-progress", action="store_true", help="do not look for progress in the output")
+    parser.add_argument("--log-file", metavar="FILE", help="where all output is kept (default: one for each run, by its id)")
+    parser.add_argument("--log-rotate-at", metavar="SIZE", type=size_of, help="begin a new file at this size (default 10 MB)")
+    parser.add_argument("--log-keep", metavar="N", type=count, help="so many files, the present one included (default 5)")
     parser.add_argument("--no-log-file", action="store_true", help="keep the output only as far as the exporter does")
     add_metadata_flag(parser)
     add_resource_flags(parser)
@@ -94,6 +99,16 @@ def count(value: str) -> int:
     if not value.isdecimal() or int(value) > 1000:
         raise argparse.ArgumentTypeError(f"{value[:60]!r} is not a whole number up to 1000")
     return int(value)
+
+
+def size_of(value: str) -> int:
+    from headway.forms import size
+
+    form = size(least=1024)
+    try:
+        return form.read(value)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{value[:60]!r} is not {form.accepts}") from None
 
 
 def parted(argv: Sequence[str]) -> tuple[Sequence[str], Sequence[str]]:
@@ -112,6 +127,7 @@ def run(args: argparse.Namespace) -> int:
         args.parser.error("--kill-on-timeout needs --timeout")
     reader_of(args)  # a wrong expression is said before anything runs
     args.key = key(args)
+    args.id = args.id or new_id()
     pause = FIRST_PAUSE
     for attempt in range(args.retry + 1):
         status, code = once(args, words, attempt)
@@ -125,12 +141,11 @@ def run(args: argparse.Namespace) -> int:
 
 def once(args: argparse.Namespace, words: Sequence[str], attempt: int) -> tuple[str, int]:
     """Runs it one time: the status it ended with, and the exit code to pass on."""
-    from headway.ids import new_id
     from headway.supervisor.command import CannotStart, Command
     from headway.supervisor.tracked import Limits, Tracked
 
-    given_id = args.id if args.id and not attempt else new_id()
-    log_file = None if args.no_log_file else open_log(given_id)
+    given_id = new_id() if attempt else args.id
+    log_file = None if args.no_log_file else open_log(args, given_id)
     resources = resources_of(args)
     try:
         command = Command(words, environ=environment(given_id), cwd=args.cwd, prepare=resources.preparation())
@@ -180,7 +195,8 @@ def reporter_of(
 
     metadata: dict[str, Any] = metadata_of(args)
     if attempt:
-        metadata["retry"] = attempt
+        before = metadata.get("retry")
+        metadata |= {"retry": attempt + (before if isinstance(before, int) else 0), "retry_of": args.id}
     if limits := resources_of(args).given():
         metadata["limits"] = limits
     if log_file is not None:
@@ -230,16 +246,17 @@ def environment(given_id: str) -> dict[str, str]:
     return {**{name: value for name, value in os.environ.items() if name != KEY_VARIABLE}, "HEADWAY_PARENT_ID": given_id}
 
 
-def open_log(given_id: str) -> LogFile | None:
-    from headway.supervisor.logfile import LogFile, directory, remove_old
+def open_log(args: argparse.Namespace, given_id: str) -> LogFile | None:
+    from headway.supervisor.logfile import KEPT, ROTATE_AT, LogFile, directory, remove_old
 
-    folder = directory()
+    path = Path(args.log_file).absolute() if args.log_file else directory() / f"{given_id}.log"
     try:
-        log_file = LogFile(folder / f"{given_id}.log")
+        log_file = LogFile(path, args.log_rotate_at or ROTATE_AT, args.log_keep or KEPT)
     except OSError as error:
-        warn(f"the output is not kept in {folder}: {error.strerror}; --no-log-file, or another folder in HEADWAY_LOG_DIR")
+        warn(f"the output is not kept in {path.parent}: {error.strerror}; --no-log-file, or another folder in HEADWAY_LOG_DIR")
         return None
-    remove_old(folder)
+    if not args.log_file:
+        remove_old(path.parent)
     return log_file
 
 

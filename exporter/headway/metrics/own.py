@@ -39,7 +39,7 @@ _RENDER_BUCKETS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 
 _REQUEST_BUCKETS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0)
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 OTHER: Final = "other"
-ACTIONS: Final = ("cancel", "cleanup", "kill", "kill_scope", "pause", "resume", "track")
+ACTIONS: Final = ("cancel", "cleanup", "kill", "kill_scope", "pause", "resume", "retry", "track")
 OUTCOMES: Final = ("done", "failed", "refused")
 
 

@@ -181,6 +181,10 @@ class Client:
         body = {"command": command if isinstance(command, str) else list(command), **fields}
         return dict(self._data("POST", "/api/processes/track", json=body, timeout=self.timeout + START_TIME))
 
+    def retry(self, id: str) -> dict[str, Any]:
+        """Starts what `track` started once more, after its end, as a new process with a new id. Returns when it runs."""
+        return dict(self._data("POST", f"{_path(id)}/retry", timeout=self.timeout + START_TIME))
+
     def kill(self, id: str, signal: str | int = "SIGTERM", grace: float = 5.0) -> dict[str, Any]:
         """Ends a process with everything below it: `signal`, and SIGKILL for who lives after `grace` seconds (60 at most). Returns
         when the outcome was seen: `process`, `killed`, `failed`, `skipped`, `survivors`, the last three with a reason each."""

@@ -1,0 +1,79 @@
+"""POST /api/processes/{id}/retry: what the exporter started is started once more."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from headway.api.access import Caller
+from headway.api.audit import Audit, quoted
+from headway.api.context import Context, caller, context_of, data
+from headway.api.processes import empty_body, single
+from headway.api.track import launch
+from headway.errors import Conflict
+from headway.ids import check_id, new_id
+from headway.keys import Role
+from headway.model import Process
+from headway.schemas import NoParams, parse_params
+from headway.supervisor.launches import Launch, Secret
+
+
+async def retry_process(request: Request) -> Response:
+    """Starts a command that has ended once more, as a new process of the same name with everything that was given the first time;
+    `metadata.retry_of` is the id of the old one. Only what the exporter started itself, by track, and without a secret in it."""
+    context, who = context_of(request), caller(request)
+    parse_params(single(request), NoParams)
+    process_id = request.path_params["id"]
+    with Audit(context, who, "retry", f"process {quoted(process_id)}") as audit:
+        who.require(Role.OPERATOR)
+        await empty_body(request)
+        process = await context.find(process_id, who)
+        again = owned(await launch_of(context, who, process), who).again(process.id)
+        given_id = new_id()
+        process = await launch(context, given_id, again)
+        audit.result(f"process {given_id}")
+    return data(context.summary(process, context.registry.clock()), 201)
+
+
+async def launch_of(context: Context, who: Caller, process: Process) -> Launch:
+    """How it was started. Raises Conflict with what to do instead."""
+    known = await context.read(context.launches.find, process.id)
+    if process.status.active:
+        raise Conflict(f"process {process.id} is {process.status}; only one that has ended can be retried")
+    if isinstance(known, Secret):
+        raise Conflict(
+            f"process {process.id} was started with a secret in its command, environment or metadata, which is not kept; start it "
+            "again by POST /api/processes/track, or put the secret into a file that the command reads"
+        )
+    if known is None:
+        if (first := await repeated(context, who, process)) is not None:
+            raise Conflict(f"process {process.id} is a repetition of {first} by its --retry; retry {first} instead")
+        raise Conflict(
+            f"process {process.id} was not started by this exporter's track, and what a record says is never run; start it again "
+            "where it was started, or give its command to POST /api/processes/track"
+        )
+    for entry in context.registry.entries.values():
+        if entry.process.status.active and entry.process.metadata.get("retry_of") == process.id:
+            raise Conflict(f"process {process.id} is being run again already, as {entry.process.id}")
+    return known
+
+
+def owned(launch: Launch, who: Caller) -> Launch:
+    """A key that is bound to a user starts things as theirs, whoever started them first."""
+    flag = f"--user={who.user}"
+    return launch if who.user is None or flag in launch.flags else replace(launch, flags=[*launch.flags, flag])
+
+
+async def repeated(context: Context, who: Caller, process: Process) -> str | None:
+    """The first execution, started here, of one that `headway run --retry` repeated. A reporter said so: good for advice only."""
+    first = process.metadata.get("retry_of")
+    try:
+        check_id(first if isinstance(first, str) else "")
+    except ValueError:
+        return None
+    if await context.read(context.launches.find, first) is None:
+        return None
+    found = await context.read(context.store.get, first)
+    return first if found is not None and who.sees(found.spec.user) else None
