@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from headway.sampler.host import Io, Row
+from headway.sampler.host import Figures, Io, Row
 
 
 @dataclass
@@ -113,6 +113,9 @@ class Kernel:
 
     def hidden(self, pid: int) -> bool:
         return "table" in self.refused
+
+    def figures(self, pid: int) -> Figures | None:
+        return None
 
     def io(self, pid: int) -> Io | None:
         proc = self._there(pid, "io")

@@ -298,7 +298,7 @@ def test_a_lasting_bottleneck_keeps_its_beginning() -> None:
 def test_cpu_wait_ratio_is_the_delay_per_second() -> None:
     before, after = sample(10.0, cpu_wait_seconds=5.0), sample(12.0, cpu_wait_seconds=5.5)
     assert cpu_wait_ratio(before, after) == 0.25
-    assert cpu_wait_ratio(after, replace(before, at=14.0)) == 0.0
+    assert cpu_wait_ratio(after, before._replace(at=14.0)) == 0.0
     for unknown in (None, sample(10.0), sample(12.0, cpu_wait_seconds=1.0), sample(13.0, cpu_wait_seconds=1.0)):
         assert cpu_wait_ratio(unknown, after) is None
 

@@ -707,3 +707,28 @@ def test_this_process_is_found_by_every_way_of_asking(host: Host) -> None:
     assert abs(row.create_time - psutil.Process().create_time()) <= 1.1
     assert host.memory_limit(os.getpid()) is not None
     assert not host.hidden(os.getpid()) and not host.hidden(2**22 + 1)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_what_is_read_together_is_what_is_read_one_by_one(puppet: Puppet) -> None:
+    """A process that comes to have more of everything, then less, by files that stay open and by none."""
+    quick, plain = TreeSampler(LinuxHost()), TreeSampler(LinuxHost(max_files=0))
+    process = puppet.os_process
+
+    def both() -> list[tuple[object, ...]]:
+        return [tuple(one(sampler, process)._replace(at=0, cpu_ratio=None, quiet_since=None)) for sampler in (quick, plain)]
+
+    wait_until(lambda: len(set(both())) == 1, what="the same figures")
+    seen = {both()[0]}
+    for line in (
+        "files = [open('/dev/null') for _ in range(9)]",
+        "block = bytearray(os.urandom(1)) * 30_000_000; burn(0.05)",
+        "event = threading.Event(); thread = threading.Thread(target=event.wait); thread.start()",
+        "[file.close() for file in files]; block = None",
+        "event.set(); thread.join()",
+    ):
+        puppet.do(line)
+        wait_until(lambda: len(set(both())) == 1, what=f"the same figures after {line}")
+        seen.add(both()[0])
+        assert quick.errors_total == plain.errors_total == 0
+    assert len(seen) == 6

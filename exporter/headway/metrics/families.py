@@ -56,7 +56,7 @@ def _sampled(field: str) -> Callable[[View], Number | None]:
         sample = view.sample
         return None if sample is None else getattr(sample, field)
 
-    if field not in Sample.__dataclass_fields__:
+    if field not in Sample._fields:
         raise ValueError(f"a sample has no {field}")
     return read
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from headway.sampler.host import Io, Row
 from headway.sampler.kept_files import NOT_KEPT
+from headway.sampler.stat_line import parse_stat
 
 
 class Thread:
@@ -19,18 +20,21 @@ class Thread:
 
 class Followed:
     """A process that is asked about: its open files, and what was last read of them. `idle`: no thread of it has run since the
-    last pass, so what only it can change is as it was. `fresh`: its waits are of this pass."""
+    last pass, so what only it can change is as it was. `fresh`: its waits are of this pass; `full`: its I/O and open files as well.
+    `only`: its thread when there is no other, and its statistics and its line are kept open."""
 
     __slots__ = (
         "asked",
-        "fd",
+        "fd_folder",
         "fds",
         "fresh",
+        "full",
         "idle",
         "io",
+        "io_file",
         "io_text",
-        "io_value",
-        "stat",
+        "only",
+        "stat_file",
         "stat_row",
         "stat_text",
         "threads",
@@ -41,10 +45,24 @@ class Followed:
         self.asked = True
         self.idle = False
         self.fresh = False
-        self.fds: int | None = None
-        self.stat = self.io = self.fd = NOT_KEPT
+        self.full = False
+        self.stat_file = self.io_file = self.fd_folder = NOT_KEPT
         self.stat_text = self.io_text = b""
         self.stat_row: Row | None = None
-        self.io_value: Io | None = None
+        self.io: Io | None = None
+        self.fds: int | None = None
+        self.only: Thread | None = None
         self.threads: dict[int, Thread] = {}
         self.waits: dict[int, float] = {}
+
+    def see_stat(self, pid: int, text: bytes, booted: float) -> Row | None:
+        if text != self.stat_text:
+            self.stat_row, self.stat_text = parse_stat(pid, text, booted), text
+        return self.stat_row
+
+    def see_io(self, text: bytes) -> None:
+        if text != self.io_text:
+            fields = text.split(None, 12)
+            # rchar: 1 wchar: 2 syscr: 3 syscw: 4 read_bytes: 5 write_bytes: 6 cancelled_write_bytes: 7
+            self.io = Io(int(fields[9]), int(fields[11]), int(fields[1]) + int(fields[3]))
+            self.io_text = text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from typing import NamedTuple, Protocol
 
 
@@ -39,6 +40,17 @@ class Io(NamedTuple):
     moved: int
 
 
+class Figures(Protocol):
+    """What `waits`, `io` and `open_fds` of a host say, all at once."""
+
+    @property
+    def waits(self) -> Mapping[int, float]: ...
+    @property
+    def io(self) -> Io | None: ...
+    @property
+    def fds(self) -> int | None: ...
+
+
 class Host(Protocol):
     """Every call may raise ProcessLookupError (it is gone: normal) and PermissionError (refused); None means: not known here."""
 
@@ -54,6 +66,9 @@ class Host(Protocol):
 
     def hidden(self, pid: int) -> bool:
         """Whether there is a process of this pid that the table does not show to us."""
+
+    def figures(self, pid: int) -> Figures | None:
+        """What this pass has read of it already; None: ask one by one."""
 
     def io(self, pid: int) -> Io | None: ...
 

@@ -9,7 +9,7 @@ from typing import Final
 
 from headway.sampler.cgroups import MemoryLimits, memory_total
 from headway.sampler.followed import Followed, Thread
-from headway.sampler.host import Io, Row, boot_time
+from headway.sampler.host import Figures, Io, Row, boot_time
 from headway.sampler.kept_files import NOT_KEPT, KeptFiles, default_limit
 from headway.sampler.stat_line import parse_stat
 
@@ -18,13 +18,16 @@ REFRESH_PASSES: Final = 16
 # The line of a process that has not run since the last pass is read anew every so many passes all the same: the kernel may take
 # memory away from a process that sleeps.
 _IDLE_PASSES: Final = 8
-# What is read at most of a file. /proc/PID/stat may be longer; what is wanted of it stands before that.
-_STAT: Final = 1024
+# What is read at most of a file: Python has room for so little at hand. Of /proc/PID/stat, what is wanted ends before that even if
+# every number of it is as long as can be.
 _SHORT: Final = 448
 # The clock was set if the moment of boot moved by more than this (s): the unix times of known lines are then worked out anew.
 _BOOT_MOVED: Final = 0.5
 # Where the kernel keeps no such statistics all figures of a thread are 0, and say nothing.
 _NEVER_RAN: Final = b"0 "
+# Looked up once: a pass calls them thousands of times.
+_pread: Final = os.pread
+_fstat: Final = os.fstat
 
 
 class LinuxHost:
@@ -69,11 +72,7 @@ class LinuxHost:
             pid = int(name)
             entry = followed.get(pid)
             if entry is not None and entry.asked:
-                entry.asked = entry.idle = entry.fresh = False
-                if (pid + turn) % _IDLE_PASSES and self._slept(pid, entry):
-                    found[pid] = entry.stat_row  # type: ignore[assignment]  # it has one
-                    continue
-                row = self._kept_row(pid, entry)
+                row = self._look(pid, entry, (pid + turn) % _IDLE_PASSES == 0)
                 if row is not None:
                     found[pid] = row
                     continue
@@ -93,6 +92,7 @@ class LinuxHost:
         if entry is None:
             self._others.clear()  # someone new is of interest, and so are all who may belong to it
             return self._plain_row(pid)
+        entry.fresh = entry.full = False  # whoever looks again wants the rest anew as well
         return self._kept_row(pid, entry) or self._plain_row(pid)
 
     def hidden(self, pid: int) -> bool:
@@ -106,29 +106,32 @@ class LinuxHost:
             return True
         return True
 
+    def figures(self, pid: int) -> Figures | None:
+        entry = self._followed.get(pid)
+        if entry is None or not entry.full:
+            return None
+        entry.asked = True
+        return entry
+
     def io(self, pid: int) -> Io | None:
         entry = self._followed.get(pid) or self._follow(pid)
         entry.asked = True
-        if entry.idle and entry.io_value is not None:
-            return entry.io_value
-        if entry.io == NOT_KEPT:
-            entry.io = self._files.open(f"{self._proc}/{pid}/io")
-        text = self._files.read(f"{self._proc}/{pid}/io") if entry.io == NOT_KEPT else os.pread(entry.io, _SHORT, 0)
-        if text != entry.io_text:
-            fields = text.split()
-            # rchar: 1 wchar: 2 syscr: 3 syscw: 4 read_bytes: 5 write_bytes: 6 cancelled_write_bytes: 7
-            entry.io_value = Io(int(fields[9]), int(fields[11]), int(fields[1]) + int(fields[3]))
-            entry.io_text = text
-        return entry.io_value
+        if entry.full or (entry.idle and entry.io is not None):
+            return entry.io
+        if entry.io_file == NOT_KEPT:
+            entry.io_file = self._files.open(f"{self._proc}/{pid}/io")
+        text = self._files.read(f"{self._proc}/{pid}/io") if entry.io_file == NOT_KEPT else os.pread(entry.io_file, _SHORT, 0)
+        entry.see_io(text)
+        return entry.io
 
     def open_fds(self, pid: int) -> int | None:
         entry = self._followed.get(pid) or self._follow(pid)
         entry.asked = True
-        if entry.idle and entry.fds is not None:
+        if entry.full or (entry.idle and entry.fds is not None):
             return entry.fds
         try:
-            if entry.fd != NOT_KEPT:
-                entry.fds = os.fstat(entry.fd).st_size
+            if entry.fd_folder != NOT_KEPT:
+                entry.fds = os.fstat(entry.fd_folder).st_size
             elif self._size_is_count():  # readable although the folder may not be
                 entry.fds = os.stat(f"{self._proc}/{pid}/fd").st_size  # noqa: PTH116
             else:
@@ -174,9 +177,9 @@ class LinuxHost:
         entry = self._followed.get(pid)
         if entry is None:
             entry = self._followed[pid] = Followed()
-            entry.stat = self._keep(f"{self._proc}/{pid}/stat")
+            entry.stat_file = self._keep(f"{self._proc}/{pid}/stat")
             if self._size_is_count():
-                entry.fd = self._keep(f"{self._proc}/{pid}/fd")
+                entry.fd_folder = self._keep(f"{self._proc}/{pid}/fd")
         return entry
 
     def _keep(self, path: str) -> int:
@@ -191,9 +194,10 @@ class LinuxHost:
             self._close(entry)
 
     def _close(self, entry: Followed) -> None:
-        for kept in (entry.stat, entry.io, entry.fd, *(thread.kept for thread in entry.threads.values())):
+        for kept in (entry.stat_file, entry.io_file, entry.fd_folder, *(thread.kept for thread in entry.threads.values())):
             self._files.close(kept)
-        entry.stat = entry.io = entry.fd = NOT_KEPT
+        entry.stat_file = entry.io_file = entry.fd_folder = NOT_KEPT
+        entry.only = None
         for thread in entry.threads.values():
             thread.kept = NOT_KEPT
 
@@ -214,33 +218,52 @@ class LinuxHost:
 
     def _kept_row(self, pid: int, entry: Followed) -> Row | None:
         try:
-            text = os.pread(entry.stat, _STAT, 0) if entry.stat != NOT_KEPT else self._files.read(f"{self._proc}/{pid}/stat")
+            if entry.stat_file != NOT_KEPT:
+                return entry.see_stat(pid, os.pread(entry.stat_file, _SHORT, 0), self._booted)
+            before = entry.stat_row
+            row = entry.see_stat(pid, self._files.read(f"{self._proc}/{pid}/stat"), self._booted)
         except (ProcessLookupError, PermissionError):
             return None
-        if text != entry.stat_text:
-            row = parse_stat(pid, text, self._booted)
-            if entry.stat == NOT_KEPT and row is not None and entry.stat_row is not None and row.started != entry.stat_row.started:
-                return None  # another process of this pid, which only a file that was kept open would have told
-            entry.stat_row, entry.stat_text = row, text
-        return entry.stat_row
+        # Another process of this pid: only a file that was kept open would have told.
+        return None if row is not None and before is not None and row.started != before.started else row
 
-    def _slept(self, pid: int, entry: Followed) -> bool:
-        """Whether its only thread has not run since the last pass: then nothing of its line has changed but, perhaps, the memory
-        that the kernel leaves it and who its parent is."""
-        thread = entry.threads.get(pid)
-        if thread is None or thread.kept == NOT_KEPT or entry.stat_row is None or entry.stat_row.threads != 1:
-            return False
+    def _look(self, pid: int, entry: Followed, every: bool) -> Row | None:
+        """Its line, and with it everything else of a process that has one thread and ran: read one after the other, what the kernel
+        keeps of it is still in the processor's cache. None when it is gone; whatever is refused is left to who asks for it.
+
+        When its thread has not run since the last pass, nothing of it has changed but, perhaps, the memory that the kernel leaves
+        it and who its parent is: its line is read again only when `every` says so."""
+        entry.asked = entry.idle = entry.fresh = entry.full = False
+        thread, row = entry.only, entry.stat_row
+        if thread is None or row is None or row.threads != 1:
+            return self._kept_row(pid, entry)
         try:
-            text = os.pread(thread.kept, _SHORT, 0)
-        except ProcessLookupError:
-            return False
-        entry.fresh = True
-        if text == thread.text:
-            entry.idle = text[:2] != _NEVER_RAN
-        else:
-            thread.text, thread.wait = text, int(text.split()[1]) / 1e9
-            entry.waits = {pid: thread.wait}
-        return entry.idle and entry.stat_text != b""
+            text = _pread(thread.kept, _SHORT, 0)
+            entry.fresh = True
+            if text != thread.text:
+                thread.text = text
+                thread.wait = wait = int(text.split(None, 2)[1]) / 1e9
+                entry.waits = {pid: wait}
+            elif text[:2] != _NEVER_RAN:
+                entry.idle = True
+                entry.full = entry.io is not None and entry.fds is not None
+                if not every and entry.stat_text:
+                    return row
+            text = _pread(entry.stat_file, _SHORT, 0)
+            if text != entry.stat_text:
+                row = entry.see_stat(pid, text, self._booted)
+                if row is None or row.threads != 1:
+                    entry.idle = entry.fresh = entry.full = False
+                    return row
+            if not entry.full and entry.io_file != NOT_KEPT and entry.fd_folder != NOT_KEPT:
+                text = _pread(entry.io_file, _SHORT, 0)
+                if text != entry.io_text:
+                    entry.see_io(text)
+                entry.fds = _fstat(entry.fd_folder).st_size
+                entry.full = True
+        except (ProcessLookupError, FileNotFoundError, PermissionError):
+            return self._kept_row(pid, entry)
+        return row
 
     def _plain_row(self, pid: int) -> Row | None:
         try:
@@ -271,6 +294,8 @@ class LinuxHost:
         entry.waits = {}
         for task in tasks:
             entry.threads[task] = Thread(self._keep(f"{self._proc}/{pid}/task/{task}/schedstat"))
+        first = entry.threads.get(pid)
+        entry.only = first if tasks == [pid] and first and first.kept != NOT_KEPT and entry.stat_file != NOT_KEPT else None
 
     def _read_waits(self, pid: int, entry: Followed, *, whoever_is_left: bool = False) -> dict[int, float] | None:
         """Raises ProcessLookupError when a thread is gone, unless those that are left will do."""

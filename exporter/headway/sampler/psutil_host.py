@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import psutil
 
-from headway.sampler.host import Io, Row
+from headway.sampler.host import Figures, Io, Row
 
 T = TypeVar("T")
 _ATTRIBUTES = ("ppid", "create_time", "status", "cpu_times", "memory_info", "num_threads")
@@ -51,6 +51,9 @@ class PsutilHost:
 
     def hidden(self, pid: int) -> bool:
         return False  # its table shows every pid
+
+    def figures(self, pid: int) -> Figures | None:
+        return None
 
     def io(self, pid: int) -> Io | None:
         counters = self._ask(pid, "io_counters")

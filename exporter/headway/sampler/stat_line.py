@@ -21,27 +21,35 @@ _STATES: Final = {
     b"P": "parked",
     b"K": "wake-kill",
 }
+_DEAD: Final = (b"X", b"x")
+# Makes a named tuple of all its values in their order, in half the time that calling its class takes.
+_new: Final = tuple.__new__
 
 
 def parse_stat(pid: int, text: bytes, booted: float) -> Row | None:
     """The fields are counted from the one behind the name, which may contain anything. None for half a line, and for someone who
     is dead and was waited for."""
     fields = text[text.rfind(b")") + 2 :].split(None, 22)
-    if len(fields) < 22 or fields[0] in (b"X", b"x"):
+    if len(fields) < 22 or fields[0] in _DEAD:
         return None
+    # What stands here is said of every process that ran, in every pass: one unpacking costs half of as many look-ups.
+    state, ppid, _, session, _, _, _, faults, reaped_faults, _, _, user, system, reaped_user, reaped_system = fields[:15]
     started = int(fields[19])
-    return Row(
-        pid,
-        int(fields[1]),
-        int(fields[3]),
-        started,
-        booted + started / _TICKS,
-        fields[0] == b"Z",
-        (int(fields[11]) + int(fields[12])) / _TICKS,
-        (int(fields[13]) + int(fields[14])) / _TICKS,
-        int(fields[7]),
-        int(fields[8]),
-        int(fields[21]) * _PAGE,
-        int(fields[17]),
-        _STATES.get(fields[0]),
+    return _new(
+        Row,
+        (
+            pid,
+            int(ppid),
+            int(session),
+            started,
+            booted + started / _TICKS,
+            state == b"Z",
+            (int(user) + int(system)) / _TICKS,
+            (int(reaped_user) + int(reaped_system)) / _TICKS,
+            int(faults),
+            int(reaped_faults),
+            int(fields[21]) * _PAGE,
+            int(fields[17]),
+            _STATES.get(state),
+        ),
     )

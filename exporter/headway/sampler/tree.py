@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Final
 
@@ -21,12 +22,13 @@ class Table:
 
     def __init__(self, rows: Mapping[int, Row]) -> None:
         self.rows = rows
-        self.children: dict[int, list[Row]] = {}
-        self.sessions: dict[int, list[Row]] = {}
+        self.children: defaultdict[int, list[Row]] = defaultdict(list)
+        self.sessions: defaultdict[int, list[Row]] = defaultdict(list)
         for row in rows.values():
-            self.children.setdefault(row.ppid, []).append(row)
-            if row.session is not None and row.session != row.pid:
-                self.sessions.setdefault(row.session, []).append(row)
+            pid, ppid, session = row[:3]
+            self.children[ppid].append(row)
+            if session is not None and session != pid:
+                self.sessions[session].append(row)
 
     def has(self, key: Key) -> bool:
         row = self.rows.get(key[0])
@@ -77,39 +79,49 @@ class Tree:
     def __init__(self, root: Row) -> None:
         self.root = key_of(root)
         self.members: dict[Key, Member] = {}
+        self.alone: Member | None = None  # the root when it is the only member
+        self.joined: list[Row] = []  # children of members that the last look found
         self.lost_cpu = 0.0
         self.lost_wait = 0.0
         self.lost_io = Io(0, 0, 0)
 
-    def follow(self, table: Table, host: Host) -> bool:
-        """Brings members and what was lost up to date; false when the root is gone."""
+    def follow(self, table: Table, host: Host, strays: Sequence[Row] = ()) -> bool:
+        """Brings members and what was lost up to date; false when the root is gone. `strays` belong to it though they left it."""
         pid, started = self.root
         root = table.rows.get(pid)
         if root is None or root.started != started:
             return False
-        if len(self.members) == 1 and self.root in self.members and pid not in table.children and pid not in table.sessions:
-            self.members[self.root].row = root  # all there is, as before: most trees are like that
+        if self.alone is not None and not strays and pid not in table.children and pid not in table.sessions:
+            self.alone.row = root  # all there is, as before: most trees are like that
             return True
-        rows = self._belonging(table)
+        rows = self._belonging(table, strays)
         if self._unsteady(rows):
             rows = self._reread(rows, host)
             if self.root not in rows:
                 return False
         self._settle(rows)
+        self.joined = [row for key, row in rows.items() if key not in self.members and self._is_child(row, host)]
         for key, row in rows.items():
             member = self.members.get(key)
             if member is None:
                 self.members[key] = Member(row)
             else:
                 member.row = row
+        self.alone = self.members[self.root] if len(self.members) == 1 else None
         return True
 
     # ── membership ─────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _belonging(self, table: Table) -> dict[Key, Row]:
+    def _is_child(self, row: Row, host: Host) -> bool:
+        """Whether it is one of a member, beyond doubt: its parent is still the one that it was when it was taken in."""
+        parent = next((key for key in self.members if key[0] == row.ppid), None)
+        now = None if parent is None or row.started < parent[1] else host.row(parent[0])
+        return now is not None and key_of(now) == parent
+
+    def _belonging(self, table: Table, strays: Sequence[Row]) -> dict[Key, Row]:
         """Parents stand before their children."""
         root = table.rows[self.root[0]]
-        starts = [root, *table.sessions.get(root.pid, ())]
+        starts = [root, *strays, *table.sessions.get(root.pid, ())]
         starts += [table.rows[key[0]] for key in self.members if table.has(key)]
         found: dict[Key, Row] = {}
         for start in starts:
