@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from headway.sampler.base import identify
+from headway.sampler.exits import exit_of_zombie
 from running import RunningExporter, Starter
 from test_api import Api
 from waiting import wait_until
@@ -99,3 +101,22 @@ def test_a_pid_that_was_given_to_another_process_is_not_believed(exporter: Runni
     api.create(id="reused", pid=os.getpid(), create_time=1_700_000_000)
     wait_until(lambda: api.get("reused")["status"] == "orphaned", timeout=15, what="its orphaning")
     assert api.get("reused")["memory_bytes"] is None
+
+
+@pytest.mark.parametrize(("end", "words"), [("sys.exit(7)", "exited with code 7"), ("os.kill(os.getpid(), 9)", "ended by SIGKILL")])
+def test_a_zombie_is_given_up_with_how_it_ended(start_exporter: Starter, end: str, words: str) -> None:
+    exporter = start_exporter("--sample-interval", "0.2", "--zombie-cleanup", "1s", "--cleanup-interval", "1s")
+    api = Api(exporter)
+    source = f"import os, sys, time\nif not os.fork(): time.sleep(0.5); {end.replace('sys.exit', 'os._exit')}\ntime.sleep(60)"
+    with subprocess.Popen([sys.executable, "-c", source]) as parent:
+        try:
+            children = Path(f"/proc/{parent.pid}/task/{parent.pid}/children")
+            child = int(wait_until(children.read_text, what="its child").split()[0])
+            identity = identify(child)
+            assert identity is not None
+            api.create(id="zombie", pid=child, create_time=identity.create_time, pid_namespace=identity.pid_namespace)
+            wait_until(lambda: api.get("zombie")["status"] == "orphaned", timeout=15, what="its orphaning")
+            assert words in api.get("zombie")["error"] and "its parent has not waited for it" in api.get("zombie")["error"]
+            assert exit_of_zombie(parent.pid) is None, "it is none"
+        finally:
+            parent.kill()

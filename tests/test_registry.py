@@ -16,7 +16,8 @@ from headway.names import NameStats
 from headway.registry.changes import HostFacts
 from headway.registry.registry import Registry
 from headway.registry.watch import LAST_WORDS, Watch
-from headway.samples import Sample
+from headway.registry.zombies import give_up_zombies
+from headway.samples import Exit, Sample
 from headway.schemas import CreateIn, ProgressIn, UpdateIn, decode
 from headway.settings import Settings
 from headway.store.base import LogLine
@@ -352,6 +353,46 @@ async def test_done_fades_and_failed_stays_until_dismissed() -> None:
         world.registry.dismiss("r")
     with pytest.raises(NotFound):
         world.registry.dismiss("nobody")
+
+
+@in_loop
+async def test_orphaned_ones_stay_in_view_for_a_day_since_they_were_found() -> None:
+    world = World()
+    world.create(id="o")
+    world.clock.now += 3 * 86400  # no exporter ran meanwhile
+    world.watch.orphan(world.registry.entry("o"), START + 60, "its OS process is gone")
+    world.create(id="f")
+    world.update("f", status="failed")
+    world.clock.now += 86399
+    assert world.registry.fade() == []
+    world.clock.now += 1
+    assert world.registry.fade() == ["o"]
+    assert list(world.registry.entries) == ["f"]
+
+
+@in_loop
+async def test_zombies_are_given_up_after_a_while_with_how_they_ended() -> None:
+    world = World(zombie_cleanup=600.0)
+    for number, process_id in enumerate(("coded", "known", "silent", "stopped", "held", "alive"), 1):
+        world.create(id=process_id, host="here", pid=number, create_time=START - 5)
+    world.registry.move("stopped", Status.STOPPING, cause="kill asked by ann", cancel_requested_at=START)
+    world.registry.entry("held").in_hand = 1
+    entries = world.registry.entries
+    for process_id, entry in entries.items():
+        entry.sample = Sample(at=START + 700, alive=True, zombie_since=None if process_id == "alive" else START + 100)
+    world.watch.exit_of = {"known": Exit(at=START + 99, signal=9), "silent": Exit(at=START + 99)}.get
+    world.clock.now = START + 699
+    assert give_up_zombies(world.watch, lambda pid: None) == []
+    world.clock.now += 1
+    found = give_up_zombies(world.watch, lambda pid: Exit(at=START + 700, code=3) if pid == 1 else None)
+    assert found == ["coded", "known", "silent", "stopped"]
+    words = "and its parent has not waited for it for 10 min; it never said how it ended"
+    assert entries["coded"].process.error == f"its OS process exited with code 3, {words}"
+    assert entries["known"].process.error == f"its OS process ended by SIGKILL, {words}"
+    assert entries["silent"].process.error == f"its OS process ended, {words}"
+    assert {world.status(one) for one in found[:3]} == {Status.ORPHANED} and world.status("stopped") is Status.KILLED
+    assert [entries[one].process.finished_at for one in found] == [START + 100, START + 99, START + 99, START + 100]
+    assert world.status("held") is world.status("alive") is Status.RUNNING
 
 
 @in_loop

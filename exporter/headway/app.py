@@ -30,6 +30,7 @@ from headway.metrics.host import HealthMetrics
 from headway.registry.changes import HostFacts
 from headway.registry.registry import Registry
 from headway.registry.watch import Watch
+from headway.registry.zombies import give_up_zombies
 from headway.reporter import spool
 from headway.sampler.base import Sampler, identify, own_pid_namespace
 from headway.sampler.exits import ExitWatch
@@ -195,7 +196,8 @@ class Exporter:
             hub.unsubscribe(changed)
 
     async def clean_up(self) -> None:
-        """Fades what is over, forgets what is too old, keeps the logs of each process within their limit."""
+        """Gives up zombies, fades what is over, forgets what is too old, keeps the logs of each process within their limit."""
+        give_up_zombies(self.watch)
         self.registry.fade()
         now = self.registry.clock()
         old = now - self.settings.history_retention

@@ -161,9 +161,15 @@ class Settings:
         _ENDS,
         "A reporter that cannot be watched by its pid (other host or pid namespace) is lost after so long without an update.",
     )
+    zombie_cleanup: float = _setting(
+        1800.0, duration(least=1), _ENDS, "A process that was a zombie for so long is given up for lost (orphaned)."
+    )
     cleanup_interval: float = _setting(60.0, duration(least=1), _ENDS, "How often what has faded or is too old is cleaned up.")
     active_retention: float = _setting(
         1800.0, duration(), _KEPT, "How long a finished process stays in the active view and in per-process metrics."
+    )
+    orphan_retention: float = _setting(
+        86400.0, duration(), _KEPT, "How long an orphaned process that nobody dismissed stays in the active view."
     )
     history_retention: float = _setting(30 * 86400.0, duration(least=60), _KEPT, "How long finished processes are kept.")
     history_max: int = _setting(100_000, count(), _KEPT, "How many finished processes are kept at most; the oldest go first.")

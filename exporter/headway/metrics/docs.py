@@ -30,7 +30,8 @@ _ABOUT: Final = {
 
 *Shown* says when: *active* while the process is queued, starting, running, paused or stopping; *ended* after that; *always* both.
 Series end 30 minutes (`active_retention`) after a good end (done, cancelled, killed on request), or when the process is
-dismissed; those of a process that failed, timed out, was orphaned or was killed by someone unknown stay until it is dismissed.
+dismissed; those of a process that failed, timed out or was killed by someone unknown stay until it is dismissed, and those of
+one that was orphaned for a day (`orphan_retention`) at most.
 At most `max_processes` processes have series; `headway_processes_dropped_total` counts the others. At the limit a process that
 is active takes the place of the one that ended first.
 

@@ -272,7 +272,7 @@ class Registry:
         return self.entries.get(process.id) or self._insert(process, self.clock(), lines)
 
     def fade(self) -> list[str]:
-        """Takes out of the active view what ended well a while ago or was dismissed; returns the ids."""
+        """Takes out of the active view what ended well a while ago, was dismissed, or was lost long ago; returns the ids."""
         now = self.clock()
         gone = []
         for process_id, entry in self.entries.items():
@@ -282,7 +282,9 @@ class Registry:
                 continue
             faded = not needs_attention(process) and now - finished_at >= self.settings.active_retention
             old = now - finished_at >= self.settings.history_retention
-            if faded or old or process.dismissed_at is not None:
+            # Since it was found to be lost: it may have been seen last long before, while no exporter ran.
+            lost = process.status is Status.ORPHANED and now - process.activity.updated_at >= self.settings.orphan_retention
+            if faded or old or lost or process.dismissed_at is not None:
                 gone.append(process_id)
         self.drop(gone)
         return gone

@@ -9,6 +9,7 @@ import resource
 import struct
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Final
 
 from headway.model import OSProcess
@@ -165,4 +166,20 @@ def _exit_later(pidfd: int, at: float) -> Exit:
     if not struct.unpack_from("=Q", info, 0)[0] & _INFO_EXIT:
         return Exit(at=at)
     status = struct.unpack_from("=i", info, _EXIT_CODE_AT)[0]
+    return Exit(at=at, signal=os.WTERMSIG(status)) if os.WIFSIGNALED(status) else Exit(at=at, code=os.WEXITSTATUS(status))
+
+
+def exit_of_zombie(pid: int, proc: str = "/proc") -> Exit | None:
+    """How a process ended that nobody has waited for; None where this is not one, or where the system does not tell us."""
+    folder = Path(f"{proc}/{pid}")
+    try:
+        text = (folder / "stat").read_text(errors="replace")
+        told = os.geteuid() in (0, folder.stat().st_uid)  # to others it says 0
+    except OSError:
+        return None
+    fields = text.rpartition(")")[2].split()
+    # The state is field 3, the exit status field 52, the last one (proc_pid_stat(5)).
+    if not told or fields[0] != "Z" or len(fields) < 50:
+        return None
+    status, at = int(fields[49]), time.time()
     return Exit(at=at, signal=os.WTERMSIG(status)) if os.WIFSIGNALED(status) else Exit(at=at, code=os.WEXITSTATUS(status))
