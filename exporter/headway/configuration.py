@@ -12,6 +12,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from headway.discovery.rule import Rule
 from headway.errors import ConfigError
 from headway.forms import Raw
 from headway.model import Kind
@@ -35,7 +36,8 @@ if TYPE_CHECKING:
 DEFAULT: Final = "default"
 RULES_KEY: Final = "thresholds"
 SERVICES_KEY: Final = "services"
-SECTIONS: Final = (RULES_KEY, SERVICES_KEY)
+DISCOVERY_KEY: Final = "discover"
+SECTIONS: Final = (RULES_KEY, SERVICES_KEY, DISCOVERY_KEY)
 # A misspelled variable would be ignored silently, but other HEADWAY_… variables are legitimate: refuse only near misses.
 _NEAR_MISS: Final = 0.85
 
@@ -49,6 +51,7 @@ class Resolved:
     sources: Mapping[str, str]
     config_files: tuple[Path, ...] = ()
     services: tuple[Service, ...] = ()
+    discovery: tuple[Rule, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,12 +74,14 @@ def load(
     rules: tuple[ThresholdRule, ...] = DEFAULT_RULES
     rules_source = DEFAULT
     services: list[Service] = []
+    discovery: list[Rule] = []
     for path in files:
         contents = _file(path)
         given |= contents.given
         rules += tuple(contents.rules)
         rules_source = contents.rules_source or rules_source
         services += contents.services
+        discovery += contents.discovery
     given.update(_environment(environ))
     for name, text in argv_values.items():
         if name not in SETTINGS:
@@ -94,13 +99,19 @@ def load(
             f"time_sink_ratio ({settings.time_sink_ratio:g}, {sources['time_sink_ratio']}): accepted: the same or more",
             field="time_sink_critical_ratio",
         )
-    return Resolved(settings, sources, files, _checked(services))
+    return Resolved(settings, sources, files, _checked(services), _checked_rules(discovery))
 
 
 def _checked(services: list[Service]) -> tuple[Service, ...]:
     from headway.services.reading import checked
 
     return checked(services) if services else ()
+
+
+def _checked_rules(rules: list[Rule]) -> tuple[Rule, ...]:
+    from headway.discovery.reading import checked_rules
+
+    return checked_rules(rules) if rules else ()
 
 
 def _read(setting: Setting, given: _Given) -> Any:
@@ -135,6 +146,7 @@ class _Contents:
     rules: list[ThresholdRule] = field(default_factory=list)
     rules_source: str | None = None
     services: list[Service] = field(default_factory=list)
+    discovery: list[Rule] = field(default_factory=list)
 
 
 def _file(path: Path) -> _Contents:
@@ -148,6 +160,10 @@ def _file(path: Path) -> _Contents:
             from headway.services.reading import read_services
 
             found.services = read_services(value, path)
+        elif name == DISCOVERY_KEY:
+            from headway.discovery.reading import read_rules
+
+            found.discovery = read_rules(value, path)
         elif name not in SETTINGS:
             raise ConfigError(f"{place}: unknown setting {name}{suggestion(name, [*SETTINGS, *SECTIONS])}", field=name)
         else:

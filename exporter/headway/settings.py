@@ -140,6 +140,12 @@ class Settings:
     )
     log_level: LogLevel = _setting("info", choice(*get_args(LogLevel)), _OWN, "How much the exporter writes to standard error.")
     sample_interval: float = _setting(2.0, duration(least=0.1), _OWN, "How often the OS processes of tracked processes are read.")
+    discovery_interval: float = _setting(
+        10.0,
+        duration(least=0.1),
+        _OWN,
+        "How often OS processes that nobody reported are looked for, where there are rules for it (`discover`).",
+    )
     stuck_after: float = _setting(
         60.0, THRESHOLD_FORMS["stuck_after"], _GATES, "Stuck: running, and neither output nor progress for so long."
     )
