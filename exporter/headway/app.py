@@ -23,6 +23,9 @@ from headway.api.context import Context
 from headway.collector import Collector
 from headway.configuration import Resolved
 from headway.control.control import Control
+from headway.discovery.discovery import Discovery
+from headway.discovery.rule import Rule
+from headway.ending.system import OSSystem
 from headway.errors import ConfigError, StoreCorrupt, StoreUnavailable
 from headway.intake import Intake
 from headway.keys import ADMIN_KEY_FILE, bootstrap, read_key
@@ -34,7 +37,11 @@ from headway.registry.zombies import give_up_zombies
 from headway.reporter import spool
 from headway.sampler.base import Sampler, identify, own_pid_namespace
 from headway.sampler.exits import ExitWatch
+from headway.sampler.strays import Marks
 from headway.sampler.tree_sampler import TreeSampler
+from headway.services.definition import Service
+from headway.services.figures import figures
+from headway.services.supervisor import Supervisor
 from headway.settings import Settings
 from headway.store.base import LogLine, Store
 from headway.store.lock import DataDirLock
@@ -68,20 +75,31 @@ def open_store(settings: Settings) -> Store:
 class Exporter:
     """Everything that lives while the exporter runs. `start` and `stop` belong to the event loop."""
 
-    def __init__(self, settings: Settings, *, clock: Callable[[], float] = time.time, sampler: Sampler | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        services: Sequence[Service] = (),
+        discovery: Sequence[Rule] = (),
+        clock: Callable[[], float] = time.time,
+        sampler: Sampler | None = None,
+    ) -> None:
         self.settings = settings
         self.store = open_store(settings)
         self.keys = bootstrap(settings.data_dir)
-        self.sampler = sampler or TreeSampler()
+        marks = Marks()
+        self.sampler = sampler or TreeSampler(marks=marks, proportional=settings.memory_pss)
         self.own = HealthMetrics(external_url=settings.external_url, grafana_url=settings.grafana_url)
         self.collector = Collector(self.own, max_processes=settings.max_processes, max_names=settings.max_names)
         self.writer = Writer(self.store, on_failure=self._failed)
         host = HostFacts(socket.gethostname(), own_pid_namespace(), identify)
         self.registry = Registry(settings, self.writer, host, clock)
         self.watch = Watch(self.registry)
-        self.control = Control(self.watch)
+        self.control = Control(self.watch, system=OSSystem(marks=marks))
         self.launcher = Launcher(settings.data_dir)
         self.launches = Launches(settings.data_dir)
+        self.supervisor = Supervisor(services, self.registry, self.control, self.launcher, self.store.get)
+        self.discovery = Discovery(discovery, self.watch)
         self.context = Context(
             settings=settings,
             registry=self.registry,
@@ -92,11 +110,15 @@ class Exporter:
             keys=self.keys,
             control=self.control,
             launcher=self.launcher,
+            supervisor=self.supervisor,
             launches=self.launches,
+            discovery=self.discovery,
             boot=secrets.token_hex(4),
         )
         self.own.watch_store(self.writer, size_bytes=self.store.size_bytes, up=lambda: self.writer.last_error is None)
         self.own.watch_sampler(self.sampler)
+        self.own.watch_services(lambda: figures(self.supervisor))
+        self.own.watch_discovery(self.discovery.counts, self.discovery.seconds)
         self.own.watch_stream(lambda: max(0, self.registry.hub.subscribers - 1))  # the exporter itself is one
         self._tasks: list[asyncio.Task[None]] = []
         self._intake: Intake | None = None
@@ -123,6 +145,7 @@ class Exporter:
 
         self.registry.load(loaded.processes, loaded.names, counts, tail)
         self.writer.start(asyncio.get_running_loop())
+        await self.supervisor.load()
         if loaded.processes:
             log.info("took over %d processes from the store", len(loaded.processes))
         self._exits = ExitWatch(asyncio.get_running_loop(), self.watch.exited, clock=self.registry.clock)
@@ -132,6 +155,9 @@ class Exporter:
             asyncio.create_task(self._every(self.settings.sample_interval, self.observe), name="observe"),
             asyncio.create_task(self._every(self.settings.cleanup_interval, self.clean_up), name="clean up"),
         ]
+        if self.discovery.rules:
+            looks = self._every(self.settings.discovery_interval, self.discovery.discover)
+            self._tasks.append(asyncio.create_task(looks, name="discover"))
 
     def listens_at(self, url: str) -> None:
         """Called once the address is known: from now on the spool of this host is emptied."""
@@ -144,12 +170,20 @@ class Exporter:
         key = read_key(self.settings.data_dir / ADMIN_KEY_FILE)
         self._intake = Intake((spool.directory(), self.settings.data_dir / "spool"), urls, key)
         self._tasks.append(asyncio.create_task(self._every(INTAKE_INTERVAL, self.take_in), name="take in"))
+        self._tasks.append(asyncio.create_task(self._supervise(), name="services"))
+
+    async def _supervise(self) -> None:
+        try:
+            await self.supervisor.start()
+        except Exception:
+            log.exception("services cannot be kept")
 
     async def take_in(self) -> None:
         if self._intake is not None:
             await asyncio.to_thread(self._intake.collect)
 
     async def stop(self) -> None:
+        self.supervisor.close()
         self.control.close()
         for task in self._tasks:
             task.cancel()
@@ -267,7 +301,7 @@ def serve(resolved: Resolved) -> int:
     check_port(host, port)  # before any file is made: a key of an exporter that never ran would be taken for the one to use
     settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     with DataDirLock(settings.data_dir):
-        exporter = Exporter(settings)
+        exporter = Exporter(settings, services=resolved.services, discovery=resolved.discovery)
         config = uvicorn.Config(
             exporter.app(),
             host=host,

@@ -265,6 +265,36 @@ class CleanupIn(Struct, forbid_unknown_fields=True, kw_only=True):
     dry_run: bool = False
 
 
+ServiceName = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
+
+
+class ServiceIn(Struct, forbid_unknown_fields=True, kw_only=True):
+    """A configured service. `wait`: answer when it is known what came of it, at most after so long; 0 answers at once."""
+
+    name: ServiceName
+    wait: Duration = 90.0
+
+
+class ServicesIn(Struct, forbid_unknown_fields=True, kw_only=True):
+    """All configured services, those of a `group`, or those in `names`. `wait`: see a single one."""
+
+    group: Label | None = None
+    names: Annotated[list[ServiceName], Meta(max_length=1000)] | None = None
+    wait: Duration = 90.0
+
+
+class ServiceParams(Struct, forbid_unknown_fields=True):
+    """Filters of the list of services."""
+
+    name: ServiceName | None = None
+    group: Label | None = None
+
+
+class LogParams(Struct, forbid_unknown_fields=True):
+    lines: Annotated[int, Meta(ge=0, le=100_000)] = 100
+    follow: bool = False
+
+
 class ListParams(Struct, forbid_unknown_fields=True):
     """Filters of the list; several together must all hold."""
 

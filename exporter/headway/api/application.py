@@ -16,11 +16,26 @@ from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from headway.api import control, health, openapi, pages, problems, processes, retry, stream, track
+from headway.api import control, discovered, health, openapi, pages, problems, processes, retry, services, stream, track
 from headway.api.access import Guard
 from headway.api.context import Context
 from headway.errors import HeadwayError
-from headway.schemas import BatchIn, CleanupIn, CreateIn, EmptyIn, KillIn, KillScopeIn, ListParams, OutputParams, TrackIn, UpdateIn
+from headway.schemas import (
+    BatchIn,
+    CleanupIn,
+    CreateIn,
+    EmptyIn,
+    KillIn,
+    KillScopeIn,
+    ListParams,
+    LogParams,
+    OutputParams,
+    ServiceIn,
+    ServiceParams,
+    ServicesIn,
+    TrackIn,
+    UpdateIn,
+)
 from headway.version import VERSION
 
 log = logging.getLogger(__name__)
@@ -88,7 +103,9 @@ def add_process_routes(app: FastAPI) -> None:
     route("POST", base, processes.create_process, 201, body=CreateIn, answers={200: "It existed", 201: "Created", **WRITE})
     route("POST", f"{base}/batch", processes.batch, body=BatchIn, answers={**ok, **COMMON, **BODY})
     route("GET", f"{base}/stats", processes.stats, answers={**ok, **COMMON})
+    route("GET", "/api/discovered", discovered.list_discovered, answers={**ok, **COMMON})
     route("GET", f"{base}/stream", stream.stream, answers={**ok, **COMMON}, media_types=["text/event-stream"])
+    add_service_routes(route)
     route("GET", one, processes.get_process, answers={**ok, **COMMON, **ONE}, on_process=True)
     route("PATCH", one, processes.update_process, body=UpdateIn, answers={**ok, **WRITE, **ONE}, on_process=True)
     ends = {**ok, **WRITE, **ONE}
@@ -112,6 +129,24 @@ def add_process_routes(app: FastAPI) -> None:
         answers={**ok, **COMMON, **ONE},
         media_types=["application/json", "text/plain"],
         on_process=True,
+    )
+
+
+def add_service_routes(route: Callable[..., None]) -> None:
+    base, asked = "/api/processes", {200: "Done", **WRITE}
+    route("GET", f"{base}/status", services.status, params=ServiceParams, answers={200: "Done", **COMMON, **ONE})
+    for word, handler in (("start", services.start), ("stop", services.stop), ("restart", services.restart)):
+        route("POST", f"{base}/{word}", handler, body=ServiceIn, answers={**asked, **ONE})
+    for word, handler in (("start-all", services.start_all), ("stop-all", services.stop_all)):
+        route("POST", f"{base}/{word}", handler, body=ServicesIn, body_required=False, answers={**asked, **ONE})
+    route(
+        "GET",
+        f"{base}/{{name}}/logs",
+        services.logs,
+        params=LogParams,
+        answers={200: "Done", **COMMON, **ONE},
+        media_types=["application/json", "text/plain"],
+        on_service=True,
     )
 
 

@@ -15,12 +15,14 @@ from headway.api import answers
 from headway.api.access import Caller, caller_of
 from headway.collector import Collector
 from headway.control.control import Control
+from headway.discovery.discovery import Discovery
 from headway.errors import NotFound
 from headway.keys import KeyRing
 from headway.metrics.own import OwnMetrics
 from headway.model import Process
 from headway.registry.entry import Entry
 from headway.registry.registry import Registry
+from headway.services.supervisor import Supervisor
 from headway.settings import Settings
 from headway.store.base import Store
 from headway.store.writer import Writer
@@ -44,7 +46,9 @@ class Context:
     keys: KeyRing
     control: Control
     launcher: Launcher
+    supervisor: Supervisor
     launches: Launches
+    discovery: Discovery
     boot: str
     shown_version: int = 0
 

@@ -7,16 +7,23 @@ from typing import Any
 
 import msgspec
 
-from headway.schemas import BatchIn, CleanupIn, CreateIn, EmptyIn, KillIn, KillScopeIn, NoParams, UpdateIn
+from headway.schemas import BatchIn, CleanupIn, CreateIn, EmptyIn, KillIn, KillScopeIn, NoParams, ServiceIn, ServicesIn, UpdateIn
 
 REF = "#/components/schemas/{name}"
-BODIES = (CreateIn, UpdateIn, BatchIn, EmptyIn, KillIn, KillScopeIn, CleanupIn)
+BODIES = (CreateIn, UpdateIn, BatchIn, EmptyIn, KillIn, KillScopeIn, CleanupIn, ServiceIn, ServicesIn)
 ID_PARAMETER = {
     "name": "id",
     "in": "path",
     "required": True,
     "description": "The id of a process",
     "schema": {"type": "string", "pattern": "^[A-Za-z0-9_-]{1,64}$"},
+}
+SERVICE_PARAMETER = {
+    "name": "name",
+    "in": "path",
+    "required": True,
+    "description": "The name of a configured service",
+    "schema": {"type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$"},
 }
 PROBLEM = {
     "type": "object",
@@ -73,6 +80,7 @@ def operation(
     params: type[msgspec.Struct] = NoParams,
     media_types: Sequence[str] = ("application/json",),
     on_process: bool = False,
+    on_service: bool = False,
 ) -> dict[str, Any]:
     """What FastAPI cannot see in a handler that reads its request itself. `answers`: status → meaning."""
     problems = {"application/problem+json": {"schema": {"$ref": REF.format(name="Problem")}}}
@@ -83,6 +91,8 @@ def operation(
     found: dict[str, Any] = {"responses": responses, "parameters": parameters(params) if params is not NoParams else []}
     if on_process:
         found["parameters"] = [ID_PARAMETER, *found["parameters"]]
+    if on_service:
+        found["parameters"] = [SERVICE_PARAMETER, *found["parameters"]]
     if body is not None:
         found["requestBody"] = {
             "required": body_required,

@@ -86,6 +86,7 @@ def add_parser(commands: Subparsers) -> None:
     parser.add_argument("--log-keep", metavar="N", type=count, help="so many files, the present one included (default 5)")
     parser.add_argument("--no-log-file", action="store_true", help="keep the output only as far as the exporter does")
     add_metadata_flag(parser)
+    parser.add_argument("--quiet", action="store_true", help="do not print the output, only keep it")
     add_resource_flags(parser)
     group = parser.add_argument_group("exporter")
     group.add_argument("--url", metavar="URL", help="where it is; default: $HEADWAY_URL, else http://127.0.0.1:14323")
@@ -148,7 +149,7 @@ def once(args: argparse.Namespace, words: Sequence[str], attempt: int) -> tuple[
     log_file = None if args.no_log_file else open_log(args, given_id)
     resources = resources_of(args)
     try:
-        command = Command(words, environ=environment(given_id), cwd=args.cwd, prepare=resources.preparation())
+        command = Command(words, environ=environment(given_id), cwd=args.cwd, prepare=resources.preparation(), quiet=args.quiet)
     except CannotStart as error:
         warn(str(error))
         reporter_of(args, words, given_id, None, attempt, log_file).end("failed", error=str(error), exit_code=error.status)

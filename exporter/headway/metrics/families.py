@@ -11,6 +11,7 @@ from typing import Any, Final
 from headway.metrics.family import Family, Number, Rows, Scope, Shown, Type
 from headway.metrics.host import HOST_FAMILIES
 from headway.metrics.own_families import OWN_FAMILIES
+from headway.metrics.services import SCHEDULE_FAMILIES, SERVICE_FAMILIES
 from headway.model import Condition, Process, Status
 from headway.names import DURATION_BUCKETS, OUTCOMES, NameStats
 from headway.samples import Sample
@@ -196,8 +197,13 @@ PROCESS_FAMILIES: Final[tuple[Family, ...]] = (
     Family(name="headway_process_resident_memory_bytes", type=G, scope=P, unit=B, shown=LIVE, volatile=True,
            value=_sampled("resident_bytes"),
            help="Resident memory of the whole tree; shared pages count once for each OS process."),
+    Family(name="headway_process_proportional_memory_bytes", type=G, scope=P, unit=B, shown=LIVE, volatile=True,
+           value=_sampled("proportional_bytes"),
+           help="Memory of the whole tree with shared pages divided among those who share them (PSS); only with memory_pss."),
     Family(name="headway_process_memory_ratio", type=G, scope=P, unit=R, shown=LIVE, volatile=True,
-           value=_sampled("memory_ratio"), help="Resident memory as a share of what the host, or the cgroup of the process, has."),
+           value=_sampled("memory_ratio"),
+           help="Memory as a share of what the host, or the cgroup of the process, has: proportional where that is measured, else "
+                "resident."),
     Family(name="headway_process_io_read_bytes_total", type=C, scope=P, unit=B, shown=LIVE, volatile=True,
            value=_sampled("io_read_bytes"), help="Bytes that the tree caused to be read from storage."),
     Family(name="headway_process_io_written_bytes_total", type=C, scope=P, unit=B, shown=LIVE, volatile=True,
@@ -249,4 +255,12 @@ TOTAL_FAMILIES: Final[tuple[Family, ...]] = (
 )
 # fmt: on
 
-FAMILIES: Final[tuple[Family, ...]] = (*PROCESS_FAMILIES, *NAME_FAMILIES, *TOTAL_FAMILIES, *HOST_FAMILIES, *OWN_FAMILIES)
+FAMILIES: Final[tuple[Family, ...]] = (
+    *PROCESS_FAMILIES,
+    *NAME_FAMILIES,
+    *TOTAL_FAMILIES,
+    *HOST_FAMILIES,
+    *SERVICE_FAMILIES,
+    *SCHEDULE_FAMILIES,
+    *OWN_FAMILIES,
+)

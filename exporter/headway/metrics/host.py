@@ -1,14 +1,15 @@
-"""The families of the host, and the part of the page that has them: read when the page is asked for."""
+"""The families of the host and of services, and the part of the page that has them: read when the page is asked for."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from headway.metrics.family import Family, Scope, Type
 from headway.metrics.own import OwnMetrics
+from headway.metrics.services import ServiceFigures, metrics_of
 from headway.sampler.machine import Machine, machine_here
 
 O = Scope.OWN  # noqa: E741
@@ -38,10 +39,16 @@ class HealthMetrics(OwnMetrics):
 
     def __init__(self, *, machine: Callable[[], Machine] | None = None, **given: Any) -> None:
         self._machine = machine or machine_here()
+        self._services: Callable[[], Sequence[ServiceFigures]] = tuple
         super().__init__(**given)
+
+    def watch_services(self, figures: Callable[[], Sequence[ServiceFigures]]) -> None:
+        """`figures` is asked for every page."""
+        self._services = figures
 
     def collect(self) -> Iterable[Metric]:
         yield from super().collect()
+        yield from metrics_of(self._services())
         found = self._machine()
         figures = (found.cpus, found.cpu_seconds, found.memory_bytes, found.memory_available_bytes)
         for family, figure in zip(HOST_FAMILIES[:4], figures, strict=True):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import platform
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import accumulate
 from typing import Final, Protocol
 
@@ -39,7 +39,7 @@ _RENDER_BUCKETS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 
 _REQUEST_BUCKETS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0)
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 OTHER: Final = "other"
-ACTIONS: Final = ("cancel", "cleanup", "kill", "kill_scope", "pause", "resume", "retry", "track")
+ACTIONS: Final = ("cancel", "cleanup", "kill", "kill_scope", "pause", "restart", "resume", "retry", "start", "stop", "track")
 OUTCOMES: Final = ("done", "failed", "refused")
 
 
@@ -100,6 +100,7 @@ class OwnMetrics:
         self._renders = Tally(_RENDER_BUCKETS)
         self._durations: dict[str, Tally] = {}
         self._requests: dict[tuple[str, str, str], int] = {}
+        self._discovered: Callable[[], Mapping[str, int]] = dict
         # From the start at 0: a counter that is born at 1 has not increased.
         self._actions = {(action, outcome): 0 for action in ACTIONS for outcome in OUTCOMES}
         self._registry = CollectorRegistry(auto_describe=False)
@@ -123,6 +124,11 @@ class OwnMetrics:
 
     def watch_sampler(self, sampler: SamplerFigures) -> None:
         self._figures["headway_sample_errors_total"] = lambda: sampler.errors_total
+
+    def watch_discovery(self, counts: Callable[[], Mapping[str, int]], seconds: Callable[[], float | None]) -> None:
+        """`counts`: by rule. Both are asked for every page."""
+        self._discovered = counts
+        self._figures["headway_discovery_duration_seconds"] = seconds
 
     def watch_stream(self, subscribers: Callable[[], int]) -> None:
         self._figures["headway_stream_subscribers"] = subscribers
@@ -175,6 +181,12 @@ class OwnMetrics:
         yield self._histogram("headway_http_request_duration_seconds", {(m,): t for m, t in list(self._durations.items())})
         yield _counts(_DECLARED["headway_http_requests_total"], self._requests.items())
         yield _counts(_DECLARED["headway_control_actions_total"], self._actions.items())
+        if discovered := self._discovered():
+            family = _DECLARED["headway_discovered_processes"]
+            metric = GaugeMetricFamily(family.name, family.help, labels=family.labels)
+            for rule, count in discovered.items():
+                metric.add_metric([rule], count)
+            yield metric
         for name, read in self._figures.items():
             value = _ask(name, read)
             if value is not None:

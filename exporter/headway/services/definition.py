@@ -94,7 +94,7 @@ class Service:
 
     name: str
     command: str | tuple[str, ...]
-    cwd: str | None = None
+    cwd: str
     env: Mapping[str, str] = field(default_factory=dict)
     port: int | None = None
     health: Health | None = None

@@ -62,6 +62,11 @@ def checked(services: Iterable[Service]) -> tuple[Service, ...]:
                     f"services.{service.name}.depends_on: unknown service {needed}{suggestion(needed, by_name)} ({service.place})",
                     field=f"services.{service.name}.depends_on",
                 )
+            if by_name[needed].schedule is not None:
+                raise ConfigError(
+                    f"services.{service.name}.depends_on: {needed} runs by a schedule: nothing can wait for it ({service.place})",
+                    field=f"services.{service.name}.depends_on",
+                )
     try:
         return tuple(in_order(by_name.values()))
     except ValueError as error:
@@ -85,6 +90,10 @@ def _service(name: str, node: yaml.Node, place: str, path: Path) -> Service:
             raise ConfigError(f"{where}.restart: always does not go with a schedule ({place})", field=f"{where}.restart")
     if given.get("kill_on_timeout") and "timeout" not in given:
         raise ConfigError(f"{where}.kill_on_timeout: needs a timeout ({place})", field=f"{where}.kill_on_timeout")
+    # What is relative is so to the file, as a reader of it would think.
+    given["cwd"] = str((path.parent / Path(given.get("cwd", ".")).expanduser()).resolve())
+    if "pid_file" in given:
+        given["pid_file"] = str(path.parent / Path(given["pid_file"]).expanduser())
     return Service(name=name, place=place, **given)
 
 

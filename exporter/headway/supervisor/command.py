@@ -86,10 +86,12 @@ class Command:
         environ: Mapping[str, str] | None = None,
         cwd: str | None = None,
         prepare: Callable[[], None] | None = None,
+        quiet: bool = False,
     ) -> None:
-        """`prepare` is called in the new OS process before the command begins, where nothing but system calls is safe. Raises
-        CannotStart."""
+        """`prepare` is called in the new OS process before the command begins, where nothing but system calls is safe. `quiet`: its
+        output goes to the watcher only. Raises CannotStart."""
         self.argv = list(argv)
+        self._quiet = quiet
         self._prepare = prepare
         self._raw: RawMode | None = None
         self._master: int | None = None
@@ -219,7 +221,8 @@ class Command:
             self._close(fd, ready)
             return False
         try:
-            write_all(self._sources[fd], data)
+            if not self._quiet:
+                write_all(self._sources[fd], data)
             return True
         except OSError:
             # Nobody reads any more: the command is told as it would be without us, by SIGPIPE at its next word.

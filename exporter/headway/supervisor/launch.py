@@ -51,7 +51,7 @@ class Launcher:
 
     def __init__(self, data_dir: Path, environ: Mapping[str, str] = os.environ) -> None:
         self.url: str | None = None
-        self._data_dir = data_dir
+        self.data_dir = data_dir
         self._environ = environ
         self._running: list[Launched] = []
 
@@ -62,17 +62,17 @@ class Launcher:
         home = cwd or self._environ.get("HOME") or "/"
         if not os.path.isdir(home):  # noqa: PTH112
             raise InvalidInput(f"cwd: there is no directory {home[:200]} here", field="cwd")
-        logs = self._data_dir / "logs"
+        logs = self.data_dir / "logs"
         logs.mkdir(mode=0o700, parents=True, exist_ok=True)
         complaints = logs / f"{process_id}.run.log"
         with complaints.open("ab") as errors:
             try:
                 process = subprocess.Popen(
-                    [sys.executable, "-m", "headway", "run", f"--id={process_id}", *flags, "--", *words],
+                    [sys.executable, "-P", "-m", "headway", "run", "--quiet", f"--id={process_id}", *flags, "--", *words],
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.DEVNULL,
-                    stderr=errors,
-                    env=self._environment(environ),
+                    stderr=errors,  # its own words only: what the command writes is in the log file
+                    env=self.environment(environ),
                     cwd=home,
                     start_new_session=True,
                 )
@@ -89,7 +89,7 @@ class Launcher:
             launched.forget()
             self._running.remove(launched)
 
-    def _environment(self, more: Mapping[str, str]) -> dict[str, str]:
+    def environment(self, more: Mapping[str, str]) -> dict[str, str]:
         """Ours without our own settings and keys, with what finds this exporter. Its key is for `headway run`, which keeps it from
         the command."""
         inherited = {name: value for name, value in self._environ.items() if not name.startswith("HEADWAY_")}
@@ -97,7 +97,7 @@ class Launcher:
             **inherited,
             **more,
             "HEADWAY_URL": self.url or "",
-            "HEADWAY_RUN_KEY_FILE": str(self._data_dir / ADMIN_KEY_FILE),
-            "HEADWAY_SPOOL": str(self._data_dir / "spool"),
-            "HEADWAY_LOG_DIR": str(self._data_dir / "logs"),
+            "HEADWAY_RUN_KEY_FILE": str(self.data_dir / ADMIN_KEY_FILE),
+            "HEADWAY_SPOOL": str(self.data_dir / "spool"),
+            "HEADWAY_LOG_DIR": str(self.data_dir / "logs"),
         }

@@ -1,0 +1,403 @@
+"""Configured services under a real exporter: started, waited for, ended, started again, taken over, adopted."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from osprocesses import wait_gone
+from serving import Serving, free_port
+from waiting import wait_until
+
+Serve = Callable[..., Serving]
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Iterator[Serve]:
+    """Starts an exporter with these services; everything is ended after the test."""
+    serving = Serving(tmp_path)
+    yield lambda services: serving.start(services)
+    serving.end()
+
+
+def server(port: int, **more: Any) -> dict[str, Any]:
+    return {"command": [sys.executable, "-u", "server.py", str(port)], "port": port, **more}
+
+
+# ── starting ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_started_with_the_exporter_in_order_and_ready_when_its_port_answers(serve: Serve) -> None:
+    one, two = free_port(), free_port()
+    serving = serve({"web": server(one, depends_on=["db"], group="site"), "db": server(two, group="site", description="data")})
+    web, db = serving.until("web", "running"), serving.until("db", "running")
+    assert (db["port_open"], db["group"], db["description"], db["wanted"]) == (True, "site", "data", True)
+    assert serving.process(db["process_id"])["started_at"] < serving.process(web["process_id"])["started_at"]
+    record = serving.process(web["process_id"])
+    assert (record["name"], record["type"], record["status"], record["pid"], record["group"]) == (
+        *("web", "daemon", "running", web["pid"]),
+        "site",
+    )
+    assert record["metadata"]["service"] == "web" and record["cwd"] == str(serving.folder)
+    assert [found["name"] for found in serving.call("GET", "/status?group=site")] == ["db", "web"]
+    assert serving.call("GET", "/status?group=other") == []
+    page = requests.get(f"{serving.exporter.url}/metrics", timeout=10).text
+    assert 'headway_service_status_code{group="site",service="web"} 2.0' in page
+    assert 'headway_service_port_open{group="site",service="web"} 1.0' in page
+    assert 'headway_service_restarts_total{group="site",service="db"} 0.0' in page
+
+
+def test_starting_until_its_health_check_passes(serve: Serve, tmp_path: Path) -> None:
+    serving = serve({"slow": {"command": "sleep 1000", "health": {"command": ["test", "-e", "ready"]}}})
+    found = serving.until("slow", "starting", reason="waits: test ended with 1")
+    assert found["process_id"] is not None and found["health"] is None
+    (tmp_path / "ready").touch()
+    assert serving.until("slow", "running")["health"] == "ok"
+
+
+def test_it_is_ended_when_it_does_not_become_ready(serve: Serve) -> None:
+    port = free_port()
+    serving = serve({"deaf": {"command": "exec sleep 1000", "port": port, "start_timeout": "1s", "restart": "never"}})
+    found = serving.until("deaf", "error", settled=True)
+    assert found["reason"] == f"it was not ready within 1 s: nothing listens on port {port}"
+    assert serving.process(found["last_process_id"])["status"] == "killed"
+
+
+def test_the_answer_to_a_start_says_what_came_of_it(serve: Serve) -> None:
+    port = free_port()
+    serving = serve(
+        {
+            "good": server(port, autostart=False),
+            "bad": {"command": "echo one; echo 'OSError: no space' >&2; exit 4", "restart": "never", "autostart": False},
+            "none": {"command": ["./not-here"], "restart": "never", "autostart": False},
+            "above": {"command": "sleep 1000", "depends_on": ["bad"], "autostart": False, "restart": "never"},
+        }
+    )
+    assert serving.status("good")["status"] == "stopped"
+    assert serving.call("POST", "/start", {"name": "good"})["status"] == "running"
+    again = serving.call("POST", "/start", {"name": "good"})
+    assert again["process_id"] == serving.status("good")["process_id"]
+    assert serving.call("POST", "/start", {"name": "bad"}, 409) == "service bad is in error: OSError: no space (exit code 4)"
+    assert serving.call("POST", "/start", {"name": "none"}, 409).startswith(
+        "service none is in error: ./not-here: command not found"
+    )
+    assert serving.call("POST", "/start", {"name": "above"}, 409) == (
+        "service above is in error: it needs bad, which is error: OSError: no space (exit code 4)"
+    )
+    assert serving.call("POST", "/start", {"name": "god"}, 404) == "there is no service god: did you mean good?"
+    assert serving.call("POST", "/start", {"nam": "good"}, 422).startswith("unknown field nam: did you mean name?")
+    actions = requests.get(f"{serving.exporter.url}/metrics", timeout=10).text
+    assert 'headway_control_actions_total{action="start",outcome="done"} 2.0' in actions
+    assert 'headway_control_actions_total{action="start",outcome="failed"} 4.0' in actions
+
+
+def test_a_port_that_somebody_else_has(serve: Serve, tmp_path: Path) -> None:
+    port = free_port()
+    other = subprocess.Popen(
+        [sys.executable, "-m", "http.server", str(port), "--bind", "127.0.0.1"], cwd="/", stderr=subprocess.DEVNULL
+    )
+    try:
+        wait_until(lambda: _listens(port), 10, "the other one")
+        serving = serve({"web": server(port, restart="never")})
+        name = Path(sys.executable).name
+        reason = f"port {port} is in use by {name} (pid {other.pid}), which is not this service"
+        assert serving.until("web", "error")["reason"] == reason
+        assert other.poll() is None
+    finally:
+        other.kill()
+        other.wait()
+
+
+def _listens(port: int) -> bool:
+    from headway.services.probe import port_open
+
+    return port_open(port)
+
+
+def test_limits_and_environment(serve: Serve) -> None:
+    command = 'echo "$COLOUR $(ulimit -n) $(nice)"; sleep 1000'
+    serving = serve(
+        {"s": {"command": command, "env": {"COLOUR": "red"}, "limits": {"open_files": 99, "nice": 7, "memory": "1 GiB"}}}
+    )
+    serving.until("s", "running")
+    wait_until(lambda: serving.call("GET", "/s/logs") == ["red 99 7"], 10, "its log")
+
+
+# ── ending ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_stop_takes_the_whole_tree_and_stays(serve: Serve) -> None:
+    command = "trap '' TERM; sleep 1000 & (sleep 1001 &) ; setsid sleep 1002 & while true; do sleep 0.1; done"
+    serving = serve({"s": {"command": command, "stop_grace": "0.5s", "restart": "always"}})
+    found = serving.until("s", "running")
+    tree = wait_until(lambda: _pids(serving, found["process_id"], 4), 10, "its children") or []
+    assert serving.call("POST", "/stop", {"name": "s"})["status"] == "stopped"
+    wait_gone(*tree)
+    stopped = serving.status("s")
+    assert (stopped["wanted"], stopped["process_id"], stopped["pid"], stopped["restarts"]) == (False, None, None, 0)
+    serving.exporter.restart()
+    assert serving.status("s")["status"] == "stopped"
+    assert serving.call("POST", "/start", {"name": "s"})["wanted"] is True
+
+
+def _pids(serving: Serving, process_id: str, least: int) -> list[int] | None:
+    found: list[int] = []
+
+    def walk(node: dict[str, Any]) -> None:
+        found.append(node["pid"])
+        for child in node["children"]:
+            walk(child)
+
+    tree = serving.call("GET", f"/{process_id}/tree")["os_process"]
+    if tree is not None:
+        walk(tree)
+    return found if len(found) >= least else None
+
+
+def test_all_and_groups_in_the_order_of_need(serve: Serve) -> None:
+    ports = [free_port() for _ in range(3)]
+    serving = serve(
+        {
+            "a": server(ports[0], group="x"),
+            "b": server(ports[1], group="x", depends_on=["a"]),
+            "c": server(ports[2], group="y"),
+        }
+    )
+    for name in "abc":
+        serving.until(name, "running")
+    stopped = serving.call("POST", "/stop-all", {"group": "x"})
+    assert [(one["name"], one["status"]) for one in stopped] == [("a", "stopped"), ("b", "stopped")]
+    assert serving.status("c")["status"] == "running"
+    records = {name: serving.process(serving.status(name)["last_process_id"]) for name in "ab"}
+    assert records["b"]["finished_at"] <= records["a"]["finished_at"]
+    started = serving.call("POST", "/start-all", {})
+    assert {one["name"]: one["status"] for one in started} == {"a": "running", "b": "running", "c": "running"}
+    assert serving.call("POST", "/start-all", {"group": "z"}, 422) == "group: there is no group z: there are x, y"
+    assert [one["status"] for one in serving.call("POST", "/stop-all")] == ["stopped"] * 3
+
+
+def test_one_that_is_stopped_while_it_starts(serve: Serve) -> None:
+    serving = serve({"s": {"command": "exec sleep 1000", "port": free_port()}})
+    found = serving.until("s", "starting")
+    pid = wait_until(lambda: serving.status("s")["pid"], 10, "its OS process")
+    assert serving.call("POST", "/stop", {"name": "s"})["status"] == "stopped"
+    wait_gone(pid)
+    assert found["wanted"] and not serving.status("s")["wanted"]
+
+
+def test_restart_is_a_new_process_with_the_same_log(serve: Serve) -> None:
+    serving = serve({"web": server(free_port())})
+    before = serving.until("web", "running")
+    after = serving.call("POST", "/restart", {"name": "web"})
+    assert after["status"] == "running" and after["process_id"] != before["process_id"] and after["restarts"] == 0
+    assert serving.process(before["process_id"])["status"] in ("killed", "cancelled", "done")
+    wait_until(lambda: serving.call("GET", "/web/logs") == ["listening", "asked to end", "listening"], 10, "its log")
+    assert serving.call("GET", "/web/logs?lines=2") == ["asked to end", "listening"]
+    answer = requests.get(f"{serving.exporter.url}/api/processes/web/logs?lines=1", headers={"Accept": "text/plain"}, timeout=10)
+    assert answer.text == "listening\n"
+
+
+def test_killed_through_headway_it_stays_down_and_by_others_it_does_not(serve: Serve) -> None:
+    serving = serve({"web": server(free_port(), restart={"policy": "on-failure", "backoff": "0.1s"})})
+    found = serving.until("web", "running")
+    os.kill(found["pid"], signal.SIGKILL)
+    again = serving.until("web", "running", restarts=1)
+    assert again["process_id"] != found["process_id"]
+    serving.call("POST", f"/{again['process_id']}/kill")
+    stopped = serving.until("web", "stopped")
+    assert (stopped["reason"], stopped["wanted"], stopped["restarts"]) == ("ended on request", False, 1)
+
+
+# ── ends by itself ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_started_again_while_it_fails_until_given_up(serve: Serve) -> None:
+    restart = {"policy": "on-failure", "backoff": "0.1s", "tries": 3}
+    serving = serve({"bad": {"command": "echo try; echo 'ValueError: 7' >&2; exit 1", "restart": restart}})
+    found = serving.until("bad", "error", gave_up=True)
+    assert found["reason"] == "given up after 3 failures in a row: ValueError: 7 (exit code 1)"
+    assert (found["restarts"], found["failures"], found["next_start"]) == (2, 3, None)
+    assert serving.call("GET", "/bad/logs").count("try") == 3
+    names = [one["name"] for one in serving.call("GET", "?state=failed")]
+    assert names == ["bad"] * 3
+    page = requests.get(f"{serving.exporter.url}/metrics", timeout=10).text
+    assert 'headway_service_status_code{group="",service="bad"} 4.0' in page
+    assert 'headway_service_restarts_total{group="",service="bad"} 2.0' in page
+
+
+def test_restarts_are_counted_over_restarts_of_the_exporter(serve: Serve) -> None:
+    serving = serve({"web": server(free_port(), restart={"policy": "always", "backoff": "0.1s"})})
+    for number in range(2):
+        found = serving.until("web", "running", restarts=number)
+        os.kill(found["pid"], signal.SIGTERM)  # it ends with exit code 0
+        serving.until("web", "running", restarts=number + 1)
+    serving.exporter.restart()
+    assert serving.until("web", "running")["restarts"] == 2
+
+
+def test_one_that_ends_well_has_had_its_run(serve: Serve) -> None:
+    serving = serve({"once": {"command": "echo did it"}})
+    found = serving.until("once", "stopped", reason="ended with exit code 0")
+    assert (found["restarts"], found["wanted"]) == (0, False)
+    serving.exporter.restart()
+    assert serving.status("once")["last_process_id"] == found["last_process_id"]
+
+
+def test_one_that_does_not_answer_any_more(serve: Serve, tmp_path: Path) -> None:
+    health = {"command": ["test", "!", "-e", "sick"], "interval": "0.5s", "failures": 2}
+    serving = serve({"s": {"command": "sleep 1000", "health": health}})
+    before = serving.until("s", "running")
+    (tmp_path / "sick").touch()
+    found = serving.until("s", "error")
+    assert found["reason"] == "it runs, but does not answer: test ended with 1"
+    assert found["process_id"] == before["process_id"]
+    (tmp_path / "sick").unlink()
+    assert serving.until("s", "running")["process_id"] == before["process_id"]
+
+
+def test_one_that_is_started_anew_when_it_does_not_answer(serve: Serve, tmp_path: Path) -> None:
+    health = {"command": ["test", "!", "-e", "sick"], "interval": "0.5s", "failures": 1, "restart": True}
+    serving = serve({"s": {"command": "rm -f sick; sleep 1000", "health": health, "restart": {"backoff": "0.1s"}}})
+    before = serving.until("s", "running")
+    (tmp_path / "sick").touch()
+    after = serving.until("s", "running", restarts=1)
+    assert after["process_id"] != before["process_id"]
+
+
+# ── taken over and adopted ──────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_one_that_runs_already_is_taken_over(serve: Serve, tmp_path: Path) -> None:
+    port = free_port()
+    (tmp_path / "server.py").exists()
+    child = subprocess.Popen([sys.executable, "-u", "server.py", str(port)], cwd=tmp_path, stdout=subprocess.DEVNULL)
+    try:
+        wait_until(lambda: _listens(port), 10, "the service")
+        serving = serve({"web": server(port)})
+        found = serving.until("web", "running")
+        assert found["pid"] == child.pid
+        record = serving.process(found["process_id"])
+        assert record["metadata"] == {"service": "web", "taken_over": f"its port {port}"}
+        serving.exporter.restart()
+        assert serving.until("web", "running")["process_id"] == found["process_id"]
+        assert serving.call("POST", "/stop", {"name": "web"})["status"] == "stopped"
+        assert child.wait(10) == 0
+        assert serving.call("POST", "/start", {"name": "web"})["pid"] != child.pid
+    finally:
+        child.kill()
+        child.wait()
+
+
+def test_a_program_that_goes_into_the_background(serve: Serve, tmp_path: Path) -> None:
+    port = free_port()
+    command = f"setsid {sys.executable} -u server.py {port} </dev/null >/dev/null 2>&1 & echo $! > s.pid"
+    serving = serve({"d": {"command": command, "port": port, "pid_file": "s.pid"}})
+    found = serving.until("d", "running")
+    assert found["pid"] == int((tmp_path / "s.pid").read_text())
+    assert serving.call("POST", "/stop", {"name": "d"})["status"] == "stopped"
+    wait_gone(found["pid"])
+
+
+def test_a_changed_configuration_is_said(serve: Serve) -> None:
+    port = free_port()
+    serving = serve({"web": server(port)})
+    before = serving.until("web", "running")
+    serving.configure({"web": server(port, env={"NEW": "1"})})
+    serving.exporter.restart()
+    found = serving.until("web", "running")
+    assert (found["outdated"], found["process_id"]) == (True, before["process_id"])
+    assert serving.call("POST", "/restart", {"name": "web"})["outdated"] is False
+
+
+def test_one_that_is_no_longer_configured_is_said_and_left_alone(serve: Serve) -> None:
+    serving = serve({"web": server(free_port()), "other": {"command": "sleep 1000"}})
+    found = serving.until("web", "running")
+    serving.configure({"other": {"command": "sleep 1000"}})
+    serving.exporter.restart()
+    said = f"service web is no longer configured, and its process runs on: headway kill {found['process_id']} ends it"
+    wait_until(lambda: any(said in line for line in serving.exporter.output), 10, "the warning")
+    assert serving.process(found["process_id"])["status"] == "running"
+
+
+def test_services_that_died_while_no_exporter_ran(serve: Serve) -> None:
+    serving = serve({"web": server(free_port(), restart={"backoff": "0.1s"}), "off": {"command": "sleep 1000", "restart": "never"}})
+    web, off = serving.until("web", "running"), serving.until("off", "running")
+    serving.exporter.kill()
+    for one in (web, off):
+        os.kill(one["pid"], signal.SIGKILL)
+        wait_gone(one["pid"])
+    serving.exporter.start()
+    again = serving.until("web", "running", 30)
+    assert again["process_id"] != web["process_id"] and again["restarts"] == 1
+    assert serving.until("off", "error", 30)["reason"].startswith("ended by signal SIGKILL")
+
+
+# ── schedules ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_schedule_runs_what_is_due(serve: Serve) -> None:
+    """Every second is due: cronsim reads six fields too, but only five are accepted; so the exporter's clock is not waited for."""
+    serving = serve({"tick": {"command": "echo did it", "schedule": "* * * * *"}})
+    found = serving.status("tick")
+    assert (found["status"], found["schedule"]["last_run"], found["schedule"]["cron"]) == ("stopped", None, "* * * * *")
+    next_run = wait_until(lambda: serving.status("tick")["schedule"]["next_run"], 10, "the next run")
+    page = requests.get(f"{serving.exporter.url}/metrics", timeout=10).text
+    assert 'headway_next_run_timestamp_seconds{kind="cron",name="tick"}' in page
+    run = serving.call("POST", "/start", {"name": "tick"})
+    done = serving.until("tick", "stopped", settled=True)
+    assert run["last_process_id"] == done["last_process_id"]
+    assert (done["schedule"]["last_status"], done["schedule"]["last_run"] is not None) == ("done", True)
+    assert serving.process(done["last_process_id"])["type"] == "cron"
+    due = wait_until(lambda: _scheduled(serving, next_run), 75, "the run that is due", 0.5) or {}
+    assert due["metadata"]["scheduled_for"].replace("Z", ".000Z") == next_run
+    assert serving.call("POST", "/stop", {"name": "tick"})["schedule"]["next_run"] is None
+
+
+def _scheduled(serving: Serving, due: str) -> dict[str, Any] | None:
+    found = serving.call("GET", "?state=all&name=tick")
+    return next((one for one in found if one["metadata"].get("scheduled_for")), None)
+
+
+def test_runs_that_were_missed_while_no_exporter_ran(serve: Serve) -> None:
+    import json
+
+    serving = serve(
+        {
+            "again": {"command": "echo did it", "schedule": {"cron": "0 3 * * *", "missed": "run"}},
+            "skip": {"command": "echo did it", "schedule": "0 3 * * *"},
+        }
+    )
+    wait_until(lambda: serving.status("again")["schedule"]["next_run"], 10, "the schedule")
+    serving.exporter.stop()
+    path = serving.exporter.data_dir / "services.json"
+    said = json.loads(path.read_text())
+    for one in said["services"].values():
+        one["seen_due"] -= 3 * 86_400
+    path.write_text(json.dumps(said))
+    serving.exporter.start()
+    wait_until(lambda: serving.status("again")["schedule"]["last_status"] == "done", 20, "the run that was missed")
+    missed = {name: serving.status(name)["schedule"]["missed"] for name in ("again", "skip")}
+    assert missed == {"again": 3, "skip": 3}
+    assert serving.status("skip")["schedule"]["last_run"] is None
+    page = requests.get(f"{serving.exporter.url}/metrics", timeout=10).text
+    assert 'headway_missed_runs_total{kind="cron",name="skip",reason="late"} 3.0' in page
+
+
+# ── who may ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_control_needs_a_key_and_looking_does_not(serve: Serve) -> None:
+    serving = serve({"web": server(free_port(), autostart=False)})
+    url = f"{serving.exporter.url}/api/processes"
+    assert requests.get(f"{url}/status", timeout=10).status_code == 200
+    for call in ("start", "stop", "restart", "start-all", "stop-all"):
+        assert requests.post(f"{url}/{call}", json={"name": "web"}, timeout=10).status_code == 403, call
+    assert serving.status("web")["status"] == "stopped"
