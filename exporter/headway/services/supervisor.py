@@ -132,17 +132,19 @@ class Supervisor:
 
     async def settle(self, units: Iterable[Unit], within: float) -> bool:
         """Waits until nothing more will come of what was asked of these. False when that took longer than `within` seconds."""
-        watched = list(units)
+        watched, loop = list(units), asyncio.get_running_loop()
+        deadline = loop.time() + within
         changed = self.hub.subscribe()
         try:
-            async with asyncio.timeout(within):
-                while not all(unit.settled for unit in watched) and not self.hub.closed:
-                    with contextlib.suppress(TimeoutError):
-                        await asyncio.wait_for(changed.wait(), TICK)
-                    changed.clear()
+            await asyncio.sleep(0)  # what was begun shows that it was
+            # No asyncio.timeout around this: before Python 3.12 wait_for loses a cancellation that comes together with the change.
+            while not all(unit.settled for unit in watched) and not self.hub.closed:
+                if (left := deadline - loop.time()) <= 0:
+                    return False
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(changed.wait(), min(TICK, left))
+                changed.clear()
             return True
-        except TimeoutError:
-            return False
         finally:
             self.hub.unsubscribe(changed)
 
@@ -260,5 +262,7 @@ def no_service(name: str, known: Iterable[str]) -> NotFound:
 
     names = list(known)
     near = get_close_matches(name, names, n=1)
-    there = f"did you mean {near[0]}?" if near else f"there are {', '.join(names)}" if names else "none is configured (docs/services.md says how)"
+    there = f"there are {', '.join(names)}" if names else "none is configured (docs/services.md says how)"
+    if near:
+        there = f"did you mean {near[0]}?"
     return NotFound(f"there is no service {name[:64]}: {there}")
