@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -47,6 +47,17 @@ def note(path):
         file.write(f"{{os.getpid()}}\\n")
 """
 
+# A daemon as it is written in books: twice forked, in a session of its own. It has left the tree when its pid is known.
+DAEMON = """
+def daemon(work=rest):
+    there, here = os.pipe()
+    def first():
+        os.setsid()
+        os.write(here, str(fork(lambda: (os.setsid(), work()))).encode())
+    os.waitpid(fork(first), 0)
+    return int(os.read(there, 20))
+"""
+
 
 @dataclass
 class Script:
@@ -82,10 +93,12 @@ class Started:
         self.scripts: list[Script] = []
         self.mark = f"TREE_OF_A_TEST={uuid.uuid4().hex}"
 
-    def __call__(self, source: str, *args: str, own_session: bool = True, ready: bool = False) -> Script:
+    def __call__(
+        self, source: str, *args: str, own_session: bool = True, ready: bool = False, environ: Mapping[str, str] | None = None
+    ) -> Script:
         command = [sys.executable, "-c", PRELUDE + source, *args]
-        environ = {**os.environ, "TREE_OF_A_TEST": self.mark.partition("=")[2]}
-        child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=own_session, env=environ)
+        whole = {**os.environ, "TREE_OF_A_TEST": self.mark.partition("=")[2], **(environ or {})}
+        child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=own_session, env=whole)
         script = Script(child)
         self.scripts.append(script)
         if ready:

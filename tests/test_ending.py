@@ -529,7 +529,7 @@ def test_signals_that_make_no_sense_are_refused(value: str | int) -> None:
 
 def test_a_picture_shows_commands_masked_and_cpu(start: Started) -> None:
     script = start("fork(busy); say('ready'); rest()", "--password", "s3cret words", ready=True)
-    root, child = picture_of(script.process, host_here(), OSSystem())
+    root, child = picture_of(Target("t", script.process), host_here(), OSSystem())
     assert (root.process.pid, root.parent, child.parent) == (script.pid, None, script.pid)
     assert root.command is not None and "s3cret" not in root.command and root.command.endswith("--password '***'")
     assert child.cpu_ratio is not None and root.cpu_ratio is not None

@@ -29,6 +29,7 @@ class Sample(NamedTuple):
     open_fds: int | None = None
     os_processes: int | None = None
     quiet_since: float | None = None  # since when neither CPU nor I/O of the tree moved noticeably; None: it moves, or unknown
+    left_behind: int = 0  # OS processes that had left the tree and live on; said when the root is gone
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,7 +14,7 @@ from headway.api.audit import Audit, quoted
 from headway.api.context import Context, caller, context_of, data
 from headway.api.processes import descendants, empty_body, single
 from headway.control.cleanup import clean_up
-from headway.control.pictures import tree_of
+from headway.control.pictures import picture
 from headway.control.report import Asked, Report
 from headway.control.scope import chosen, tracked
 from headway.ending.signals import parse_signal
@@ -112,12 +112,13 @@ async def cleanup(request: Request) -> Response:
 
 
 async def tree(request: Request) -> Response:
-    """The OS processes of a process as a tree, with command, state, CPU and memory of each, and the processes below it."""
+    """The OS processes of a process as a tree, with command, state, CPU and memory of each; `strays`, who left that tree; and the
+    processes below it."""
     context, who = context_of(request), caller(request)
     parse_params(single(request), NoParams)
     process = await context.find(request.path_params["id"], who)
     below = await descendants(context, process)
-    return data(await tree_of(context.control, process, below, asking(who, KillIn())))
+    return data(await picture(context.control, process, below, asking(who, KillIn())))
 
 
 # ── shared ──────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -1,4 +1,4 @@
-"""`headway tree ID`: its OS processes, with CPU and memory of each, and the processes below it."""
+"""`headway tree ID`: its OS processes, with CPU and memory of each, who left the tree, and the processes below it."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from headway.cli.command import Subparsers
 
 DESCRIPTION = """\
-Draws the OS processes of a process as a tree: pid, state, CPU over a quarter of a second, memory, command (secrets masked); and
-below it the processes that were reported as its children, with theirs."""
+Draws the OS processes of a process as a tree: pid, state, CPU over a quarter of a second, memory, command (secrets masked). Those
+that left the tree (a daemon that was forked twice) are marked; below stand the processes that were reported as its children."""
 EXAMPLES = """\
   headway tree 0192f0c1-8f7a
   headway tree 0192f0c1-8f7a --json | jq '.os_process | recurse(.children[]) | .pid'
@@ -61,12 +61,13 @@ def drawn(tree: Json, unicode: bool = True) -> Iterator[str]:
 def below(tree: Json, marks: tuple[str, str, str, str], indent: str) -> Iterator[str]:
     branch, last, through, blank = marks
     nodes = [tree["os_process"]] if tree["os_process"] is not None else []
-    items = [*(("os", node) for node in nodes), *(("process", child) for child in tree["children"])]
+    items = [*(("os", node) for node in nodes), *(("stray", node) for node in tree.get("strays", ()))]
+    items += [("process", child) for child in tree["children"]]
     for number, (kind, item) in enumerate(items):
         final = number == len(items) - 1
         here, further = indent + (last if final else branch), indent + (blank if final else through)
-        if kind == "os":
-            yield from os_lines(item, marks, here, further, tree["id"])
+        if kind != "process":
+            yield from os_lines(item, marks, here + ("left its tree: " if kind == "stray" else ""), further, tree["id"])
         else:
             yield here + headline(item)
             yield from below(item, marks, further)

@@ -15,6 +15,7 @@ from typing import Any, Final, TypeVar
 from headway.control.report import EXECUTOR, NOT_HERE, QUEUED, Asked, Miss, Report, same
 from headway.control.storing import stored
 from headway.control.telling import describe, pid_of, root_of, tell
+from headway.control.whole import Below, reported_below, run_of, tree_of
 from headway.ending.base import Outcome, Spared, Target
 from headway.ending.system import OSSystem, System
 from headway.ending.trees import end_trees, look_at, pause_trees, resume_trees
@@ -62,7 +63,8 @@ class Control:
 
     async def _kill(self, subjects: Sequence[Process | OSProcess], asked: Asked) -> Report:
         report = Report(dry_run=asked.dry_run)
-        targets = [target for one in subjects if (target := self._target(one, asked, report)) is not None]
+        below = reported_below(self.registry)
+        targets = [target for one in subjects if (target := self._target(one, asked, report, below)) is not None]
         spared = self.spared(asked)
         plan = await self.look(look_at, targets, spared) if targets else []
         if asked.dry_run:
@@ -92,7 +94,7 @@ class Control:
             self._release(entries)
         return report
 
-    def _target(self, one: Process | OSProcess, asked: Asked, report: Report) -> Target | None:
+    def _target(self, one: Process | OSProcess, asked: Asked, report: Report, below: Below) -> Target | None:
         if isinstance(one, OSProcess):
             return Target(f"pid:{one.pid}", one)
         if asked.spare_executors and one.spec.executor:
@@ -102,9 +104,7 @@ class Control:
         if reason is not None:
             report.failed.append(Miss(id=one.id, pid=pid_of(one), reason=reason))
             return None
-        root = self.watch.visible(one)
-        assert root is not None
-        return Target(one.id, root)
+        return tree_of(self.watch, one, asked, below)
 
     def unreachable(self, process: Process) -> str | None:
         """Why no signal can be sent for this process; None when one can."""
@@ -113,10 +113,10 @@ class Control:
         return NOT_HERE if self.watch.visible(process) is None else None
 
     async def living(self, processes: Iterable[Process]) -> list[Process]:
-        """Those whose OS process runs, whatever their record says."""
+        """Those whose OS process runs, or who has left it does, whatever their record says."""
         known = list(processes)
-        targets = [Target(one.id, root) for one in known if (root := self.watch.visible(one)) is not None]
-        found = {o.key for o in (await self.look(look_at, targets, ()) if targets else ()) if not o.root_ended}
+        targets = [Target(one.id, root, (run_of(one, root),)) for one in known if (root := self.watch.visible(one)) is not None]
+        found = {outcome.key for outcome in (await self.look(look_at, targets, ()) if targets else ()) if outcome.lives}
         return [one for one in known if one.id in found]
 
     def spared(self, asked: Asked) -> list[Spared]:
@@ -127,9 +127,9 @@ class Control:
             if not process.status.active or process.status is Status.QUEUED or (root := self.watch.visible(process)) is None:
                 continue
             if asked.spare_executors and process.spec.executor:
-                found.append(Spared(root, EXECUTOR))
+                found.append(Spared(root, EXECUTOR, run_of(process, root)))
             elif not asked.sees(process.spec.user):
-                found.append(Spared(root, "it is a process of another user"))
+                found.append(Spared(root, "it is a process of another user", run_of(process, root)))
         return found
 
     def _reached(self, outcomes: Iterable[Outcome]) -> list[Entry]:
@@ -244,9 +244,9 @@ class Control:
             raise Conflict(f"process {process.id} is {process.status}; only one that is {' or '.join(others)} can be {word}")
         if (reason := self.unreachable(process)) is not None:
             raise Conflict(f"process {process.id} cannot be {word}: {reason}")
-        root = self.watch.visible(process)
-        assert root is not None
-        targets, spared = [Target(process.id, root)], self.spared(asked)
+        target = tree_of(self.watch, process, asked, reported_below(self.registry))
+        assert target is not None
+        root, targets, spared = target.root, [target], self.spared(asked)
         turn = pause_trees if pausing else resume_trees
         (outcome,) = await self._act(lambda: turn(targets, self.hosts(), self.system, spared))
         refused = outcome.barred or outcome.refused or next((s.reason for s in outcome.survivors if same(s.process, root)), None)

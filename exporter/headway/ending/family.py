@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from typing import Final
 
 from headway.sampler.host import Row
 
@@ -35,6 +36,17 @@ class Look:
         row = self.rows.get(key[0])
         return row if row is not None and row.started == key[1] else None
 
+    def below(self, pid: int) -> dict[Key, Row]:
+        """A process and its descendants."""
+        found: dict[Key, Row] = {}
+        queue = [row for row in (self.rows.get(pid),) if row is not None]
+        while queue:
+            row = queue.pop()
+            if key_of(row) not in found:
+                found[key_of(row)] = row
+                queue += self.children.get(row.pid, ())
+        return found
+
     def line_above(self, pid: int) -> set[int]:
         """The pids of a process's ancestors."""
         found: set[int] = set()
@@ -45,24 +57,36 @@ class Look:
         return found - {0}
 
 
+Members = Mapping[Key, Row]
+NOBODY: Final[Key] = (0, -1.0)  # the key of a root that is gone
+
+
 class Family:
-    """A root and everyone it brought forth: descendants, those in a session that one of them leads, and who was once seen as
-    such. Whoever is in a session was forked by its leader or by a child of it, so nobody else's process can be among them; that
-    is not so for process groups, and for sessions led from outside, which are of no interest here.
+    """A root and everyone it brought forth: descendants, those in a session that one of them leads, who was once seen as such, and
+    `strays`, who left it and are known in another way. Whoever is in a session was forked by its leader or by a child of it, so
+    nobody else's process can be among them; that is not so for process groups, and for sessions led from outside, which are of no
+    interest here. Of a root that is gone (None) only strays are left.
 
     `members` are all that were ever found, in the order of finding: parents before their children. `barred` are those that
     would be, but must be left alone, with the reason.
     """
 
-    def __init__(self, root: Row) -> None:
-        self.root = key_of(root)
+    def __init__(self, root: Row | None) -> None:
+        self.root = NOBODY if root is None else key_of(root)
         self.members: dict[Key, Row] = {}
         self.barred: dict[Key, str] = {}
+        self.strays: set[Key] = set()
         self._sessions: dict[int, Key] = {}
 
-    def follow(self, look: Look, again: Callable[[int], Row | None], barred: Callable[[Row], str | None]) -> list[Row]:
+    def follow(
+        self,
+        look: Look,
+        again: Callable[[int], Row | None],
+        barred: Callable[[Row], str | None],
+        strays: Callable[[Members], Iterable[Row]] = lambda members: (),
+    ) -> list[Row]:
         """Takes in whoever is new, and returns them. `again` reads one process once more, `barred` says why one must be left
-        alone; no words: because of who it is below."""
+        alone; no words: because of who it is below. `strays` finds those that belong to these members though they left them."""
         new: list[Row] = []
         done: set[Key] = set()
         if not self.members and (root := look.find(self.root)) is not None:
@@ -78,6 +102,9 @@ class Family:
             if not rows:
                 before = len(self.members)
                 self._admit(self._in_sessions(look), barred, new)
+                left = [row for row in strays(self.members) if key_of(row) not in self.members]
+                self._admit(left, barred, new)
+                self.strays |= {key for row in left if (key := key_of(row)) in self.members}
                 if len(self.members) == before:
                     return new
 

@@ -13,6 +13,7 @@ from headway.ending.system import System
 from headway.ending.trees import look_at
 from headway.masking import mask_command
 from headway.model import OSProcess
+from headway.sampler.base import is_same
 from headway.sampler.host import Host, Row
 
 # CPU is what was used between two looks, so far apart (s): the kernel counts in hundredths.
@@ -31,7 +32,8 @@ _STATES: Final = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Node:
-    """`parent`: the pid of the member that it stands below; None for the root. `cpu_ratio`: 1 is one core."""
+    """`parent`: the pid of the member that it stands below; None for the root, and for a `stray`, who has left the tree.
+    `cpu_ratio`: 1 is one core."""
 
     process: OSProcess
     parent: int | None
@@ -41,11 +43,12 @@ class Node:
     cpu_seconds: float | None
     memory_bytes: int | None
     threads: int | None
+    stray: bool = False
 
 
-def picture_of(root: OSProcess, host: Host, system: System, spared: Sequence[Spared] = ()) -> list[Node]:
-    """The members, parents before children; empty when the root is gone. Those below `spared` are left out."""
-    (outcome,) = look_at([Target("", root)], host, system, spared)
+def picture_of(target: Target, host: Host, system: System, spared: Sequence[Spared] = ()) -> list[Node]:
+    """The members, parents before children; of a root that is gone only who left its tree. Those below `spared` are left out."""
+    (outcome,) = look_at([target], host, system, spared)
     before, started = {member.pid: host.row(member.pid) for member in outcome.members}, system.clock()
     if not before:
         return []
@@ -53,20 +56,20 @@ def picture_of(root: OSProcess, host: Host, system: System, spared: Sequence[Spa
         system.wait((), left)
     now = {pid: row for pid in before if (row := host.row(pid)) is not None}
     seconds = system.clock() - started
-    return [
-        _node(row, first, before[outcome.members[0].pid], now, seconds, system)
-        for pid, row in now.items()
-        if (first := before[pid]) is not None and key_of(first) == key_of(row)
-    ]
+    rows = {pid: row for pid, row in now.items() if (first := before[pid]) is not None and key_of(first) == key_of(row)}
+    root = target.root.pid if any(is_same(row, target.root) for row in rows.values()) else None
+    strays = {stray.pid for stray in outcome.strays}
+    return [_node(row, before[pid], root, strays, rows, seconds, system) for pid, row in rows.items()]
 
 
-def _node(row: Row, first: Row, root: Row | None, rows: dict[int, Row], seconds: float, system: System) -> Node:
-    is_root = root is not None and row.pid == root.pid
+def _node(
+    row: Row, first: Row | None, root: int | None, strays: set[int], rows: dict[int, Row], seconds: float, system: System
+) -> Node:
     # Who was adopted by init, but belongs here by its session, stands below the root.
-    parent = None if is_root or root is None else row.ppid if row.ppid in rows else root.pid
+    parent = None if row.pid == root else row.ppid if row.ppid in rows else None if row.pid in strays else root
     facts = system.facts(row.pid)
     command = system.command(row.pid)
-    cpu = None if row.cpu is None or first.cpu is None else max(0.0, row.cpu - first.cpu) / seconds
+    cpu = None if first is None or row.cpu is None or first.cpu is None else max(0.0, row.cpu - first.cpu) / seconds
     return Node(
         process=OSProcess(row.pid, row.create_time),
         parent=parent,
@@ -77,4 +80,5 @@ def _node(row: Row, first: Row, root: Row | None, rows: dict[int, Row], seconds:
         cpu_seconds=row.cpu,
         memory_bytes=row.resident,
         threads=row.threads,
+        stray=parent is None and row.pid != root,
     )

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
 
+from headway.sampler.strays import Marks
+
 # Beyond this many, an OS process is held for the moment of a signal only: file descriptors are few.
 MOST_HELD: Final = 200
 _PF_KTHREAD: Final = 0x00200000
@@ -42,6 +44,10 @@ class System(Protocol):
 
     @property
     def own_pid(self) -> int: ...
+
+    @property
+    def marks(self) -> Marks:
+        """Who is known to have left a run."""
 
     def hold(self, pid: int, same: Callable[[], bool]) -> Grip:
         """`same` looks whether the pid still is who is meant. Raises ProcessLookupError when it is not."""
@@ -98,8 +104,9 @@ class _PidGrip:
 class OSSystem:
     """The running one. `pidfd`: whether to use it where the kernel has it."""
 
-    def __init__(self, proc: str = "/proc", pidfd: bool = True) -> None:
+    def __init__(self, proc: str = "/proc", pidfd: bool = True, marks: Marks | None = None) -> None:
         self._proc = proc
+        self.marks = marks or Marks()
         self._pidfd = pidfd and hasattr(os, "pidfd_open") and hasattr(signal, "pidfd_send_signal")
 
     @property

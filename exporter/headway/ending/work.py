@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import pwd
 from collections.abc import Callable, Sequence
+from functools import partial
 from signal import SIGCONT, SIGKILL, SIGSTOP
 from typing import Final
 
 from headway.ending.base import Left, Outcome, Spared, Target
-from headway.ending.family import Family, Key, Look, has_ended, key_of
+from headway.ending.family import NOBODY, Family, Key, Look, has_ended, key_of
+from headway.ending.leavers import Leavers
 from headway.ending.system import MOST_HELD, Grip, System
 from headway.model import OSProcess
 from headway.sampler.base import is_same, own_pid_namespace
@@ -43,6 +45,7 @@ class Work:
         self.sent: dict[Key, int] = {}
         self.namespace = own_pid_namespace()
         self.look = Look({})
+        self.left = Leavers(targets, spared, system.marks)
         self.protected: dict[int, str] = {}
         self.beneath: set[int] = set()
         self.see()
@@ -60,6 +63,7 @@ class Work:
         for pid in self.look.line_above(self.system.own_pid):
             self.protected.setdefault(pid, "the exporter runs below it")
         self.protected[self.system.own_pid] = "it is the exporter itself"
+        self.left.see(self.look)
         self.beneath = self._beneath()
         return self.follow()
 
@@ -69,6 +73,7 @@ class Work:
         roots = {target.root.pid for target in self.targets}
         queue = [row for pid in self.spared if (row := self.look.rows.get(pid)) is not None and self._spared(row)]
         queue += [row for row in (self.look.rows.get(self.system.own_pid),) if row is not None]
+        queue += [row for key in self.left.astray if (row := self.look.find(key)) is not None]
         found: set[int] = set()
         while queue:
             above = queue.pop()
@@ -82,7 +87,11 @@ class Work:
         return next((one.reason for one in self.spared.get(row.pid, ()) if is_same(row, one.root)), None)
 
     def follow(self) -> list[Row]:
-        return [row for family in self.families.values() for row in family.follow(self.look, self.host.row, self.barred)]
+        new: list[Row] = []
+        for target in self.targets:
+            if (family := self.families.get(target.key)) is not None:
+                new += family.follow(self.look, self.host.row, self.barred, partial(self.left.strays_of, target))
+        return new
 
     def _meet(self, target: Target) -> None:
         root, row = target.root, self.look.rows.get(target.root.pid)
@@ -91,7 +100,7 @@ class Work:
                 key=target.key, root=root, refused="the process table does not show it to the exporter"
             )
         elif row is None or not is_same(row, root):
-            self.unmet[target.key] = Outcome(key=target.key, root=root, gone=True, root_ended=True)
+            self.families[target.key] = Family(None)
         elif (reason := self.barred(row)) is not None:
             self.unmet[target.key] = Outcome(key=target.key, root=root, barred=reason)
         else:
@@ -103,6 +112,8 @@ class Work:
         if reason is not None:
             return reason
         if (reason := self._spared(row)) is not None:
+            return reason
+        if (reason := self.left.astray.get(key_of(row))) is not None:
             return reason
         if row.pid in self.beneath:
             return ""
@@ -243,6 +254,7 @@ class Work:
         return Outcome(
             key=target.key,
             root=target.root,
+            gone=family.root == NOBODY and not family.members,
             root_ended=family.root not in living,
             refused=self.refused.get(family.root) if family.root in living else None,
             signals={key[0]: self.sent[key] for key in family.members if key in self.sent},
@@ -254,6 +266,7 @@ class Work:
                 for key, reason in family.barred.items()
                 if (row := self.look.find(key)) is not None and not has_ended(row)
             ],
+            strays=[self._process(row) for key, row in family.members.items() if key in family.strays],
         )
 
     def _process(self, row: Row) -> OSProcess:

@@ -80,7 +80,8 @@ class Tree:
         self.root = key_of(root)
         self.members: dict[Key, Member] = {}
         self.alone: Member | None = None  # the root when it is the only member
-        self.joined: list[Row] = []  # children of members that the last look found
+        self.joined: list[Row] = []  # those whom the last look has taken in
+        self.doubted: set[Key] = set()
         self.lost_cpu = 0.0
         self.lost_wait = 0.0
         self.lost_io = Io(0, 0, 0)
@@ -100,7 +101,7 @@ class Tree:
             if self.root not in rows:
                 return False
         self._settle(rows)
-        self.joined = [row for key, row in rows.items() if key not in self.members and self._is_child(row, host)]
+        self.joined = [row for key, row in rows.items() if key not in self.members and key != self.root]
         for key, row in rows.items():
             member = self.members.get(key)
             if member is None:
@@ -112,11 +113,20 @@ class Tree:
 
     # ── membership ─────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _is_child(self, row: Row, host: Host) -> bool:
-        """Whether it is one of a member, beyond doubt: its parent is still the one that it was when it was taken in."""
-        parent = next((key for key in self.members if key[0] == row.ppid), None)
-        now = None if parent is None or row.started < parent[1] else host.row(parent[0])
-        return now is not None and key_of(now) == parent
+    def beyond_doubt(self, host: Host) -> list[Row]:
+        """Of those who `joined`, the children of members that are none by mistake: the table is not read in one moment, so a parent
+        must still be the same now, and none of its children older than it."""
+        keys = {key[0]: key for key in self.members}
+        parents = {row.ppid for row in self.joined if row.ppid in keys and keys[row.ppid] not in self.doubted}
+        same = {pid: keys[pid] for pid in parents if (now := host.row(pid)) is not None and key_of(now) == keys[pid]}
+        sure: dict[Key, Row] = {}
+        for row in self.joined:  # parents stand before their children
+            parent = same.get(row.ppid)
+            if parent is not None and parent not in self.doubted and row.started >= parent[1]:
+                sure[key_of(row)] = row
+            else:
+                self.doubted.add(key_of(row))
+        return list(sure.values())
 
     def _belonging(self, table: Table, strays: Sequence[Row]) -> dict[Key, Row]:
         """Parents stand before their children."""

@@ -10,6 +10,7 @@ from typing import Final
 from headway.model import OSProcess
 from headway.sampler.base import host_here, is_foreign, is_same, own_pid_namespace
 from headway.sampler.host import Host, Io, Row
+from headway.sampler.strays import Marks, Run
 from headway.sampler.tree import Member, Table, Tree
 from headway.samples import Sample
 
@@ -49,7 +50,8 @@ class _Tracked:
 
 
 class TreeSampler:
-    """See :class:`headway.sampler.base.Sampler`. `clock` gives unix seconds, `monotonic` seconds that never jump."""
+    """See :class:`headway.sampler.base.Sampler`. `clock` gives unix seconds, `monotonic` seconds that never jump; `marks` know who
+    has left a tree."""
 
     def __init__(
         self,
@@ -57,10 +59,14 @@ class TreeSampler:
         *,
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
+        marks: Marks | None = None,
     ) -> None:
         self._host = host or host_here()
         self._clock = clock
         self._monotonic = monotonic
+        self._marks = marks
+        self._marks_read = -1
+        self._news = False
         self._namespace = own_pid_namespace()
         self._tracked: dict[str, _Tracked] = {}
         self.errors_total = 0
@@ -74,6 +80,7 @@ class TreeSampler:
                 before.pop(name, None)
                 self._host.row(process.pid)  # someone new: the pass is to take a close look at everyone
         table = Table(self._host.rows())
+        self._see(table)
         found: dict[str, Sample] = {}
         for name, process in roots.items():
             tracked = before.get(name)
@@ -82,11 +89,32 @@ class TreeSampler:
                     continue
                 tracked = self._first(process, table)
             if tracked is not None and tracked.tree.follow(table, self._host):
+                if self._marks is not None and (self._news or tracked.last is None or tracked.tree.joined):
+                    self._take_in_strays(self._marks, name, tracked, table)
                 self._tracked[name] = tracked
                 found[name] = self._read(tracked, at, monotonic)
             elif not self._host.hidden(process.pid):
-                found[name] = Sample(at=at, alive=False)
+                found[name] = Sample(at=at, alive=False, left_behind=self._left_behind(name, process, table))
         return found
+
+    def _see(self, table: Table) -> None:
+        """Strays are looked for when there is news of marks, or of a tree."""
+        if self._marks is not None:
+            self._marks.see(table.rows)
+            self._news = self._marks.version != self._marks_read
+            self._marks_read = self._marks.version
+
+    def _take_in_strays(self, marks: Marks, name: str, tracked: _Tracked, table: Table) -> None:
+        tree = tracked.tree
+        if tracked.last is None:
+            marks.meet(name, tree.members[tree.root].row)
+        if tree.joined:
+            marks.remember(name, tree.beyond_doubt(self._host))
+        if marks.carried(name) and (strays := marks.strays(Run(name, tracked.process), table.rows, tree.members)):
+            tree.follow(table, self._host, strays)
+
+    def _left_behind(self, name: str, process: OSProcess, table: Table) -> int:
+        return 0 if self._marks is None else len(self._marks.strays(Run(name, process), table.rows))
 
     def _first(self, process: OSProcess, table: Table) -> _Tracked | None:
         row = table.rows.get(process.pid)
@@ -149,6 +177,7 @@ class TreeSampler:
                 fds,
                 len(tree.members),
                 _quiet_since(tracked, mark),
+                0,  # left_behind
             ),
         )
         tracked.last = mark
