@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Final
 
@@ -16,7 +17,7 @@ from headway.api.audit import Audit, quoted
 from headway.api.context import Context, caller, context_of, data
 from headway.api.listing import select, write_cursor
 from headway.api.problems import of_error
-from headway.errors import Conflict, Forbidden, HeadwayError, InvalidInput
+from headway.errors import Conflict, Forbidden, HeadwayError, InvalidInput, StoreUnavailable
 from headway.keys import Role
 from headway.model import ACTIVE, Condition, Kind, Process, Status
 from headway.registry.changes import same_creation
@@ -35,6 +36,8 @@ from headway.schemas import (
 
 # Children deeper than this are listed by id only; a tree of work that people make has a few levels.
 MAX_NESTING: Final = 32
+# A header of a batch, see there.
+DURABLE: Final = "headway-durable"
 
 
 async def list_processes(request: Request) -> Response:
@@ -127,7 +130,8 @@ async def cancel_process(request: Request) -> Response:
 
 
 async def batch(request: Request) -> Response:
-    """Many updates in one request. Each item has a result of its own; a wrong one does not stop the others."""
+    """Many updates in one request. Each item has a result of its own; a wrong one does not stop the others. With the header
+    `Headway-Durable` the answer comes when log lines and progress are on the disk too, which else follows within a second."""
     context, who = context_of(request), caller(request)
     parse_params(single(request), NoParams)
     who.require(Role.REPORTER)
@@ -154,6 +158,9 @@ async def batch(request: Request) -> Response:
             await outcome.stored
         except HeadwayError as error:
             results[index] = {"id": outcome.process.id, "status": error.status, "error": of_error(error)}
+    if DURABLE in request.headers:
+        with suppress(StoreUnavailable):  # then it is kept in memory and tried again, as what is written behind always is
+            await context.writer.flush()
     return data(results)
 
 

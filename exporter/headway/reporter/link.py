@@ -83,7 +83,10 @@ class Link:
         body = b'{"items":[' + b",".join(items) + b"]}"
         try:
             session = self._session or self._open()
-            answer = session.post(f"{self.url}/api/processes/batch", data=body, timeout=TIMEOUT, allow_redirects=False)
+            # Progress comes again with the next update; a line that was acknowledged does not.
+            durable = {"Headway-Durable": "1"} if any(b'"log":' in item for item in items) else {}
+            url = f"{self.url}/api/processes/batch"
+            answer = session.post(url, data=body, headers=durable, timeout=TIMEOUT, allow_redirects=False)
         except requests.RequestException as error:
             self.close()
             raise Undelivered("unreachable", f"{self.url} cannot be reached ({root_cause(error)})") from None
