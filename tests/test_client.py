@@ -40,6 +40,7 @@ METHODS = {
     ("post", "/api/processes/{id}/resume"): ("resume",),
     ("post", "/api/processes/{id}/retry"): ("retry",),
     ("get", "/api/processes/{id}/tree"): ("tree",),
+    ("get", "/api/discovered"): ("discovered",),
     ("post", "/api/processes/kill"): ("kill_scope",),
     ("post", "/api/processes/cleanup"): ("cleanup",),
     ("get", "/api/processes/{id}/output"): ("output", "follow"),

@@ -33,6 +33,7 @@ def everything() -> OwnMetrics:
     own.watch_store(figures, size_bytes=lambda: 40_960, up=lambda: True)
     own.watch_sampler(figures)
     own.watch_stream(lambda: 4)
+    own.watch_discovery(lambda: {"web": 2, "db": 0}, lambda: 0.03)
     own.watch_series(lambda: 99)
     own.observe_sample(0.02)
     own.observe_render(0.004)

@@ -132,6 +132,10 @@ class Connection:
         with told():
             return self._client.tree(process_id)
 
+    def discovered(self) -> dict[str, Any]:
+        with told():
+            return self._client.discovered()
+
     def output(self, process_id: str, tail: int) -> list[str]:
         with told():
             return self._client.output(process_id, tail)

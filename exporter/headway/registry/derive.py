@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from headway.model import Status
+from headway.model import Kind, Status
 from headway.names import NameStats
 from headway.registry.entry import Entry
 from headway.settings import Settings
@@ -29,7 +29,8 @@ def view_of(entry: Entry, stats: NameStats | None, settings: Settings, now: floa
         if activity.ends_at is not None:
             eta, eta_range = max(0.0, activity.ends_at - now), None
     expected = spec.expected_duration
-    if expected is None and stats is not None:
+    # How long daemons lived before says nothing of how long one should.
+    if expected is None and stats is not None and spec.kind is not Kind.DAEMON:
         expected = stats.expected_duration
     return View(
         process=process,

@@ -174,14 +174,17 @@ class Registry:
         at: float,
         cause: str,
         error: str | None = None,
+        exit_code: int | None = None,
         signal: int | None = None,
+        summary: str | None = None,
         requested: bool = False,
     ) -> Outcome:
         """Ends a process for a reason that Headway itself saw; `requested`: someone asked for it. Raises NotFound, Conflict."""
         entry = self.entry(process_id)
         before = entry.process
-        state = advance(before, status, at=at, error=error, signal=signal, requested=requested)
-        entry.process = replace(before, state=state, activity=replace(before.activity, updated_at=self.clock()))
+        state = advance(before, status, at=at, exit_code=exit_code, error=error, signal=signal, requested=requested)
+        activity = replace(before.activity, updated_at=self.clock(), summary=summary or before.activity.summary)
+        entry.process = replace(before, state=state, activity=activity)
         return Outcome(entry.process, self._settle(entry, before, at, cause, []))
 
     def move(

@@ -7,10 +7,12 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from headway import gates
+from headway.discovery.rule import DISCOVERED_BY
 from headway.duplicates import ancestors_of, duplicates
 from headway.model import ConditionReport, OSProcess, Process, Status
 from headway.registry.entry import Entry
-from headway.registry.registry import Registry
+from headway.registry.registry import Outcome, Registry
+from headway.registry.unheard import unheard
 from headway.samples import Exit, Sample
 
 log = logging.getLogger(__name__)
@@ -71,15 +73,30 @@ class Watch:
                 continue
             elif entry.gone_since is None:
                 entry.gone_since = now
-            elif now - max(entry.gone_since, entry.contact_at) >= LAST_WORDS:
+            elif DISCOVERED_BY in entry.process.metadata or now - max(entry.gone_since, entry.contact_at) >= LAST_WORDS:
                 self._lost(process_id, entry, entry.gone_since)
 
     def _lost(self, process_id: str, entry: Entry, gone_since: float) -> None:
         exit = self.exit_of(process_id)
-        if exit is not None:
-            self.orphan(entry, exit.at, f"its OS process is gone: {exit}" if exit.known else "its OS process is gone")
+        at = exit.at if exit is not None else entry.sample.at if entry.sample is not None else gone_since
+        if DISCOVERED_BY in entry.process.metadata and entry.process.cancel_requested_at is None:
+            status, words = unheard(exit)
+            failed = status in (Status.FAILED, Status.KILLED)
+            self._told(
+                self.registry.end(
+                    process_id,
+                    status,
+                    at=max(at, entry.process.started_at or at),
+                    cause=words,
+                    error=words if failed else None,
+                    exit_code=None if exit is None else exit.code,
+                    signal=None if exit is None else exit.signal,
+                    summary=None if failed else words,
+                )
+            )
         else:
-            self.orphan(entry, entry.sample.at if entry.sample is not None else gone_since, "its OS process is gone")
+            what = "its OS process is gone"
+            self.orphan(entry, at, f"{what}: {exit}" if exit is not None and exit.known else what)
 
     def expire(self) -> None:
         """Gives up reporters that cannot be watched and were silent for their lease."""
@@ -99,11 +116,17 @@ class Watch:
         if process.status is Status.STOPPING and process.cancel_requested_at is not None:
             # It was being ended on request when the exporter went away, and it did end.
             outcome = self.registry.end(process.id, Status.KILLED, at=at, cause=f"{what}, as was asked", requested=True)
+        elif DISCOVERED_BY in process.metadata:
+            # Nobody promised to say how it would end, so this is no failure.
+            outcome = self.registry.end(process.id, Status.DONE, at=at, cause=what, summary=f"{what}; how it ended is not known")
         else:
             error = f"{what}; it never said how it ended"
             outcome = self.registry.end(process.id, Status.ORPHANED, at=at, cause=what, error=error)
+        self._told(outcome)
+
+    def _told(self, outcome: Outcome) -> None:
+        """The registry undoes it if it cannot be stored, and the next round tries again."""
         if outcome.stored is not None:
-            # The registry undoes it if it cannot be stored, and the next round tries again.
             outcome.stored.add_done_callback(lambda future: future.cancelled() or future.exception())
 
     def evaluate(self) -> None:

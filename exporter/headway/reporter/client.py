@@ -217,6 +217,11 @@ class Client:
         """Its OS processes as a tree (`os_process`, nested by `children`) and the processes below it. Needs no key on loopback."""
         return dict(self._data("GET", f"{_path(id)}/tree"))
 
+    def discovered(self) -> dict[str, Any]:
+        """What the rules of discovery find: `matches` (OS processes, why each is meant, and the `process_id` that tracks it or the
+        `reason` why none does), `rules` (with the `reason` why nobody matches), `stale` pid files. Needs no key on loopback."""
+        return dict(self._data("GET", "/api/discovered"))
+
     # ── inside ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def close(self) -> None:
