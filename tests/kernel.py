@@ -128,6 +128,10 @@ class Kernel:
     def waits(self, pid: int, threads: int | None) -> dict[int, float] | None:
         return dict(self._there(pid, "waits").waits)
 
+    def shared(self, pid: int) -> int | None:
+        self._there(pid, "shared")
+        return 400_000
+
     def memory_limit(self, pid: int) -> int | None:
         self._there(pid, "limit")
         return 16_000_000

@@ -128,6 +128,7 @@ class Maker:
             threads=self.maybe(count),
             open_fds=self.maybe(count),
             os_processes=self.maybe(count),
+            proportional_bytes=self.maybe(count),
         )
 
     def state(self) -> State:

@@ -298,6 +298,7 @@ def golden_collector() -> Collector:
         threads=7,
         open_fds=21,
         os_processes=3,
+        proportional_bytes=307_200_000,
     )
     running = view(
         "0198-run",

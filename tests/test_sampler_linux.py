@@ -16,8 +16,10 @@ import psutil
 import pytest
 
 from headway.model import OSProcess
-from headway.sampler.host import Io
+from headway.sampler.host import Host, Io
 from headway.sampler.linux_host import REFRESH_PASSES, LinuxHost
+from headway.sampler.psutil_host import PsutilHost
+from headway.sampler.shared_memory import EVERY
 from headway.sampler.tree_sampler import TreeSampler
 from headway.samples import Sample
 from waiting import wait_until
@@ -177,6 +179,90 @@ def test_threads_come_and_go(proc: FakeProc, max_files: int | None) -> None:
     host.rows()
     waits = host.waits(40, 2 if max_files == 0 else 3)
     assert waits is not None and waits[40] == 1.0 and waits[47] == 4.0 and 41 not in waits
+
+
+def rollup(rss: int, pss: int) -> str:
+    return f"55-7ff ---p 00000000 00:00 0    [rollup]\nRss:    {rss} kB\nPss:   {pss} kB\nPss_Dirty:   1 kB\nShared_Clean: 9 kB\n"
+
+
+def test_shared_memory_is_what_the_proportional_share_leaves_out(proc: FakeProc) -> None:
+    """Read rarely; what a process has grown by since then is its own."""
+    proc.put(40, pages=1000)
+    proc.put(50, ppid=40, started=200, pages=500)
+    proc.put(60, ppid=50, started=300, state="Z", pages=0)
+    proc.write("40/smaps_rollup", rollup(4000, 3000))
+    proc.write("50/smaps_rollup", rollup(2000, 500))
+    time = Time()
+    sampler = TreeSampler(host_of(proc), clock=time, monotonic=time, proportional=True)
+
+    def look() -> Sample:
+        sample = sampler.sample({"p": ROOT})["p"]
+        assert sample.proportional_bytes is None or sample.memory_ratio == sample.proportional_bytes / 1_024_000_000
+        return sample
+
+    assert look().proportional_bytes == 1500 * 4096 - 2500 * 1024
+    time.now += 2
+    proc.put(40, pages=3000, ran=2)
+    proc.write("40/smaps_rollup", rollup(12_000, 4000))
+    sample = look()
+    assert (sample.resident_bytes, sample.proportional_bytes) == (3500 * 4096, 3500 * 4096 - 2500 * 1024)
+    time.now += EVERY
+    assert look().proportional_bytes == 3500 * 4096 - 9500 * 1024
+    (proc.path / "50/smaps_rollup").unlink()
+    time.now += EVERY
+    sample = look()
+    assert sample.proportional_bytes is None and sample.memory_ratio == 3500 * 4096 / 1_024_000_000, (
+        "by RSS, where not all is known"
+    )
+    assert sampler.errors_total == 0
+    assert sampler_of(host_of(proc)).sample({"p": ROOT})["p"].proportional_bytes is None, "only on request"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become someone who is refused")
+def test_shared_memory_that_may_not_be_read_is_an_error() -> None:
+    with sleepers(1) as (pid,):
+
+        def work() -> object:
+            os.setgroups([])
+            os.setgid(65534)
+            os.setuid(65534)
+            plain, asking = TreeSampler(LinuxHost()), TreeSampler(LinuxHost(), proportional=True)
+            samples = [sampler.sample({"p": OSProcess(pid)})["p"] for sampler in (plain, asking)]
+            known = [[sample.proportional_bytes, sample.resident_bytes == samples[0].resident_bytes] for sample in samples]
+            return [*known, asking.errors_total - plain.errors_total]
+
+        assert in_child(work) == [[None, True], [None, True], 1]
+
+
+@pytest.mark.parametrize("host", [LinuxHost, PsutilHost])
+def test_memory_that_forked_children_share_counts_once(host: Callable[[], Host]) -> None:
+    """Three processes with the same 50 MB: resident says 150, proportional 50 and what little each has of its own."""
+    source = """
+import os, sys, time
+block = bytearray(os.urandom(1)) * 50_000_000
+for _ in range(2):
+    if os.fork() == 0:
+        time.sleep(120)
+        os._exit(0)
+print("ready", flush=True)
+time.sleep(120)
+"""
+    with subprocess.Popen([sys.executable, "-c", source], stdout=subprocess.PIPE, start_new_session=True) as child:
+        try:
+            assert child.stdout is not None and child.stdout.readline() == b"ready\n"
+            sampler = TreeSampler(host(), proportional=True)
+            sample = sampler.sample({"p": OSProcess(child.pid)})["p"]
+            assert sample.os_processes == 3 and sample.resident_bytes is not None and sample.proportional_bytes is not None
+            assert sample.resident_bytes > 150_000_000 and 50_000_000 < sample.proportional_bytes < 100_000_000
+            smaps = [Path(f"/proc/{pid}/smaps_rollup").read_text() for pid in (child.pid, *children_of(child.pid))]
+            exact = sum(int(next(line.split()[1] for line in text.splitlines() if line.startswith("Pss:"))) for text in smaps)
+            assert abs(sample.proportional_bytes - exact * 1024) < 2_000_000
+        finally:
+            os.killpg(child.pid, signal.SIGKILL)
+
+
+def children_of(pid: int) -> list[int]:
+    return [child.pid for child in psutil.Process(pid).children()]
 
 
 # ── what is not read again ──────────────────────────────────────────────────────────────────────────────────────────

@@ -46,6 +46,7 @@ def test_defaults_are_those_agreed() -> None:
     assert (s.sample_interval, s.zombie_after, s.stop_grace, s.lease, s.cleanup_interval) == (2, 300, 5, 300, 60)
     assert (s.active_retention, s.history_retention, s.history_max) == (1800, 2592000, 100_000)
     assert (s.log_tail_lines, s.log_tail_bytes, s.max_processes, s.max_names) == (500, 262144, 20000, 1000)
+    assert s.memory_pss is False
     assert (s.max_body_bytes, s.max_metadata_bytes, s.log_level, s.allowed_hosts) == (4194304, 65536, "info", ())
 
 
@@ -103,6 +104,7 @@ def test_the_external_url_follows_the_address_unless_given() -> None:
         ("max_body_bytes", "2000000", 2_000_000),
         ("history_retention", "7d", 604800),
         ("sample_interval", "500ms", 0.5),
+        ("memory_pss", "true", True),
         ("cpu_ratio", "2.5", 2.5),
         ("history_max", "60_000", 60_000),
         ("allowed_hosts", "exporter, Host.Example", ("exporter", "host.example")),

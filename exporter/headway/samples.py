@@ -22,13 +22,14 @@ class Sample(NamedTuple):
     cpu_ratio: float | None = None  # 1 = one core, over the time since the sample before; None in the first one
     cpu_wait_seconds: float | None = None  # run-queue delay, summed over all threads
     resident_bytes: int | None = None
-    memory_ratio: float | None = None  # of what the host (or its cgroup) has
+    memory_ratio: float | None = None  # of what the host (or its cgroup) has; proportional where that is measured
     io_read_bytes: int | None = None
     io_written_bytes: int | None = None
     threads: int | None = None
     open_fds: int | None = None
     os_processes: int | None = None
     quiet_since: float | None = None  # since when neither CPU nor I/O of the tree moved noticeably; None: it moves, or unknown
+    proportional_bytes: int | None = None  # memory with shared pages divided among those who share them; None: not measured
     left_behind: int = 0  # OS processes that had left the tree and live on; said when the root is gone
 
 

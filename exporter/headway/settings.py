@@ -14,7 +14,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Final, Literal, TypeVar, get_args
 
-from headway.forms import ADDRESS, HOSTS, PATH, URL, AnyForm, Form, choice, count, duration, ratio, size, split_address
+from headway.forms import ADDRESS, HOSTS, PATH, URL, AnyForm, Form, boolean, choice, count, duration, ratio, size, split_address
 from headway.model import Kind, Thresholds
 from headway.view import Limits
 
@@ -145,6 +145,12 @@ class Settings:
         duration(least=0.1),
         _OWN,
         "How often OS processes that nobody reported are looked for, where there are rules for it (`discover`).",
+    )
+    memory_pss: bool = _setting(
+        False,
+        boolean(),
+        _OWN,
+        "Measure memory as PSS (pages that several share are divided among them) beside RSS, and judge by that; costs more.",
     )
     stuck_after: float = _setting(
         60.0, THRESHOLD_FORMS["stuck_after"], _GATES, "Stuck: running, and neither output nor progress for so long."

@@ -89,6 +89,7 @@ def summary(view: View, children: Sequence[str]) -> dict[str, Any]:
         },
         "cpu_ratio": None if sample is None else sample.cpu_ratio,
         "memory_bytes": None if sample is None else sample.resident_bytes,
+        "proportional_memory_bytes": None if sample is None else sample.proportional_bytes,
         "metadata": process.metadata,
         "log_tail": [] if activity.last_line is None else [activity.last_line],
     }

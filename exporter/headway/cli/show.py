@@ -16,7 +16,7 @@ from headway.cli.output import add_output_flags, write
 from headway.cli.rows import MARKS, Json, Row, row
 from headway.cli.text import clean, columns
 from headway.durations import format_duration
-from headway.figures import number, rate
+from headway.figures import number, rate, size
 
 if TYPE_CHECKING:
     from headway.cli.command import Subparsers
@@ -131,13 +131,19 @@ def facts(process: Json, found: Row) -> list[str]:
             ("time left", found.left + between if found.left else None),
             ("elapsed", found.elapsed),
             ("CPU", found.cpu),
-            ("memory", found.memory),
+            ("memory", found.memory + shared(process)),
             ("summary", process["summary"]),
             ("error", process["error"]),
             ("ended with", ", ".join(ended_as)),
             *((label, moment(process[name])) for label, name in TIMES),
         )
     )
+
+
+def shared(process: Json) -> str:
+    """What of its memory is its own share, where that is measured (an exporter with memory_pss)."""
+    proportional = process.get("proportional_memory_bytes")
+    return "" if proportional is None else f" ({size(proportional)} with what is shared divided)"
 
 
 def conditions(process: Json) -> list[str]:

@@ -10,6 +10,7 @@ from typing import Final
 from headway.model import OSProcess
 from headway.sampler.base import host_here, is_foreign, is_same, own_pid_namespace
 from headway.sampler.host import Host, Io, Row
+from headway.sampler.shared_memory import SharedMemory
 from headway.sampler.strays import Marks, Run
 from headway.sampler.tree import Member, Table, Tree
 from headway.samples import Sample
@@ -51,7 +52,7 @@ class _Tracked:
 
 class TreeSampler:
     """See :class:`headway.sampler.base.Sampler`. `clock` gives unix seconds, `monotonic` seconds that never jump; `marks` know who
-    has left a tree."""
+    has left a tree. `proportional`: memory is measured as PSS too, at a cost."""
 
     def __init__(
         self,
@@ -60,6 +61,7 @@ class TreeSampler:
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
         marks: Marks | None = None,
+        proportional: bool = False,
     ) -> None:
         self._host = host or host_here()
         self._clock = clock
@@ -69,6 +71,7 @@ class TreeSampler:
         self._news = False
         self._namespace = own_pid_namespace()
         self._tracked: dict[str, _Tracked] = {}
+        self._shared = SharedMemory(self._host, self._refuse) if proportional else None
         self.errors_total = 0
 
     def sample(self, roots: Mapping[str, OSProcess]) -> dict[str, Sample]:
@@ -79,6 +82,8 @@ class TreeSampler:
             if tracked is None or not (tracked.process is process or tracked.process == process):
                 before.pop(name, None)
                 self._host.row(process.pid)  # someone new: the pass is to take a close look at everyone
+        if self._shared is not None:
+            self._shared.begin()
         table = Table(self._host.rows())
         self._see(table)
         found: dict[str, Sample] = {}
@@ -159,6 +164,8 @@ class TreeSampler:
         limit = tracked.limit
         if tracked.limit_at is None or monotonic - tracked.limit_at >= _LIMIT_FRESH:
             limit = self._limit(tracked, monotonic)
+        proportional = None if self._shared is None else self._shared.proportional(tree.members.values(), monotonic)
+        memory = resident if proportional is None else proportional
         result = _new(
             Sample,
             (
@@ -170,18 +177,22 @@ class TreeSampler:
                 _cpu_ratio(tracked.last, mark),
                 wait,
                 resident,
-                None if resident is None or not limit else resident / limit,
+                None if memory is None or not limit else memory / limit,
                 had[0] if io_known else None,
                 had[1] if io_known else None,
                 threads,
                 fds,
                 len(tree.members),
                 _quiet_since(tracked, mark),
+                proportional,
                 0,  # left_behind
             ),
         )
         tracked.last = mark
         return result
+
+    def _refuse(self) -> None:
+        self.errors_total += 1
 
     def _ask(self, member: Member, row: Row) -> None:
         """The details of one member. Whoever is gone meanwhile counts with what was last read of it; a refusal is counted, and the
