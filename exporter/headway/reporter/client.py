@@ -22,6 +22,10 @@ STREAM_SILENCE: Final = 45.0
 KILL_TIME: Final = 10.0
 # What the exporter gives a command to be reported (s).
 START_TIME: Final = 20.0
+# What the end of a service may take: the longest grace that a configuration can give, and SIGKILL (s).
+STOP_TIME: Final = 60.0 + KILL_TIME
+# Of all services, which may have to wait for each other (s).
+STOP_ALL_TIME: Final = 600.0
 _LIST = list  # Client.list hides the type in annotations of the class
 
 
@@ -222,6 +226,51 @@ class Client:
         `reason` why none does), `rules` (with the `reason` why nobody matches), `stale` pid files. Needs no key on loopback."""
         return dict(self._data("GET", "/api/discovered"))
 
+    # ── configured services: all but looking needs a key of the role operator ──────────────────────────────────────
+
+    def services(self, name: str | None = None, group: str | None = None) -> _LIST[dict[str, Any]]:
+        """The services that the exporter is configured with, of one name or group or all: `status` (stopped, starting, running,
+        stopping, error) with the `reason`, `wanted`, `gave_up`, `pid`, `port_open`, `uptime_seconds`, `restarts`, `schedule`, …"""
+        params = {key: value for key, value in (("name", name), ("group", group)) if value is not None}
+        return _LIST(self._data("GET", "/api/processes/status", params=params))
+
+    def start(self, name: str, wait: float = 90.0) -> dict[str, Any]:
+        """Starts a service, and before it what it depends on. Returns it when it is ready, or after `wait` seconds (600 at most).
+        Raises ApiError (409, with the reason) when it cannot be started."""
+        body = {"name": name, "wait": wait}
+        return dict(self._data("POST", "/api/processes/start", json=body, timeout=self.timeout + wait))
+
+    def stop(self, name: str) -> dict[str, Any]:
+        """Ends a service with everything below it; it stays stopped, also when the exporter is started again. Returns it when its
+        end was seen."""
+        return dict(self._data("POST", "/api/processes/stop", json={"name": name}, timeout=self.timeout + STOP_TIME))
+
+    def restart(self, name: str, wait: float = 90.0) -> dict[str, Any]:
+        """Ends a service and starts it anew; returns and raises what `start` does."""
+        body = {"name": name, "wait": wait}
+        return dict(self._data("POST", "/api/processes/restart", json=body, timeout=self.timeout + STOP_TIME + wait))
+
+    def start_all(self, names: Sequence[str] | None = None, group: str | None = None, wait: float = 90.0) -> _LIST[dict[str, Any]]:
+        """Starts all services, those of a group, or those named, with what they depend on, in the order of that. Returns all of
+        them once nothing more will come of it, or after `wait` seconds (600 at most): the `status` of each says how it went."""
+        body = {**_chosen(names, group), "wait": wait}
+        return _LIST(self._data("POST", "/api/processes/start-all", json=body, timeout=self.timeout + wait))
+
+    def stop_all(self, names: Sequence[str] | None = None, group: str | None = None) -> _LIST[dict[str, Any]]:
+        """Ends all services, those of a group, or those named, each before those it depends on; returns them."""
+        body = _chosen(names, group)
+        return _LIST(self._data("POST", "/api/processes/stop-all", json=body, timeout=self.timeout + STOP_ALL_TIME))
+
+    def logs(self, name: str, lines: int = 100) -> _LIST[str]:
+        """The last lines that a service wrote, over all its starts."""
+        return _LIST(self._data("GET", f"{_path(name)}/logs", params={"lines": lines}))
+
+    def follow_logs(self, name: str, lines: int = 10) -> Iterator[str]:
+        """The last lines that a service wrote, then each new one as it comes, over all its starts. Ends only by an error."""
+        with self._opened(f"{_path(name)}/logs", None, params={"lines": lines, "follow": "true"}) as answer:
+            yield from (line.decode("utf-8", "replace") for line in _lines(answer, self.url))
+        raise Unreachable(self.url, "it ended the stream")
+
     # ── inside ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def close(self) -> None:
@@ -272,6 +321,11 @@ class Client:
 
 def _path(id: str) -> str:
     return f"/api/processes/{quote(str(id), safe='')}"
+
+
+def _chosen(names: Sequence[str] | None, group: str | None) -> dict[str, Any]:
+    found: dict[str, Any] = {} if names is None else {"names": [*names]}
+    return found if group is None else found | {"group": group}
 
 
 def _param(value: Any) -> str:
