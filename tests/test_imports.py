@@ -29,7 +29,7 @@ LAYERS = (
     ("supervisor", "supervisor.*"),
     (
         *("services.phase", "services.memory", "services.probe", "services.recognition", "services.launching"),
-        *("services.schedule", "services.unit", "services.supervisor", "services.figures", "services.picture"),
+        *("services.schedule", "services.unit", "services.supervisor", "services.figures"),
     ),
     ("collector", "intake", "api", "api.*"),
     ("app",),

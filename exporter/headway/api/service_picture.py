@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from headway.api.answers import timestamp
+from headway.model import Process
 from headway.registry.entry import Entry
 from headway.services.phase import Phase
 from headway.services.supervisor import Supervisor
@@ -37,7 +38,7 @@ def picture(supervisor: Supervisor, unit: Unit) -> dict[str, Any]:
         "process_id": known.process_id,
         "last_process_id": known.last_process_id,
         "pid": None if os_process is None or process is None or process.status.ended else os_process.pid,
-        "uptime_seconds": None if unit.ready_at is None else max(0.0, now - unit.ready_at),
+        "uptime_seconds": None if unit.ready_at is None else max(0.0, now - _began(process, unit.ready_at)),
         "cpu_ratio": None if sample is None else sample.cpu_ratio,
         "memory_bytes": None if sample is None else sample.resident_bytes,
         "port": service.port,
@@ -49,6 +50,11 @@ def picture(supervisor: Supervisor, unit: Unit) -> dict[str, Any]:
         "outdated": unit.outdated,
         "schedule": _schedule(supervisor, unit),
     }
+
+
+def _began(process: Process | None, ready_at: float) -> float:
+    """When its process began, which an exporter that was started since took over."""
+    return ready_at if process is None or process.started_at is None else process.started_at
 
 
 def _schedule(supervisor: Supervisor, unit: Unit) -> dict[str, Any] | None:
