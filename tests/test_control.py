@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import signal
@@ -15,6 +16,8 @@ from typing import Any
 import pytest
 
 from headway import Client
+from headway.control.control import Control
+from headway.control.report import Asked
 from headway.model import Status
 from headway.reporter.client import ApiError
 from headway.sampler.base import identify
@@ -22,6 +25,7 @@ from osprocesses import Script, Started, runs, starting, state, wait_gone, with_
 from running import RunningExporter, Starter
 from test_access import make_key
 from test_api import Api
+from test_registry import World, in_loop
 from waiting import wait_until
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="real trees are read from /proc")
@@ -285,14 +289,7 @@ def test_an_exporter_that_stops_during_a_kill_leaves_it_to_the_next(exporter: Ru
     """The record says «stopping» on the disk; the one that comes next sees the end and knows that it was asked for."""
     script = start("deaf(); " + IDLE, ready=True)
     one = track(Api(exporter, exporter.key), script)
-
-    def ask() -> None:
-        try:
-            kill(Api(exporter, exporter.key), one, grace=50)
-        except Exception:  # noqa: S110  the answer never comes
-            pass
-
-    asking = threading.Thread(target=ask)
+    asking = threading.Thread(target=kill_unanswered, args=(exporter, one))
     asking.start()
     wait_until(lambda: Api(exporter).get(one)["transitions"][-1]["to"] == "stopping", what="the kill, on the disk")
     exporter.kill()
@@ -315,6 +312,55 @@ def test_the_exporter_stops_in_time_during_a_long_grace(exporter: RunningExporte
     wait_until(lambda: Api(exporter).get(one)["status"] == "stopping", what="the kill")
     exporter.stop()
     assert runs(script.pid), "nobody was killed in passing"
+
+
+@pytest.mark.parametrize("stands", [False, True])
+@pytest.mark.parametrize("politely", [True, False])
+def test_who_outlives_a_kill_and_the_exporter_is_running_again(
+    start_exporter: Starter, start: Started, politely: bool, stands: bool
+) -> None:
+    exporter = start_exporter("--sample-interval", "0.2", "--stop-grace", "1s")
+    script = start("deaf(); " + IDLE, ready=True)
+    one = track(Api(exporter, exporter.key), script)
+    asking = threading.Thread(target=kill_unanswered, args=(exporter, one))
+    asking.start()
+    wait_until(lambda: Api(exporter).get(one)["transitions"][-1]["to"] == "stopping", what="the kill, on the disk")
+    if politely:
+        exporter.stop()
+    else:
+        exporter.kill()
+    asking.join(10)
+    if stands:
+        os.kill(script.pid, signal.SIGSTOP)
+    exporter.start()
+    status = "paused" if stands else "running"
+    wait_until(lambda: Api(exporter).get(one)["transitions"][-1]["to"] == status, timeout=20, what=f"it is {status}")
+    found = Api(exporter).get(one)
+    assert found["status"] == status and [step["to"] for step in found["transitions"]] == ["running", "stopping", status]
+    assert found["transitions"][-1]["cause"].startswith("it lives on: the exporter that was ending it stopped")
+    assert runs(script.pid) and kill(Api(exporter, exporter.key), one, signal="KILL")["process"]["status"] == "killed"
+
+
+@in_loop
+async def test_an_exporter_that_stops_does_not_say_that_the_kill_failed() -> None:
+    world = World()
+    control = Control(world.watch)
+    with starting() as start:
+        script = start("signal.signal(signal.SIGTERM, lambda *_: say('heard')); " + IDLE, ready=True)
+        process = world.create(id="a", host="here", pid=script.pid, create_time=script.process.create_time)
+        killing = asyncio.ensure_future(control.kill([process], Asked(by="ann", grace=50)))
+        async with asyncio.timeout(10):
+            assert await asyncio.to_thread(script.said) == "heard"
+            control.close()
+            await killing
+        assert world.status("a") is Status.STOPPING and runs(script.pid)
+
+
+def kill_unanswered(exporter: RunningExporter, process_id: str) -> None:
+    try:
+        kill(Api(exporter, exporter.key), process_id, grace=50)
+    except Exception:  # noqa: S110  the answer never comes
+        pass
 
 
 def test_other_calls_are_answered_during_a_kill_and_a_second_one_is_quicker(

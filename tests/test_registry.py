@@ -15,6 +15,7 @@ from headway.model import Condition, OSProcess, Process, Status, Transition
 from headway.names import NameStats
 from headway.registry.changes import HostFacts
 from headway.registry.registry import Registry
+from headway.registry.unfinished import Unfinished, left_stopping
 from headway.registry.watch import LAST_WORDS, Watch
 from headway.registry.zombies import give_up_zombies
 from headway.samples import Exit, Sample
@@ -393,6 +394,57 @@ async def test_zombies_are_given_up_after_a_while_with_how_they_ended() -> None:
     assert {world.status(one) for one in found[:3]} == {Status.ORPHANED} and world.status("stopped") is Status.KILLED
     assert [entries[one].process.finished_at for one in found] == [START + 100, START + 99, START + 99, START + 100]
     assert world.status("held") is world.status("alive") is Status.RUNNING
+
+
+@in_loop
+async def test_what_an_exporter_left_stopping_comes_to_its_truth() -> None:
+    world = World(stop_grace=5.0)
+    steps = {}
+    for number, process_id in enumerate(("lives", "stands", "gone", "zombie", "cancelled", "says-so", "again", "unseen"), 1):
+        world.create(id=process_id, host="here", pid=number, create_time=START - 5)
+        asked = START - 60 if process_id == "cancelled" else START
+        world.registry.move(process_id, Status.STOPPING, cause="kill asked by ann", cancel_requested_at=asked)
+        cause = "reported" if process_id == "says-so" else "kill asked by ann"
+        steps[process_id] = [Transition(process_id, START, Status.RUNNING, Status.STOPPING, cause)]
+    entries = world.registry.entries
+    left = left_stopping([entry.process for entry in entries.values()])
+    assert len(left) == 8 and left_stopping([world.create(id="other")]) == []
+    unfinished = Unfinished(world.watch, steps)
+    for process_id in set(steps) - {"gone", "unseen"}:
+        since = START if process_id == "zombie" else None
+        state = "stopped" if process_id == "stands" else "sleeping"
+        entries[process_id].sample = Sample(at=START, alive=True, state=state, zombie_since=since)
+    entries["again"].in_hand = 1
+    world.clock.now += 4.9
+    unfinished.settle()
+    assert {world.status(one) for one in steps} == {Status.STOPPING, Status.KILLED} and world.status("zombie") is Status.KILLED
+    world.clock.now += 0.1
+    for _ in range(2):
+        unfinished.settle()
+    moved = {one: world.status(one) for one in steps if world.status(one) is not Status.STOPPING}
+    running, paused, killed = Status.RUNNING, Status.PAUSED, Status.KILLED
+    assert moved == {"lives": running, "stands": paused, "zombie": killed, "cancelled": running}
+    assert [entries[one].process.cancel_requested_at for one in ("lives", "cancelled")] == [None, START - 60]
+    assert [step.cause for step in world.writer.transitions if step.process_id == "lives"][-1].startswith("it lives on: ")
+    world.watch.orphan(entries["gone"], START, "its OS process is gone")
+    assert world.status("gone") is Status.KILLED, "as was asked"
+
+
+@in_loop
+async def test_what_was_left_stopping_and_cannot_be_stored_is_tried_again() -> None:
+    world = World(stop_grace=0.0)
+    process = world.create(id="a", host="here", pid=1, create_time=START - 5)
+    world.registry.move("a", Status.STOPPING, cause="kill asked by ann", cancel_requested_at=START)
+    world.registry.entry("a").sample = Sample(at=START, alive=True)
+    unfinished = Unfinished(world.watch, {"a": [Transition(process.id, START, None, Status.STOPPING, "kill asked by ann")]})
+    world.writer.immediate = False
+    unfinished.settle()
+    assert world.status("a") is Status.RUNNING
+    world.registry.undo([token for _, token in world.writer.open])
+    world.writer.immediate = True
+    assert world.status("a") is Status.STOPPING
+    unfinished.settle()
+    assert world.status("a") is Status.RUNNING
 
 
 @in_loop

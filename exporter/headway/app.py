@@ -32,6 +32,7 @@ from headway.keys import ADMIN_KEY_FILE, bootstrap, read_key
 from headway.metrics.host import HealthMetrics
 from headway.registry.changes import HostFacts
 from headway.registry.registry import Registry
+from headway.registry.unfinished import Unfinished, left_stopping
 from headway.registry.watch import Watch
 from headway.registry.zombies import give_up_zombies
 from headway.reporter import spool
@@ -96,6 +97,7 @@ class Exporter:
         self.registry = Registry(settings, self.writer, host, clock)
         self.watch = Watch(self.registry)
         self.control = Control(self.watch, system=OSSystem(marks=marks))
+        self.unfinished = Unfinished(self.watch, {})
         self.launcher = Launcher(settings.data_dir)
         self.launches = Launches(settings.data_dir)
         self.supervisor = Supervisor(services, self.registry, self.control, self.launcher, self.store.get)
@@ -143,7 +145,10 @@ class Exporter:
         def tail(process_id: str) -> Sequence[LogLine]:
             return self.store.lines(process_id, self.settings.log_tail_lines)
 
+        left = left_stopping(loaded.processes)
+        history = await asyncio.to_thread(lambda: {one.id: self.store.transitions(one.id) for one in left})
         self.registry.load(loaded.processes, loaded.names, counts, tail)
+        self.unfinished = Unfinished(self.watch, history)
         self.writer.start(asyncio.get_running_loop())
         await self.supervisor.load()
         if loaded.processes:
@@ -206,6 +211,7 @@ class Exporter:
             samples = await asyncio.to_thread(self.sampler.sample, roots)
             self.own.observe_sample(time.perf_counter() - started)
             self.watch.apply(samples)
+        self.unfinished.settle()
         self.watch.expire()
         self.watch.evaluate()
         self.launcher.reap()

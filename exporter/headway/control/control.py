@@ -186,6 +186,8 @@ class Control:
                         changes.append(
                             self._killed(process, by_key.get(process.id), signals.get(root_of(entry.process).pid), asked)
                         )
+                elif self._stopping.is_set():
+                    continue  # it has heard the signal and may yet end: the next exporter sees what is true
                 elif entry.in_hand == 1 and process.status is Status.STOPPING:
                     status, cancel_at = self._before[process.id]
                     status = Status.RUNNING if status is Status.STARTING else status

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, cast
+from typing import Any, Final, cast
 
 from msgspec import UNSET, UnsetType
 
@@ -25,6 +25,9 @@ from headway.registry.lifecycle import advance
 from headway.schemas import CreateIn, ProgressIn, ThresholdsIn, UpdateIn, check_metadata, seconds
 
 SECONDS_PER_MINUTE = 60.0
+
+# The cause of a transition that its reporter told of.
+REPORTED: Final = "reported"
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ from headway.estimate import Estimator
 from headway.ids import check_id, new_id
 from headway.model import Process, Queued, Status, Transition
 from headway.names import NameStats
-from headway.registry.changes import HostFacts, new_process, same_creation, updated
+from headway.registry.changes import REPORTED, HostFacts, new_process, same_creation, updated
 from headway.registry.derive import view_of
 from headway.registry.entry import Entry
 from headway.registry.hub import Hub
@@ -164,7 +164,7 @@ class Registry:
             self._writer.behind(process=process, lines=lines)
             self._touch(entry)
             return Outcome(process)
-        return Outcome(process, self._settle(entry, before, at, "reported", lines))
+        return Outcome(process, self._settle(entry, before, at, REPORTED, lines))
 
     def end(
         self,
