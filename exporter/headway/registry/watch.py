@@ -74,9 +74,9 @@ class Watch:
             elif entry.gone_since is None:
                 entry.gone_since = now
             elif DISCOVERED_BY in entry.process.metadata or now - max(entry.gone_since, entry.contact_at) >= LAST_WORDS:
-                self._lost(process_id, entry, entry.gone_since)
+                self._lost(process_id, entry, entry.gone_since, sample.left_behind)
 
-    def _lost(self, process_id: str, entry: Entry, gone_since: float) -> None:
+    def _lost(self, process_id: str, entry: Entry, gone_since: float, left_behind: int) -> None:
         exit = self.exit_of(process_id)
         at = exit.at if exit is not None else entry.sample.at if entry.sample is not None else gone_since
         if DISCOVERED_BY in entry.process.metadata and entry.process.cancel_requested_at is None:
@@ -95,8 +95,10 @@ class Watch:
                 )
             )
         else:
-            what = "its OS process is gone"
-            self.orphan(entry, at, f"{what}: {exit}" if exit is not None and exit.known else what)
+            what = f"its OS process is gone{f': {exit}' if exit is not None and exit.known else ''}"
+            if left_behind:
+                what += f"; {left_behind} that had left its tree {'lives' if left_behind == 1 else 'live'} on"
+            self.orphan(entry, at, what)
 
     def expire(self) -> None:
         """Gives up reporters that cannot be watched and were silent for their lease."""
