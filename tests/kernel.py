@@ -128,9 +128,9 @@ class Kernel:
     def waits(self, pid: int, threads: int | None) -> dict[int, float] | None:
         return dict(self._there(pid, "waits").waits)
 
-    def shared(self, pid: int) -> int | None:
-        self._there(pid, "shared")
-        return 400_000
+    def proportional(self, pid: int) -> int | None:
+        self._there(pid, "proportional")
+        return 600_000
 
     def memory_limit(self, pid: int) -> int | None:
         self._there(pid, "limit")

@@ -18,6 +18,7 @@ from headway.model import OSProcess
 from headway.sampler.base import CREATE_TIME_TOLERANCE, host_here, identify, is_alive, is_same, own_pid_namespace
 from headway.sampler.host import Host, Io, boot_time
 from headway.sampler.linux_host import LinuxHost
+from headway.sampler.proportional_memory import EVERY
 from headway.sampler.psutil_host import PsutilHost
 from headway.sampler.tree_sampler import QUIET_WINDOW, TreeSampler
 from headway.samples import Sample
@@ -732,3 +733,33 @@ def test_what_is_read_together_is_what_is_read_one_by_one(puppet: Puppet) -> Non
         seen.add(both()[0])
         assert quick.errors_total == plain.errors_total == 0
     assert len(seen) == 6
+
+
+def test_proportional_memory_of_who_vanishes_and_of_who_is_refused() -> None:
+    """A member that is gone when it is asked has none; a refusal counts each time, and leaves resident memory to judge by."""
+    kernel = Kernel()
+    root = kernel.fork(1)
+    child = kernel.fork(root)
+    kernel.procs[root].mine = kernel.procs[child].mine = True
+    sampler = TreeSampler(kernel, clock=lambda: 0.0, monotonic=lambda: kernel.clock, proportional=True)
+    process = OSProcess(root, 1000.0 + kernel.procs[root].started)
+    sample = one(sampler, process)
+    assert (sample.resident_bytes, sample.proportional_bytes, sample.memory_ratio) == (2_000_000, 1_200_000, 1_200_000 / 16_000_000)
+    kernel.refused = {"proportional"}
+    assert one(sampler, process).proportional_bytes == 1_200_000, "it is asked again after a while only"
+    kernel.clock += EVERY
+    sample = one(sampler, process)
+    assert (sample.proportional_bytes, sample.memory_ratio, sampler.errors_total) == (None, 2_000_000 / 16_000_000, 2)
+    kernel.refused = set()
+    kernel.clock += EVERY
+    assert one(sampler, process).proportional_bytes == 1_200_000
+    ask, gone = kernel.proportional, kernel.procs[child]
+
+    def vanishes(pid: int) -> int | None:
+        if pid == gone.pid:
+            raise ProcessLookupError(pid)
+        return ask(pid)
+
+    kernel.proportional = vanishes  # type: ignore[method-assign]
+    kernel.clock += EVERY
+    assert one(sampler, process).proportional_bytes == 600_000

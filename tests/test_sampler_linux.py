@@ -18,8 +18,8 @@ import pytest
 from headway.model import OSProcess
 from headway.sampler.host import Host, Io
 from headway.sampler.linux_host import REFRESH_PASSES, LinuxHost
+from headway.sampler.proportional_memory import EVERY
 from headway.sampler.psutil_host import PsutilHost
-from headway.sampler.shared_memory import EVERY
 from headway.sampler.tree_sampler import TreeSampler
 from headway.samples import Sample
 from waiting import wait_until
@@ -185,8 +185,8 @@ def rollup(rss: int, pss: int) -> str:
     return f"55-7ff ---p 00000000 00:00 0    [rollup]\nRss:    {rss} kB\nPss:   {pss} kB\nPss_Dirty:   1 kB\nShared_Clean: 9 kB\n"
 
 
-def test_shared_memory_is_what_the_proportional_share_leaves_out(proc: FakeProc) -> None:
-    """Read rarely; what a process has grown by since then is its own."""
+def test_proportional_memory(proc: FakeProc) -> None:
+    """Read seldom; what a process has grown by since then is its own."""
     proc.put(40, pages=1000)
     proc.put(50, ppid=40, started=200, pages=500)
     proc.put(60, ppid=50, started=300, state="Z", pages=0)
@@ -200,14 +200,14 @@ def test_shared_memory_is_what_the_proportional_share_leaves_out(proc: FakeProc)
         assert sample.proportional_bytes is None or sample.memory_ratio == sample.proportional_bytes / 1_024_000_000
         return sample
 
-    assert look().proportional_bytes == 1500 * 4096 - 2500 * 1024
+    assert look().proportional_bytes == 3500 * 1024
     time.now += 2
     proc.put(40, pages=3000, ran=2)
     proc.write("40/smaps_rollup", rollup(12_000, 4000))
     sample = look()
-    assert (sample.resident_bytes, sample.proportional_bytes) == (3500 * 4096, 3500 * 4096 - 2500 * 1024)
+    assert (sample.resident_bytes, sample.proportional_bytes) == (3500 * 4096, 3500 * 1024 + 2000 * 4096)
     time.now += EVERY
-    assert look().proportional_bytes == 3500 * 4096 - 9500 * 1024
+    assert look().proportional_bytes == 4500 * 1024
     (proc.path / "50/smaps_rollup").unlink()
     time.now += EVERY
     sample = look()
@@ -219,7 +219,7 @@ def test_shared_memory_is_what_the_proportional_share_leaves_out(proc: FakeProc)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become someone who is refused")
-def test_shared_memory_that_may_not_be_read_is_an_error() -> None:
+def test_proportional_memory_that_may_not_be_read_is_an_error() -> None:
     with sleepers(1) as (pid,):
 
         def work() -> object:
@@ -256,7 +256,7 @@ time.sleep(120)
             assert sample.resident_bytes > 150_000_000 and 50_000_000 < sample.proportional_bytes < 100_000_000
             smaps = [Path(f"/proc/{pid}/smaps_rollup").read_text() for pid in (child.pid, *children_of(child.pid))]
             exact = sum(int(next(line.split()[1] for line in text.splitlines() if line.startswith("Pss:"))) for text in smaps)
-            assert abs(sample.proportional_bytes - exact * 1024) < 2_000_000
+            assert abs(sample.proportional_bytes - exact * 1024) < 1_000_000
         finally:
             os.killpg(child.pid, signal.SIGKILL)
 

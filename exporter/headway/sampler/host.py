@@ -77,8 +77,8 @@ class Host(Protocol):
     def waits(self, pid: int, threads: int | None) -> dict[int, float] | None:
         """Run-queue delay (s) of each thread that lives, by thread id. Not to be changed: it may be given again."""
 
-    def shared(self, pid: int) -> int | None:
-        """How much of its resident memory (bytes) others account for: resident less proportional (PSS). Costly."""
+    def proportional(self, pid: int) -> int | None:
+        """Bytes of memory with what it shares divided among those who share it (PSS). Costly."""
 
     def memory_limit(self, pid: int) -> int | None:
         """Bytes of memory that this process can have: of its cgroup, or of the host."""

@@ -26,7 +26,7 @@ _SHORT: Final = 448
 _BOOT_MOVED: Final = 0.5
 # Where the kernel keeps no such statistics all figures of a thread are 0, and say nothing.
 _NEVER_RAN: Final = b"0 "
-_ROLLUP: Final = re.compile(rb"^Rss:\s*(\d+) kB\nPss:\s*(\d+) kB$", re.MULTILINE)
+_PSS: Final = re.compile(rb"^Pss:\s*(\d+) kB$", re.MULTILINE)
 # Looked up once: a pass calls them thousands of times.
 _pread: Final = os.pread
 _fstat: Final = os.fstat
@@ -160,7 +160,7 @@ class LinuxHost:
                 return None  # a kernel without scheduler statistics
             raise ProcessLookupError(pid) from error
 
-    def shared(self, pid: int) -> int | None:
+    def proportional(self, pid: int) -> int | None:
         path = f"{self._proc}/{pid}/smaps_rollup"
         try:
             text = self._files.read(path)
@@ -169,8 +169,8 @@ class LinuxHost:
                 raise
             # It has no memory (a kernel thread); or the kernel is older than 4.14.
             return 0 if os.path.exists(path) else None  # noqa: PTH110
-        found = _ROLLUP.search(text)
-        return None if found is None else (int(found[1]) - int(found[2])) * 1024
+        found = _PSS.search(text)
+        return None if found is None else int(found[1]) * 1024
 
     def memory_limit(self, pid: int) -> int | None:
         if self._memory is None:

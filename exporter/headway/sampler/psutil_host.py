@@ -69,9 +69,8 @@ class PsutilHost:
     def waits(self, pid: int, threads: int | None) -> dict[int, float] | None:
         return None
 
-    def shared(self, pid: int) -> int | None:
-        memory = self._ask(pid, "memory_full_info")
-        return None if memory is None or not hasattr(memory, "pss") else int(memory.rss - memory.pss)
+    def proportional(self, pid: int) -> int | None:
+        return getattr(self._ask(pid, "memory_full_info"), "pss", None)
 
     def memory_limit(self, pid: int) -> int | None:
         return int(self._system.virtual_memory().total)

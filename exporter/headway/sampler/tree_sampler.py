@@ -10,7 +10,7 @@ from typing import Final
 from headway.model import OSProcess
 from headway.sampler.base import host_here, is_foreign, is_same, own_pid_namespace
 from headway.sampler.host import Host, Io, Row
-from headway.sampler.shared_memory import SharedMemory
+from headway.sampler.proportional_memory import ProportionalMemory
 from headway.sampler.strays import Marks, Run
 from headway.sampler.tree import Member, Table, Tree
 from headway.samples import Sample
@@ -71,7 +71,7 @@ class TreeSampler:
         self._news = False
         self._namespace = own_pid_namespace()
         self._tracked: dict[str, _Tracked] = {}
-        self._shared = SharedMemory(self._host, self._refuse) if proportional else None
+        self._proportional = ProportionalMemory(self._host, self._refuse) if proportional else None
         self.errors_total = 0
 
     def sample(self, roots: Mapping[str, OSProcess]) -> dict[str, Sample]:
@@ -82,8 +82,8 @@ class TreeSampler:
             if tracked is None or not (tracked.process is process or tracked.process == process):
                 before.pop(name, None)
                 self._host.row(process.pid)  # someone new: the pass is to take a close look at everyone
-        if self._shared is not None:
-            self._shared.begin()
+        if self._proportional is not None:
+            self._proportional.begin()
         table = Table(self._host.rows())
         self._see(table)
         found: dict[str, Sample] = {}
@@ -164,7 +164,7 @@ class TreeSampler:
         limit = tracked.limit
         if tracked.limit_at is None or monotonic - tracked.limit_at >= _LIMIT_FRESH:
             limit = self._limit(tracked, monotonic)
-        proportional = None if self._shared is None else self._shared.proportional(tree.members.values(), monotonic)
+        proportional = None if self._proportional is None else self._proportional.of(tree.members.values(), monotonic)
         memory = resident if proportional is None else proportional
         result = _new(
             Sample,
