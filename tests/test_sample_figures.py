@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import re
+import signal
 import subprocess
 import urllib.request
 from collections.abc import Iterator
@@ -26,6 +29,33 @@ def sleeper() -> Iterator[int]:
 def page(exporter: RunningExporter) -> str:
     with urllib.request.urlopen(f"{exporter.url}/metrics", timeout=10) as answer:
         return str(answer.read().decode())
+
+
+def test_the_state_of_the_os_process(shared_exporter: RunningExporter, sleeper: int) -> None:
+    client = Client(shared_exporter.url, shared_exporter.key)
+    client.create(name="sleeps", id="state", pid=sleeper)
+    client.create(name="elsewhere", id="no-state")
+
+    def state() -> str | None:
+        found: str | None = client.get("state")["os_state"]
+        return found
+
+    wait_until(lambda: state() == "sleeping", what="asleep")
+    os.kill(sleeper, signal.SIGSTOP)
+    wait_until(lambda: state() == "stopped", what="stopped")
+    assert re.search(r"\n  OS state +stopped\n", headway("show", "state", environ=shared_exporter.client_env).stdout)
+    assert ("OS state", "stopped") in facts_on_page(f"{shared_exporter.url}/processes/state")
+    os.kill(sleeper, signal.SIGCONT)
+    wait_until(lambda: state() == "sleeping", what="asleep again")
+    assert client.list(name="sleeps")[0]["os_state"] == "sleeping"
+    assert client.get("no-state")["os_state"] is None
+    client.update("state", status="done")
+    assert state() is None, "it is over"
+
+
+def facts_on_page(url: str) -> list[tuple[str, str]]:
+    with urllib.request.urlopen(url, timeout=10) as answer:
+        return re.findall(r"<dt>(.*?)</dt>\s*<dd[^>]*>(.*?)</dd>", answer.read().decode(), re.DOTALL)
 
 
 def test_proportional_memory_is_there_when_asked_for(start_exporter: Starter, sleeper: int) -> None:

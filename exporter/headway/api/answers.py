@@ -73,6 +73,7 @@ def summary(view: View, children: Sequence[str]) -> dict[str, Any]:
         "host": spec.host,
         "pid": None if os_process is None else os_process.pid,
         "create_time": None if os_process is None else os_process.create_time,
+        "os_state": None if sample is None else sample.state,
         "command": spec.command,
         "description": spec.description,
         "cwd": spec.cwd,

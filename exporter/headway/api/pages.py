@@ -241,6 +241,7 @@ FACTS: Final = (
     ("group", "group"),
     ("host", "host"),
     ("pid", "pid"),
+    ("os_state", "OS state"),
     ("command", "command"),
     ("description", "description"),
     ("cwd", "cwd"),

@@ -130,6 +130,7 @@ def facts(process: Json, found: Row) -> list[str]:
             ("rate", rate(process["rate"])),
             ("time left", found.left + between if found.left else None),
             ("elapsed", found.elapsed),
+            ("OS state", process.get("os_state")),
             ("CPU", found.cpu),
             ("memory", found.memory + shared(process)),
             ("summary", process["summary"]),
