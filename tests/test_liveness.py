@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -120,3 +121,40 @@ def test_a_zombie_is_given_up_with_how_it_ended(start_exporter: Starter, end: st
             assert exit_of_zombie(parent.pid) is None, "it is none"
         finally:
             parent.kill()
+
+
+def test_no_line_of_a_command_is_lost_with_the_exporter(exporter: RunningExporter, tmp_path: Path) -> None:
+    """What a reporter was told has arrived is not sent again, so it must be on the disk by then."""
+    gate = tmp_path / "gate"
+    source = f"""
+import os, time
+number = 0
+while not os.path.exists({str(gate)!r}):
+    number += 1
+    print("line", number, flush=True)
+    time.sleep(0.04)
+"""
+    environ = exporter.client_env | {"HEADWAY_INTERVAL": "0.05", "HEADWAY_LOG_DIR": str(tmp_path / "logs")}
+    command = [sys.executable, "-m", "headway", "run", "--id", "lines", "--", sys.executable, "-c", source]
+    with subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, text=True) as running:
+        assert running.stdout is not None
+        for count in (30, 60, 90):
+            for _ in range(30):
+                running.stdout.readline()
+            wait_until(partial(more_than, count - 20, exporter), what="lines")
+            exporter.kill()
+            exporter.start()
+        gate.touch()
+        written = 90 + len(running.stdout.readlines())
+        assert running.wait(30) == 0
+    wait_until(lambda: Api(exporter).get("lines")["status"] == "done", what="its end")
+    assert tail(exporter) == [f"line {number}" for number in range(1, written + 1)]
+
+
+def more_than(count: int, exporter: RunningExporter) -> bool:
+    return len(tail(exporter)) > count
+
+
+def tail(exporter: RunningExporter) -> list[str]:
+    status, body = Api(exporter).request("GET", "/api/processes/lines/output?tail=5000")
+    return [line["text"] for line in body["data"]] if status == 200 else []
