@@ -44,6 +44,7 @@ from headway.sampler.exits import ExitWatch
 from headway.sampler.host import boot_time
 from headway.sampler.linux_host import LinuxHost
 from headway.sampler.psutil_host import PsutilHost
+from headway.sampler.strays import Marks
 from headway.sampler.tree_sampler import TreeSampler
 from headway.samples import Exit
 
@@ -109,7 +110,7 @@ def ours(pids: Sequence[int], rounds: int) -> dict[str, float]:
         what: str, rounds: int, *, roots: Roots = roots, ran: bool = False, max_files: int | None = None, moving: bool = False
     ) -> None:
         host = LinuxHost(max_files=max_files, boot_time=boots.__next__ if moving else boot_time)
-        sampler = TreeSampler(host)
+        sampler = TreeSampler(host, marks=Marks())
         for _ in range(2):
             sampler.sample(roots)
         found[what] = least(rounds, lambda: sampler.sample(roots), lambda: stir(pids) if ran else None)
@@ -122,7 +123,7 @@ def ours(pids: Sequence[int], rounds: int) -> dict[str, float]:
     case("headway, of processes that nobody tracks", rounds, roots=some)
     for _ in range(3):
         host = LinuxHost()
-        cost = least(1, lambda host=host: TreeSampler(host).sample(roots))  # type: ignore[misc]
+        cost = least(1, lambda host=host: TreeSampler(host, marks=Marks()).sample(roots))  # type: ignore[misc]
         found["headway, the first pass"] = min(cost, found.get("headway, the first pass", cost))
         host.close()
     portable = TreeSampler(PsutilHost())

@@ -25,6 +25,8 @@ MARK: Final = "HEADWAY_PARENT_ID"
 SETTLED: Final = 3.0
 # Of so many runs it is remembered whose they are when their root is gone.
 MOST_RUNS: Final = 4096
+# A pid that was given to someone else is noticed every so many looks; until then the new one is nobody's.
+ALL_LOOKS: Final = 8
 # So many who have ended are kept before they are looked for and forgotten.
 _SLACK: Final = 256
 
@@ -67,6 +69,8 @@ class Marks:
         self._known: dict[int, _Known] = {}
         self._unsettled: deque[tuple[float, int, float]] = deque()
         self._carriers: dict[str, set[int]] = {}
+        self._found_at: dict[str, int] = {}
+        self._looks = 0
         self._seen: dict[str, dict[int, float]] = {}
         self._roots: dict[str, _Root] = {}
         self.version = 0  # grows when someone is found to carry a mark
@@ -75,8 +79,10 @@ class Marks:
         """Takes in a process table: reads the marks of those that are new."""
         with self._lock:
             known, now = self._known, self._clock()
-            for pid, row in rows.items():
-                one = known.get(pid)
+            self._looks += 1
+            pids: Iterable[int] = rows.keys() - known.keys() if self._looks % ALL_LOOKS else list(rows)
+            for pid in pids:
+                row, one = rows[pid], known.get(pid)
                 if one is None or one.started != row.started:
                     self._keep(row, self._details.variable(pid, MARK))
                     self._unsettled.append((now + SETTLED, pid, row.started))
@@ -90,6 +96,13 @@ class Marks:
     def carried(self, run_id: str) -> bool:
         """Whether someone carries the mark of this run, its root or others."""
         return run_id in self._carriers
+
+    def news(self, since: int) -> set[str]:
+        """The runs whose mark someone was found to carry after that `version`."""
+        if since == self.version:
+            return set()
+        with self._lock:
+            return {run_id for run_id, at in self._found_at.items() if at > since}
 
     def remember(self, run_id: str, rows: Iterable[Row]) -> None:
         """These were seen in the tree of a run beyond doubt."""
@@ -169,6 +182,7 @@ class Marks:
         if mark is not None:
             self._carriers.setdefault(mark, set()).add(row.pid)
             self.version += 1
+            self._found_at[mark] = self.version
 
     def _read_again(self, row: Row) -> None:
         """A mark that is gone is still believed: the program has wiped its environment, or an exec has."""
@@ -186,6 +200,7 @@ class Marks:
         pids.discard(pid)
         if not pids:
             self._carriers.pop(mark, None)
+            self._found_at.pop(mark, None)
 
     def _forget(self, rows: Mapping[int, Row]) -> None:
         for pid in [pid for pid in self._known if pid not in rows]:

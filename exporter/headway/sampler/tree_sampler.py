@@ -68,7 +68,7 @@ class TreeSampler:
         self._monotonic = monotonic
         self._marks = marks
         self._marks_read = -1
-        self._news = False
+        self._news: set[str] = set()
         self._namespace = own_pid_namespace()
         self._tracked: dict[str, _Tracked] = {}
         self._proportional = ProportionalMemory(self._host, self._refuse) if proportional else None
@@ -94,7 +94,7 @@ class TreeSampler:
                     continue
                 tracked = self._first(process, table)
             if tracked is not None and tracked.tree.follow(table, self._host):
-                if self._marks is not None and (self._news or tracked.last is None or tracked.tree.joined):
+                if self._marks is not None and (name in self._news or tracked.last is None or tracked.tree.joined):
                     self._take_in_strays(self._marks, name, tracked, table)
                 self._tracked[name] = tracked
                 found[name] = self._read(tracked, at, monotonic)
@@ -106,8 +106,8 @@ class TreeSampler:
         """Strays are looked for when there is news of marks, or of a tree."""
         if self._marks is not None:
             self._marks.see(table.rows)
-            self._news = self._marks.version != self._marks_read
-            self._marks_read = self._marks.version
+            since, self._marks_read = self._marks_read, self._marks.version
+            self._news = self._marks.news(since)
 
     def _take_in_strays(self, marks: Marks, name: str, tracked: _Tracked, table: Table) -> None:
         tree = tracked.tree
