@@ -171,6 +171,25 @@ def test_a_timeout_ends_the_whole_tree(environ: dict[str, str], record: Record, 
     wait_gone(int((tmp_path / "pid").read_text()))  # the child that ignores SIGTERM
 
 
+def test_a_timeout_ends_who_has_left_the_tree_too(environ: dict[str, str], record: Record, tmp_path: Path) -> None:
+    note = tmp_path / "pid"
+    code = f"""
+        import os, sys, time
+        if os.fork() == 0:
+            os.setsid()
+            if os.fork() == 0:
+                open({str(note)!r}, "w").write(str(os.getpid()))
+                time.sleep(300)
+            os._exit(0)
+        os.wait()
+        time.sleep(300)
+    """
+    flags = ["--id", "run-daemon", "--timeout", "2s", "--kill-on-timeout"]
+    done = headway("run", *flags, "--", *python(code), environ=environ)
+    assert done.returncode == 124 and record("run-daemon")["status"] == "timed_out"
+    wait_gone(int(note.read_text()))
+
+
 def test_whoever_asks_to_cancel_it_ends_it(environ: dict[str, str], record: Record) -> None:
     code = "import time; print('working', flush=True); time.sleep(300)"
     words = [HEADWAY, "run", "--id", "run-cancel", "--", *python(code)]

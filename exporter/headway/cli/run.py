@@ -156,7 +156,7 @@ def once(args: argparse.Namespace, words: Sequence[str], attempt: int) -> tuple[
         return NEVER_RAN, error.status
     report = reporter_of(args, words, given_id, command.pid, attempt, log_file)
     limits = Limits(args.timeout, args.kill_on_timeout, args.grace)
-    stopper = Stopper(command, args.grace)
+    stopper = Stopper(command, given_id, args.grace)
     usage = watch_usage(command, resources)
     tracked = Tracked(
         report,
@@ -271,10 +271,11 @@ def reader_of(args: argparse.Namespace) -> ProgressReader:
 
 
 class Stopper:
-    """Ends the whole tree in the background: what it still writes meanwhile is passed on."""
+    """Ends the whole tree, with who left it, in the background: what it still writes meanwhile is passed on."""
 
-    def __init__(self, command: Command, grace: float) -> None:
+    def __init__(self, command: Command, given_id: str, grace: float) -> None:
         self._pid = command.pid
+        self._id = given_id
         self._grace = grace
         self._thread: threading.Thread | None = None
 
@@ -294,10 +295,12 @@ class Stopper:
         from headway.ending.system import OSSystem
         from headway.ending.trees import end_trees
         from headway.sampler.base import host_here, identify
+        from headway.sampler.strays import Run
 
         root = identify(self._pid)
         if root is not None:
-            end_trees([Target("run", root)], signal=SIGTERM, grace=self._grace, host=host_here(), system=OSSystem())
+            target = Target("run", root, (Run(self._id, root),))
+            end_trees([target], signal=SIGTERM, grace=self._grace, host=host_here(), system=OSSystem())
 
 
 def warn(words: str) -> None:
