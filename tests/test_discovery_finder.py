@@ -228,8 +228,8 @@ def test_those_of_a_container(tmp_path: Path) -> None:
         if container.stdout.readline() != "ready\n":
             pytest.skip("this system gives us no pid namespace of our own")
         found = look(Rule(name="r", command=str(tmp_path), children=True)).matches
-        assert {match.process.pid == container.pid: match.barred for match in found} == {True: None, False: ELSEWHERE}
         container.kill()
+        assert {match.process.pid == container.pid: match.barred for match in found} == {True: None, False: ELSEWHERE}
     assert lives_here(os.getpid()) and lives_here(2**22 + 1)
 
 

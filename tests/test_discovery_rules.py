@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
 from headway.configuration import load
+from headway.discovery.reading import RULE
 from headway.discovery.rule import Rule
 from headway.errors import ConfigError
 from headway.model import Kind
@@ -119,6 +121,14 @@ def test_rules_of_several_files_count_and_a_name_stands_once(tmp_path: Path) -> 
     assert [rule.name for rule in both] == ["a", "b"]
     with pytest.raises(ConfigError, match=r"more\.yaml:1: discover\.a stands there twice; first in file .*headway\.yaml:1"):
         rules(tmp_path, "discover: {a: {port: 1}}", "discover: {a: {port: 2}}")
+
+
+def test_the_documentation_names_every_field_and_its_example_can_be_read(tmp_path: Path) -> None:
+    text = (Path(__file__).resolve().parent.parent / "docs" / "discovery.md").read_text(encoding="utf-8")
+    documented = {name for row in re.findall(r"^\| (`[^|]*`) \|", text, re.M) for name in re.findall(r"`(\w+)`", row)}
+    assert documented == set(RULE)
+    example = re.search(r"^```yaml\n(discover:.*?)^```$", text, re.M | re.S)
+    assert example is not None and len(rules(tmp_path, example[1])) == 4
 
 
 def test_no_rules(tmp_path: Path) -> None:

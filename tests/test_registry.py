@@ -280,6 +280,19 @@ async def test_totals_of_a_name_grow_with_its_ends() -> None:
 
 
 @in_loop
+async def test_how_long_daemons_lived_is_no_expectation_for_the_next() -> None:
+    world = World()
+    for duration in (10, 20, 60):
+        process = world.create(type="daemon")
+        world.clock.now += duration
+        world.update(process.id, status="done")
+    assert world.registry.names[("job", "daemon")].expected_duration == 20
+    assert world.registry.view(world.registry.entry(world.create(type="daemon").id)).expected_duration is None
+    declared = world.create(type="daemon", expected_duration=30)
+    assert world.registry.view(world.registry.entry(declared.id)).expected_duration == 30
+
+
+@in_loop
 async def test_names_beyond_the_limit_count_as_other() -> None:
     world = World(max_names=2)
     for name in ("a", "b", "c", "d"):
