@@ -15,8 +15,7 @@ from stack import apt, environment, services, shell, tools
 from stack.down import down
 from stack.layout import Layout
 from stack.problem import Problem
-from stack.service import Running
-from stack.table import table
+from stack.table import states, table
 from stack.up import running, tail, up
 
 # Commands that the tests need, and the packages they are in.
@@ -48,10 +47,10 @@ def end(layout: Layout, arguments: Sequence[str]) -> int:
 
 def status(layout: Layout, arguments: Sequence[str]) -> int:
     """status: shows what runs where; exit code 3 unless all that was started is ready"""
-    checked = {name: record.is_ready() for name, record in running(layout).items()}
-    say(table(layout, os.environ, checked))
-    started = [name for name in services.NAMES if Running.load(layout.run, name) is not None]
-    return 0 if started and all(checked.get(name) for name in started) else 3
+    found = states(layout)
+    say(table(layout, os.environ, found))
+    started = [state for state in found.values() if state.word != "stopped"]
+    return 0 if started and all(state.word == "ready" for state in started) else 3
 
 
 def logs(layout: Layout, arguments: Sequence[str]) -> int:
@@ -61,7 +60,7 @@ def logs(layout: Layout, arguments: Sequence[str]) -> int:
         if name not in services.NAMES:
             raise Problem(f"there is no service {name}: there are {', '.join(services.NAMES)}")
     names = wanted or services.NAMES
-    paths = [path for name in names if (path := layout.logs / f"{name}.log").exists()]
+    paths = [path for name in names if (path := layout.log(name)).exists()]
     if paths and "follow" in arguments:
         os.execvp("tail", ["tail", "-n", "20", "-F", *map(str, paths)])
     for path in paths:

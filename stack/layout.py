@@ -35,6 +35,20 @@ class Layout:
     def logs(self) -> Path:
         return self.state / "log"
 
+    def log(self, name: str) -> Path:
+        """What a service of the stack writes: the exporter keeps the logs of those that it supervises."""
+        return self.logs / "exporter.log" if name == "exporter" else self.state / f"exporter/logs/services/{name}.log"
+
+    @property
+    def services(self) -> Path:
+        """The configuration that makes Prometheus and its like services of the exporter."""
+        return self.state / "services.yaml"
+
+    @property
+    def memory(self) -> Path:
+        """What the exporter remembers of its services."""
+        return self.state / "exporter/services.json"
+
     @property
     def shell(self) -> Path:
         """To be read by a shell that works with this stack."""

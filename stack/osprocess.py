@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import select
 import signal
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,6 +31,16 @@ class OSProcess:
         # The name in parentheses may hold anything, parentheses too; after it come the state and 18 numbers up to the start.
         fields = stat.rpartition(")")[2].split()
         return None if fields[0] in "ZX" else cls(pid, int(fields[19]), boot)
+
+    @classmethod
+    def born(cls, pid: int, create_time: float, proc: Path = Path("/proc")) -> OSProcess | None:
+        """The process that has this pid now, if it is the one that began at that time (unix s)."""
+        found = cls.of(pid, proc)
+        if found is None:
+            return None
+        booted = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
+        # As the exporter, which wrote it, allows: the clock may have been corrected since.
+        return found if abs(booted + found.ticks / os.sysconf("SC_CLK_TCK") - create_time) <= 2.0 else None
 
     @property
     def alive(self) -> bool:

@@ -22,20 +22,26 @@ _OPENER: Final = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """`ready`: the path that answers 200 once it can work. `env` is added to the environment. Before it starts, `files` are written
-    (by path), `secret_files` readable for this user only; `kept_files` are made empty unless they exist, and belong to the user."""
+    """`ready`: the path that answers 200 once it can work. `mark`: a word of its command line that nobody else has. `env` is added
+    to the environment. Before it starts, `files` are written (by path), `secret_files` readable for this user only; `kept_files`
+    are made empty unless they exist, and belong to the user."""
 
     name: str
     command: tuple[str, ...]
     url: str
     ready: str
     log: Path
+    mark: str = ""
     env: Mapping[str, str] = field(default_factory=dict)
     files: Mapping[Path, str] = field(default_factory=dict)
     secret_files: Mapping[Path, str] = field(default_factory=dict)
     kept_files: tuple[Path, ...] = ()
     links: Mapping[Path, Path] = field(default_factory=dict)
     folders: tuple[Path, ...] = ()
+
+    @property
+    def port(self) -> int:
+        return int(self.url.rpartition(":")[2])
 
     @property
     def fingerprint(self) -> str:
@@ -99,12 +105,7 @@ class Running:
         return int(self.url.rpartition(":")[2])
 
     def is_ready(self) -> bool:
-        """Whether it answers that it can work."""
-        try:
-            with _OPENER.open(self.url + self.ready, timeout=2) as answer:
-                return bool(answer.status == 200)
-        except (OSError, http.client.HTTPException):
-            return False
+        return answers(self.url + self.ready)
 
     def save(self, run: Path) -> None:
         run.mkdir(parents=True, exist_ok=True)
@@ -123,6 +124,15 @@ class Running:
 
     def forget(self, run: Path) -> None:
         (run / f"{self.name}.json").unlink(missing_ok=True)
+
+
+def answers(url: str) -> bool:
+    """Whether something there says that it can work."""
+    try:
+        with _OPENER.open(url, timeout=2) as answer:
+            return bool(answer.status == 200)
+    except (OSError, http.client.HTTPException):
+        return False
 
 
 def _make_secret(path: Path, text: str) -> None:

@@ -1,11 +1,14 @@
-"""The services of the stack, as they are started with this clone's configuration."""
+"""The services of the stack, as they are started with this clone's configuration. The exporter is started from here; the others are
+services of the exporter, in a configuration file that is written for it."""
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -15,12 +18,14 @@ from stack.problem import Problem
 from stack.service import Service
 
 NAMES: Final = ("exporter", "alertmanager", "prometheus", "grafana")  # in the order of their start
+SUPERVISED: Final = NAMES[1:]
 _WEBHOOK: Final = "HEADWAY_WEBHOOK_URL"
 
 
 def exporter(layout: Layout, ports: Ports, environ: Mapping[str, str]) -> Service:
     data = layout.state / "exporter"
-    config = environ.get("HEADWAY_CONFIG") or str(layout.root / "exporter/headway.yaml")
+    given = [name for name in environ.get("HEADWAY_CONFIG", "").split(os.pathsep) if name]
+    configs = [*(given or [str(layout.root / "exporter/headway.yaml")]), str(layout.services)]
     links = {
         "HEADWAY_EXTERNAL_URL": ports.url("exporter"),
         "HEADWAY_GRAFANA_URL": ports.url("grafana"),
@@ -30,10 +35,14 @@ def exporter(layout: Layout, ports: Ports, environ: Mapping[str, str]) -> Servic
     listen = f"{HOST}:{ports.exporter}"
     return Service(
         "exporter",
-        (str(layout.venv / "bin/headway"), "serve", "--config", config, "--listen", listen, "--data-dir", str(data)),
+        (
+            *(str(layout.venv / "bin/headway"), "serve"),
+            *(word for config in configs for word in ("--config", config)),
+            *("--listen", listen, "--data-dir", str(data)),
+        ),
         ports.url("exporter"),
         "/ready",
-        layout.logs / "exporter.log",
+        layout.log("exporter"),
         # Someone who reaches the machine by another name says so in the environment.
         env={name: environ.get(name) or url for name, url in links.items()},
     )
@@ -57,7 +66,8 @@ def prometheus(layout: Layout, ports: Ports, binary: str) -> Service:
         ),
         ports.url("prometheus"),
         "/-/ready",
-        layout.logs / "prometheus.log",
+        layout.log("prometheus"),
+        mark=f"--config.file={config / 'prometheus.yml'}",
         links={
             config / "prometheus.yml": source / "prometheus.yml",
             config / "rules": source / "rules",
@@ -98,7 +108,8 @@ def alertmanager(layout: Layout, ports: Ports, binary: str, environ: Mapping[str
         ),
         ports.url("alertmanager"),
         "/-/ready",
-        layout.logs / "alertmanager.log",
+        layout.log("alertmanager"),
+        mark=f"--config.file={folder / 'alertmanager.yml'}",
         secret_files={folder / "alertmanager.yml": rendered.stdout, remembered: url},
     )
 
@@ -125,7 +136,8 @@ def grafana(layout: Layout, ports: Ports, command: tuple[str, ...]) -> Service:
         (*command, "--config", str(source / "grafana.ini")),
         ports.url("grafana"),
         "/api/health",
-        layout.logs / "grafana.log",
+        layout.log("grafana"),
+        mark=str(source / "grafana.ini"),
         env={
             "GF_SERVER_HTTP_ADDR": HOST,
             "GF_SERVER_HTTP_PORT": str(ports.grafana),
@@ -141,6 +153,28 @@ def grafana(layout: Layout, ports: Ports, command: tuple[str, ...]) -> Service:
         },
         folders=(folder / "data", folder / "log", folder / "plugins"),
     )
+
+
+def configuration(supervised: Iterable[Service]) -> str:
+    """The configuration file that makes these services of the exporter. JSON, which is YAML too: what writes YAML need not be there
+    when this is made."""
+    services = {
+        one.name: {
+            "command": list(one.command),
+            "env": dict(one.env),
+            "port": one.port,
+            "health": {"http": one.url + one.ready, "interval": "10s"},
+            # Called by a script of ours it has other words than those above; these it keeps.
+            "match": re.escape(one.mark),
+            "group": "stack",
+            "description": f"{one.name} of this stack",
+            "restart": {"policy": "always", "tries": 0},
+            "start_timeout": "60s",
+            "stop_grace": "10s",
+        }
+        for one in supervised
+    }
+    return json.dumps({"services": services}, indent=1) + "\n"
 
 
 def _read(path: Path) -> str:

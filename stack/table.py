@@ -3,24 +3,49 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from stack import services
+from stack.exporter import supervised
 from stack.layout import Layout
 from stack.service import Running
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """`word`: ready, not ready, died or stopped."""
+
+    word: str
+    url: str
+    pid: int | None
+
+
+def states(layout: Layout) -> dict[str, State]:
+    """How everything that was started here is, by name."""
+    found = {}
+    if (record := Running.load(layout.run, "exporter")) is not None:
+        word = "died" if not record.process.alive else "ready" if record.is_ready() else "not ready"
+        found["exporter"] = State(word, record.url, record.process.pid)
+    for name, one in supervised(layout).items():
+        if one.process is not None:
+            found[name] = State("ready" if one.is_ready() else "not ready", one.url, one.process.pid)
+        else:
+            found[name] = State("died" if one.wanted and "exporter" in found else "stopped", one.url, None)
+    return found
+
 
 _GRAFANA: str = "not here: put grafana on PATH, or run all in containers with docker compose up -d"
 
 
-def table(layout: Layout, environ: Mapping[str, str], checked: Mapping[str, bool]) -> str:
-    """A row for each service. `checked`: by name of what lives, whether it answers that it can work."""
+def table(layout: Layout, environ: Mapping[str, str], states: Mapping[str, State]) -> str:
+    """A row for each service. `states`: by name of what was started."""
     rows: list[Sequence[str]] = [("SERVICE", "STATE", "URL", "PID", "LOG")]
     for name in services.NAMES:
-        record = Running.load(layout.run, name)
-        if name in checked and record is not None:
-            state = "ready" if checked[name] else "not ready"
-            rows.append((name, state, record.url, str(record.process.pid), layout.shown(layout.logs / f"{name}.log")))
-        elif record is not None:
-            rows.append((name, "died", "", "", layout.shown(layout.logs / f"{name}.log")))
+        state = states.get(name)
+        if state is not None and state.word == "died":
+            rows.append((name, "died", "", "", layout.shown(layout.log(name))))
+        elif state is not None and state.word != "stopped":
+            rows.append((name, state.word, state.url, str(state.pid), layout.shown(layout.log(name))))
         elif name == "grafana" and services.grafana_command(environ) is None:
             rows.append((name, _GRAFANA))
         else:

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Final
 
 from stack import environment, services, tools
+from stack.down import end_supervised
+from stack.exporter import Unanswered, call, supervised
 from stack.layout import Layout
 from stack.ports import Ports, check_free
 from stack.problem import Problem
@@ -21,8 +23,10 @@ _LAST_LINES: Final = 15
 
 def up(layout: Layout, environ: Mapping[str, str], say: Callable[[str], None]) -> None:
     """Starts what does not run yet and returns when it is ready. Raises Problem; then nothing new is left running."""
-    alive = running(layout)
-    ports = Ports.of(environ, {name: record.port for name, record in alive.items()})
+    own, others = running(layout), supervised(layout)
+    alive = {name: record.port for name, record in own.items()}
+    alive |= {name: other.port for name, other in others.items() if other.process is not None}
+    ports = Ports.of(environ, alive)
     grafana = services.grafana_command(environ)
     wanted = [name for name in services.NAMES if name != "grafana" or grafana is not None]
     missing = [name for name in wanted if name not in alive]
@@ -36,7 +40,8 @@ def up(layout: Layout, environ: Mapping[str, str], say: Callable[[str], None]) -
         "prometheus": services.prometheus(layout, ports, commands["prometheus"]),
         **({"grafana": services.grafana(layout, ports, grafana)} if grafana is not None else {}),
     }
-    changed = [name for name, record in alive.items() if name in every and every[name].fingerprint != record.fingerprint]
+    said = settings_of(layout)
+    changed = [name for name in alive if name in every and every[name].fingerprint != said.get(name)]
     if changed:
         say(f"{', '.join(changed)}: running with other settings than these would be; `make down up` starts anew")
     if not missing:
@@ -45,13 +50,27 @@ def up(layout: Layout, environ: Mapping[str, str], say: Callable[[str], None]) -
     for name in missing:
         every[name].write()
     _check(commands, layout)
-    _start([every[name] for name in missing], layout, environ, say)
+    if "exporter" not in alive:
+        text = services.configuration(service for name, service in every.items() if name != "exporter")
+        layout.services.write_text(text)
+    fingerprints = said | {name: every[name].fingerprint for name in missing}
+    (layout.run / "settings.txt").write_text("".join(f"{name} {fingerprint}\n" for name, fingerprint in fingerprints.items()))
+    _start(every["exporter"], own.get("exporter"), missing, layout, environ, say)
+
+
+def settings_of(layout: Layout) -> dict[str, str]:
+    """With what settings each was last started: their fingerprint by name."""
+    try:
+        rows = [line.split() for line in (layout.run / "settings.txt").read_text().splitlines()]
+    except OSError:
+        return {}
+    return {row[0]: row[1] for row in rows if len(row) == 2}
 
 
 def running(layout: Layout) -> dict[str, Running]:
-    """What was started here and lives, by name."""
-    records = (Running.load(layout.run, name) for name in services.NAMES)
-    return {record.name: record for record in records if record is not None and record.process.alive}
+    """The exporter, if it was started here and lives."""
+    record = Running.load(layout.run, "exporter")
+    return {"exporter": record} if record is not None and record.process.alive else {}
 
 
 def _check(commands: Mapping[str, str], layout: Layout) -> None:
@@ -67,21 +86,35 @@ def _check(commands: Mapping[str, str], layout: Layout) -> None:
             raise Problem(f"the configuration is not valid:\n{(done.stdout + done.stderr).strip()}")
 
 
-def _start(missing: list[Service], layout: Layout, environ: Mapping[str, str], say: Callable[[str], None]) -> None:
-    started: list[tuple[Service, Running]] = []
-    written = {service.name: _size(service.log) for service in missing}
-    with _undone_on_failure(started, layout):
-        for service in missing:
-            try:
-                started.append((service, service.start(environ, layout.run)))
-            except OSError as error:
-                raise Problem(f"{service.name} could not be started: {error}") from None
-        say(f"waiting until {', '.join(service.name for service in missing)} can work")
-        for service, record in started:
-            if not _comes_up(record):
-                state = "is not ready after a minute" if record.process.alive else "ended at once"
-                words = tail(service.log, _LAST_LINES, written[service.name])
-                raise Problem(f"{service.name} {state}. The end of {layout.shown(service.log)}:\n{words}")
+def _start(
+    exporter: Service,
+    known: Running | None,
+    missing: list[str],
+    layout: Layout,
+    environ: Mapping[str, str],
+    say: Callable[[str], None],
+) -> None:
+    """Starts the exporter unless it runs (`known`), and has it start the others."""
+    written = {name: _size(layout.log(name)) for name in missing}
+    with _undone_on_failure(layout, known is None, [name for name in missing if name != "exporter"]):
+        record = known
+        try:
+            record = record or exporter.start(environ, layout.run)
+        except OSError as error:
+            raise Problem(f"exporter could not be started: {error}") from None
+        say(f"waiting until {', '.join(missing)} can work")
+        if not _comes_up(record):
+            state = "is not ready after a minute" if record.process.alive else "ended at once"
+            raise Problem(f"exporter {state}. {_end_of_log(layout, 'exporter', written.get('exporter', 0))}")
+        try:
+            found = call(layout, record.url, "start-all", {"group": "stack", "wait": _PATIENCE}, _PATIENCE + 30)
+        except Unanswered as error:
+            raise Problem(f"the exporter at {record.url} cannot be asked to start the others: {error}") from None
+        for one in found:
+            if one["status"] != "running":
+                why = one["reason"] or "not ready after a minute"
+                words = _end_of_log(layout, one["name"], written.get(one["name"], 0))
+                raise Problem(f"{one['name']} is {one['status']}: {why}. {words}")
 
 
 def _comes_up(record: Running) -> bool:
@@ -91,14 +124,21 @@ def _comes_up(record: Running) -> bool:
 
 
 @contextmanager
-def _undone_on_failure(started: list[tuple[Service, Running]], layout: Layout) -> Iterator[None]:
+def _undone_on_failure(layout: Layout, whole: bool, names: list[str]) -> Iterator[None]:
+    """`whole`: the exporter is ended too, for it was started in vain."""
     try:
         yield
     except BaseException:
-        for _, record in reversed(started):
+        end_supervised(layout, names)
+        record = Running.load(layout.run, "exporter")
+        if whole and record is not None:
             record.process.end()
             record.forget(layout.run)
         raise
+
+
+def _end_of_log(layout: Layout, name: str, since: int) -> str:
+    return f"The end of {layout.shown(layout.log(name))}:\n{tail(layout.log(name), _LAST_LINES, since)}"
 
 
 def tail(path: Path, lines: int, since: int = 0) -> str:

@@ -90,9 +90,14 @@ class LiveStack:
         return f"http://127.0.0.1:{self.ports[name]}"
 
     def pids(self) -> dict[str, int]:
-        """Of what is remembered as started, by name."""
-        records = (json.loads(path.read_text()) for path in sorted((self.state / "run").glob("*.json")))
-        return {record["name"]: record["process"]["pid"] for record in records}
+        """Of what is remembered as started, by name: the exporter, and what it keeps."""
+        found = {}
+        if (record := self.state / "run/exporter.json").exists():
+            found["exporter"] = json.loads(record.read_text())["process"]["pid"]
+        if (memory := self.state / "exporter/services.json").exists():
+            services = json.loads(memory.read_text())["services"]
+            found |= {name: known["pid"] for name, known in services.items() if known["pid"] is not None}
+        return found
 
     def query(self, promql: str) -> list[tuple[dict[str, str], float]]:
         """An instant query to the real Prometheus: labels and value of each series."""

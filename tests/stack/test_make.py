@@ -116,6 +116,29 @@ def test_what_died_is_started_again_and_the_rest_left_alone(stack: LiveStack) ->
     assert {n: p for n, p in after.items() if n != "exporter"} == {n: p for n, p in before.items() if n != "exporter"}
 
 
+def test_the_stack_is_kept_by_its_own_exporter_and_stands_in_its_metrics(stack: LiveStack) -> None:
+    stack.up()
+    before = stack.pids()
+    stack.wait_for('headway_service_status_code{service="prometheus",group="stack"} == 2')
+    stack.wait_for('headway_process_resident_memory_bytes{name="alertmanager",kind="daemon"} > 0')
+    os.kill(before["prometheus"], signal.SIGKILL)
+    wait_until(lambda: stack.pids().get("prometheus", before["prometheus"]) != before["prometheus"], 30, "a new prometheus")
+    stack.wait_for('headway_service_restarts_total{service="prometheus"} == 1', 30)
+    assert stack.make("status").returncode == 0
+
+
+def test_down_ends_the_others_too_when_the_exporter_has_died(stack: LiveStack) -> None:
+    stack.up()
+    pids = stack.pids()
+    os.kill(pids["exporter"], signal.SIGKILL)
+    wait_until(lambda: not is_alive(pids["exporter"]), what="the exporter is gone")
+    said = stack.down()
+    assert all(f"{name} stopped" in said for name in ("prometheus", "alertmanager")) and "exporter was gone" in said
+    assert not any(map(is_alive, pids.values()))
+    stack.up()
+    assert not set(stack.pids().values()) & set(pids.values())
+
+
 def test_another_port_for_what_runs_is_refused(stack: LiveStack) -> None:
     stack.up()
     before = stack.pids()
