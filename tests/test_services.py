@@ -306,6 +306,20 @@ def test_a_program_that_goes_into_the_background(serve: Serve, tmp_path: Path) -
     wait_gone(found["pid"])
 
 
+def test_what_runs_already_is_not_ended_for_its_silence(serve: Serve, tmp_path: Path) -> None:
+    (tmp_path / "well").touch()
+    health = {"command": ["test", "-e", "well"], "interval": "0.5s"}
+    serving = serve({"s": {"command": "sleep 1000", "health": health, "start_timeout": "1s"}})
+    before = serving.until("s", "running")
+    serving.exporter.stop()
+    (tmp_path / "well").unlink()
+    serving.exporter.start()
+    found = serving.until("s", "error")
+    assert (found["reason"], found["pid"]) == ("it runs, but does not answer: test ended with 1", before["pid"])
+    (tmp_path / "well").touch()
+    assert serving.until("s", "running")["pid"] == before["pid"]
+
+
 def test_a_changed_configuration_is_said(serve: Serve) -> None:
     port = free_port()
     serving = serve({"web": server(port)})

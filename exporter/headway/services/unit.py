@@ -34,9 +34,12 @@ log = logging.getLogger(__name__)
 # Until what runs the command has reported it: an interpreter starts in some tenths of a second, or in seconds on a busy machine.
 REPORTED_WITHIN: Final = 20.0
 POLL: Final = 0.05
+# Until what a command left in the background is to be seen there.
+BACKGROUND_WITHIN: Final = 5.0
 # Between two questions whether it answers, while it starts.
 READY_POLL: Final = 0.2
 SUPERVISOR: Final = "the supervisor"
+SILENT: Final = "it runs, but does not answer"
 
 
 class NotStarted(Exception):
@@ -45,6 +48,18 @@ class NotStarted(Exception):
     def __init__(self, reason: str, final: bool = False) -> None:
         super().__init__(reason)
         self.final = final
+
+
+class Over(Exception):
+    """What was taken up from an exporter before this one has ended."""
+
+    def __init__(self, process: Process) -> None:
+        super().__init__()
+        self.process = process
+
+
+class Silent(Exception):
+    """What ran already does not answer. Whoever it works for, it is not ended for that."""
 
 
 class Stopped(Exception):
@@ -82,8 +97,10 @@ class Unit:
         self.health: str | None = None
         self.scheduled_for: float | None = None
         self._aborting = False
+        self._fresh = False  # started by this exporter just now
         self._launched: Launched | None = None
         self._task: asyncio.Task[None] | None = None
+        self._adopting: asyncio.Task[None] | None = None
         self._probing: asyncio.Task[None] | None = None
         self._probed_at = 0.0
         self._lock = asyncio.Lock()
@@ -122,6 +139,7 @@ class Unit:
         """Begins to bring it up, unless it is or is being brought up. Raises StoreUnavailable."""
         async with self._lock:
             await self._want(True)
+            await self._adopted()
             self.begin(scheduled_for)
 
     def begin(self, scheduled_for: float | None = None) -> None:
@@ -144,6 +162,7 @@ class Unit:
         """It is to run from now on: at once, or when its schedule says so. Raises StoreUnavailable."""
         async with self._lock:
             await self._want(True)
+            await self._adopted()
             if self.service.schedule is None:
                 self.begin()
 
@@ -170,6 +189,12 @@ class Unit:
             self.remembered = replace(self.remembered, process_id=None, pid=None, create_time=None)
             return
         self._go(self._bring_up(self._reported))
+        self._adopting = self._task
+
+    async def _adopted(self) -> None:
+        """Waits until it is known whether its process of before still runs."""
+        if self._adopting is not None and not self._adopting.done():
+            await asyncio.wait([self._adopting])
 
     def close(self) -> None:
         """The exporter stops; the service does not."""
@@ -205,7 +230,7 @@ class Unit:
     # ── bringing up ────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def _bring_up(self, obtain: Callable[[], Awaitable[Process]]) -> None:
-        self._aborting, self.ready_at, self.unhealthy, self.health = False, None, 0, None
+        self._aborting, self._fresh, self.ready_at, self.unhealthy, self.health = False, False, None, 0, None
         self._set(Phase.STARTING, "")
         try:
             if obtain == self._launch:
@@ -217,6 +242,11 @@ class Unit:
             await self.world.remember(self)
         except Stopped:
             pass
+        except Over as over:
+            self._ended(over.process)
+        except Silent as silent:
+            self.ready_at = self.world.registry.clock()
+            self._set(Phase.ERROR, f"{SILENT}: {silent}")
         except NotStarted as error:
             await self._not_started(error)
         except StoreUnavailable as error:
@@ -259,6 +289,7 @@ class Unit:
             last_process_id=process_id,
         )
         await world.remember(self)
+        self._fresh = True
         flags = flags_of(service, world.launcher.data_dir, self.scheduled_for)
         try:
             self._launched = await world.thread(
@@ -279,6 +310,7 @@ class Unit:
             if outcome.stored is not None:
                 await outcome.stored
             known = outcome.process
+        self._fresh = False
         log.info("service %s runs already (pid %d, recognised by %s): taken over", self.name, found.process.pid, found.how)
         # What it was started with is not known.
         self.remembered = replace(
@@ -308,26 +340,35 @@ class Unit:
         return process
 
     async def _wait_until_ready(self, process_id: str) -> None:
-        deadline = self._deadline()
+        deadline, gone_at = self._deadline(), 0.0
         while True:
             self._check_abort()
             process = self.process
             if process is None or process.status.ended:
                 ended = process or await self.world.stored_process(process_id)
+                if ended is not None and not self._fresh:
+                    raise Over(ended)
                 if ended is None or end_of(ended) is not End.GOOD or not self._may_fork():
                     raise NotStarted("it ended before it was ready" if ended is None else how(ended))
-                # A program that goes into the background by itself: what it left there is the service.
+                # What a program that went into the background left there is the service.
                 missing: str | None = await self._background()
+                gone_at = gone_at or self._now()
             else:
+                gone_at = 0.0
                 await self._note_root(process)
                 missing = await self._missing()
             if missing is None:
                 return
             self._say(f"waits: {missing}")
-            if self._now() >= deadline:
+            if self._now() >= deadline or (gone_at and self._now() >= gone_at + BACKGROUND_WITHIN):
                 if process is not None and process.status.active:
+                    if not self._fresh:
+                        raise Silent(missing)
                     await self.world.control.kill([process], self._asked(SUPERVISOR))
-                raise NotStarted(f"it was not ready within {self.service.start_timeout:g} s: {missing}")
+                late = (
+                    "" if process is None or process.status.ended else f"it was not ready within {self.service.start_timeout:g} s: "
+                )
+                raise NotStarted(f"{late}{missing}")
             await asyncio.sleep(READY_POLL)
 
     def _may_fork(self) -> bool:
@@ -466,7 +507,7 @@ class Unit:
         self.unhealthy += 1
         if self.unhealthy < (3 if service.health is None else service.health.failures):
             return
-        self._set(Phase.ERROR, f"it runs, but does not answer: {missing}")
+        self._set(Phase.ERROR, f"{SILENT}: {missing}")
         if service.health is not None and service.health.restart and self._task_done():
             self._go(self._renew(missing))
 
