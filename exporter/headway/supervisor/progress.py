@@ -2,7 +2,9 @@
 
 What counts at once is the shape of a known program: steps (`[3/7]`, `#9 [build 3/7]`, `Step 3/7 :`, docker, ninja, ctest,
 `Epoch 3/10`), the percentages of make, cmake, pytest and apt, a drawn bar with a number (tqdm, rich, pip, cargo, wget, pv), git,
-rsync, curl, ffmpeg, dd. Steps in brackets have to begin at the first or second, otherwise they count like the rest.
+rsync, curl, ffmpeg, dd. Steps in brackets have to begin at the first or second, otherwise they count like the rest. Stages of a
+docker build run side by side: their steps are added up. What it counts before its first step, and gradle before it executes, is no
+progress.
 
 Everything else, `51/80`, `51 of 80` or `63%` anywhere in a line, counts once it was seen to grow with the same total, in lines of
 the same shape or on the same line that is drawn again (percentages in lines of a log have to grow twice unless a word like "done"

@@ -43,12 +43,19 @@ _BARS: Final = (
     re.compile(r"%\|[█▏▎▍▌▋▊▉#\d ]{4,200}\|"),
 )
 _STEPS: Final = (
-    (re.compile(r"(?:#\d{1,6} )?\[(?:[\w.\-]{1,60} +){0,3}(\d{1,7})/(\d{1,7})\]"), "step"),
+    (re.compile(r"\[(?:[\w.\-]{1,60} +){0,3}(\d{1,7})/(\d{1,7})\]"), "step"),
     (re.compile(r"\[\+\] [A-Z][a-z]{3,12} (?:[\d.]{1,8}s )?\(?(\d{1,7})/(\d{1,7})\b"), "[+]"),
     (re.compile(r"S(?:tep|TEP) (\d{1,7})/(\d{1,7}) ?: "), "Step"),
     (re.compile(r" {0,6}(\d{1,7})/(\d{1,7}) Test +#\d{1,7}: "), "ctest"),
     (re.compile(r"(?:[Ee]poch|EPOCH):? +\[?(\d{1,7})(?:/| of )(\d{1,7})\b"), "epoch"),
 )
+# BuildKit: the vertex, the stage it belongs to (with the platform, if there are several), its step; on a terminal a drawn list.
+_VERTEX: Final = re.compile(r"#(\d{1,6}) \[((?:[\w./\-]{1,60} +){0,3})(\d{1,4})/(\d{1,4})\]")
+_DRAWN_VERTEX: Final = re.compile(r" => (?:[A-Z]{5,8} )?\[(?:[\w./\-]{1,60} +){0,3}\d{1,4}/\d{1,4}\] ")
+_MOST_VERTICES: Final = 500
+_BUILDING: Final = "[+] Building "
+# Gradle's bar is drawn three times, and only in the last is anything built.
+_PREPARING: Final = re.compile(r"<[=>\-]{5,200}> \d{1,3}% (?!EXECUTING)[A-Z]{4,20} \[")
 _STEP_PERCENT: Final = (
     (re.compile(r"\[ {0,2}(\d{1,3})%\] "), "make"),
     (re.compile(r"\[gw\d{1,4}\] +\[ {0,2}(\d{1,3})%\] "), "tests"),
@@ -109,18 +116,25 @@ _SCALES: Final = {"": 1.0, "k": 1e3, "m": 1e6, "g": 1e9, "t": 1e12, "p": 1e15}
 
 
 class Shapes:
-    """Knows what ffmpeg said of the duration and how rsync counts; everything else is in the line."""
+    """Knows what ffmpeg said of the duration, how rsync counts and what a docker build consists of; all else is in the line."""
 
     def __init__(self) -> None:
         self._duration = 0.0
         self._by_file = False
+        self._vertices: dict[str, tuple[str, int, int]] = {}
+        self._begun = False  # a step of this build was seen
 
     def read(self, line: str, redrawn: bool) -> Candidate | None:
-        if len(line) > LONGEST_SHAPE:
+        if len(line) > LONGEST_SHAPE or _PREPARING.match(line):
             return None
         percent = "%" in line and _PERCENT_HINT.search(line)
         fraction = ("/" in line and _FRACTION_HINT.search(line)) or (" of " in line and _OF_HINT.search(line))
         if percent or fraction:
+            if line.startswith(" => ") and _DRAWN_VERTEX.match(line):
+                self._begun = True
+                return None
+            if line.startswith(_BUILDING) and not self._is_building(line):
+                return None
             return self._step(line) or self._tool(line) or _counted(line, redrawn)
         if (redrawn and ":" in line) or "time=" in line or "Duration: " in line or " copied, " in line or "/s]" in line:
             return self._tool(line)
@@ -137,6 +151,8 @@ class Shapes:
             )
         if line[:1] not in _STARTS:
             return None
+        if line[0] == "#":
+            return self._vertex(line)
         for pattern, shape in _STEPS:
             if (match := pattern.match(line)) and not line.startswith("[0"):
                 reading = Reading(float(match[1]), float(match[2]), _NOUNS[shape])
@@ -148,6 +164,33 @@ class Shapes:
             if (match := pattern.match(line)) and float(match[1]) <= 100:
                 return Candidate(_percent(match[1]), f"{shape}%", outer=True)
         return None
+
+    def _vertex(self, line: str) -> Candidate | None:
+        """A step of one stage of a docker build; stages are worked on at the same time, so their steps are added up."""
+        match = _VERTEX.match(line)
+        if match is None or not 1 <= int(match[3]) <= int(match[4]):
+            return None
+        found = (match[2], int(match[3]), int(match[4]))
+        if self._vertices.get(match[1], found) != found or len(self._vertices) >= _MOST_VERTICES:
+            self._vertices.clear()  # another build
+        self._vertices[match[1]] = found
+        stages: dict[str, tuple[int, int]] = {}
+        for stage, number, total in self._vertices.values():
+            stages[stage] = max(stages.get(stage, (0, 0)), (number, total))
+        reading = Reading(
+            float(sum(step for step, _ in stages.values())), float(sum(total for _, total in stages.values())), "steps"
+        )
+        begun = any(number <= 2 for _, number, _ in self._vertices.values())  # steps begin at the first
+        return Candidate(reading, "step", outer=True, known=begun) if _makes_sense(reading) else None
+
+    def _is_building(self, line: str) -> bool:
+        """Whether the tally of a docker build is one of its steps: before the first of them it counts what is loaded, and until it
+        has finished it is complete only because it does not know what comes next."""
+        match = _STEPS[1][0].match(line)
+        if "FINISHED" in line:
+            self._begun = False
+            return True
+        return self._begun and match is not None and match[1] != match[2]
 
     def _tool(self, line: str) -> Candidate | None:
         if match := _GIT.match(line):
