@@ -30,6 +30,7 @@ from headway.errors import ConfigError, StoreCorrupt, StoreUnavailable
 from headway.intake import Intake
 from headway.keys import ADMIN_KEY_FILE, bootstrap, read_key
 from headway.metrics.host import HealthMetrics
+from headway.notify import notify, watchdog_interval
 from headway.registry.changes import HostFacts
 from headway.registry.registry import Registry
 from headway.registry.unfinished import Unfinished, left_stopping
@@ -176,6 +177,12 @@ class Exporter:
         self._intake = Intake((spool.directory(), self.settings.data_dir / "spool"), urls, key)
         self._tasks.append(asyncio.create_task(self._every(INTAKE_INTERVAL, self.take_in), name="take in"))
         self._tasks.append(asyncio.create_task(self._supervise(), name="services"))
+        if (interval := watchdog_interval()) is not None:
+            self._tasks.append(asyncio.create_task(self._every(interval, self.sign_of_life), name="sign of life"))
+
+    async def sign_of_life(self) -> None:
+        """From the event loop: one that hangs gives none."""
+        notify("WATCHDOG=1")
 
     async def _supervise(self) -> None:
         try:
@@ -293,6 +300,7 @@ class Server(uvicorn.Server):
 
     def handle_exit(self, sig: int, frame: Any) -> None:
         super().handle_exit(sig, frame)
+        notify("STOPPING=1")
         self.exporter.registry.hub.close()
 
 
@@ -323,7 +331,12 @@ def serve(resolved: Resolved) -> int:
             timeout_graceful_shutdown=SHUTDOWN_GRACE,
             timeout_keep_alive=KEEP_ALIVE,
         )
-        server = Server(config, exporter, lambda url: print(f"headway is ready at {url}", flush=True))
+
+        def ready(url: str) -> None:
+            print(f"headway is ready at {url}", flush=True)
+            notify(f"READY=1\nSTATUS=listens at {url}")
+
+        server = Server(config, exporter, ready)
         server.run()
         return 0 if server.started else 1
 

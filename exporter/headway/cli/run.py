@@ -128,6 +128,10 @@ def run(args: argparse.Namespace) -> int:
         args.parser.error("--kill-on-timeout needs --timeout")
     reader_of(args)  # a wrong expression is said before anything runs
     args.key = key(args)
+    if KEY_VARIABLE in os.environ:
+        from headway.supervisor.privileges import keep_for_ourselves
+
+        keep_for_ourselves()
     args.id = args.id or new_id()
     pause = FIRST_PAUSE
     for attempt in range(args.retry + 1):

@@ -15,6 +15,7 @@ from typing import Final
 
 from headway.errors import InvalidInput
 from headway.keys import ADMIN_KEY_FILE
+from headway.notify import OURS
 
 # Of what `headway run` said when it could not do its work.
 MOST_WORDS: Final = 2000
@@ -92,7 +93,7 @@ class Launcher:
     def environment(self, more: Mapping[str, str]) -> dict[str, str]:
         """Ours without our own settings and keys, with what finds this exporter. Its key is for `headway run`, which keeps it from
         the command."""
-        inherited = {name: value for name, value in self._environ.items() if not name.startswith("HEADWAY_")}
+        inherited = {name: value for name, value in self._environ.items() if not name.startswith("HEADWAY_") and name not in OURS}
         return {
             **inherited,
             **more,
