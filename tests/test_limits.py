@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import requests
 
-from cli import headway
+from cli import HEADWAY, headway, surroundings
 from headway import Client
 from headway.sampler.base import identify
 from headway.supervisor import resources
@@ -20,6 +20,7 @@ from headway.supervisor.resources import Resources
 from headway.supervisor.usage import UsageWatch, memory_of_tree
 from osprocesses import starting, wait_gone
 from running import RunningExporter
+from terminals import Terminal
 from waiting import wait_until
 
 # Reaches what it takes in steps, so that it is seen on the way and a small machine is not filled.
@@ -113,6 +114,17 @@ def test_open_files_and_niceness_are_those_of_the_command_alone(tmp_path: Path) 
     before = os.nice(0)
     assert (files, most, int(niceness), int(our_niceness)) == ("77", "77", before + 3, before)
     assert int(ours.split()[3]) == resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+
+
+def test_on_a_terminal_they_are_given_too(tmp_path: Path) -> None:
+    environ = {**surroundings(), "HEADWAY_URL": "off", "HEADWAY_LOG_DIR": str(tmp_path)}
+    code = "test -t 1 && echo files $(ulimit -n) nice $(nice)"
+    person = Terminal([HEADWAY, "run", "--open-files", "77", "--nice", "3", "--", "sh", "-c", code], environ=environ)
+    try:
+        person.wait_for(f"files 77 nice {os.nice(0) + 3}")
+        assert person.wait() == 0
+    finally:
+        person.close()
 
 
 def test_what_was_ended_for_a_limit_is_run_again(environ: dict[str, str], client: Client, tmp_path: Path) -> None:

@@ -112,7 +112,7 @@ def test_a_secret_is_not_kept(client: Client, exporter: RunningExporter, how: di
     process = ended(client, client.track(**how)["id"])
     assert records(exporter) == {process["id"]: {"secret": True}}
     words = refused(client, process["id"])
-    assert "with a secret" in words and "start it again by POST /api/processes/track" in words and "hunter2" not in words
+    assert "what looks like a secret" in words and "start it again by POST /api/processes/track" in words and "hunter2" not in words
     page = requests.get(f"{exporter.url}/processes/{process['id']}", timeout=10).text
     assert "headway retry" not in page
 

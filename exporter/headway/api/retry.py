@@ -44,8 +44,8 @@ async def launch_of(context: Context, who: Caller, process: Process) -> Launch:
         raise Conflict(f"process {process.id} is {process.status}; only one that has ended can be retried")
     if isinstance(known, Secret):
         raise Conflict(
-            f"process {process.id} was started with a secret in its command, environment or metadata, which is not kept; start it "
-            "again by POST /api/processes/track, or put the secret into a file that the command reads"
+            f"process {process.id} was started with what looks like a secret in its command, environment or metadata, and that is "
+            "not kept; start it again by POST /api/processes/track, or put the secret into a file that the command reads"
         )
     if known is None:
         if (first := await repeated(context, who, process)) is not None:
