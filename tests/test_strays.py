@@ -203,6 +203,17 @@ def test_tracked_work_below_a_spared_executor_is_ended_all_the_same(start: Start
     assert runs(daemon), "the mark says no more than that the executor runs it"
 
 
+def test_tracked_work_that_left_an_executor_is_ended_with_all_that_is_below_it(start: Started) -> None:
+    script = start(DAEMON + "say(daemon(lambda: (fork(rest), rest())), daemon()); rest()", environ=marked("e"))
+    work, other = script.pids()
+    root = identify(work)
+    assert root is not None
+    wait_until(lambda: len(look_at([target(of(script, "e"))], host_here(), OSSystem())[0].members) == 4, what="its child")
+    (outcome,) = end(target(Run("w", root)), spared=[Spared(script.process, "it is an executor", of(script, "e"))])
+    assert len(outcome.ended) == 2 and not runs(work) and not outcome.spared
+    assert runs(other) and runs(script.pid)
+
+
 # ── never the wrong one ─────────────────────────────────────────────────────────────────────────────────────────────
 
 

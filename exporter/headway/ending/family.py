@@ -102,9 +102,10 @@ class Family:
             if not rows:
                 before = len(self.members)
                 self._admit(self._in_sessions(look), barred, new)
-                left = [row for row in strays(self.members) if key_of(row) not in self.members]
-                self._admit(left, barred, new)
-                self.strays |= {key for row in left if (key := key_of(row)) in self.members}
+                left = {row.pid: row for row in strays(self.members) if key_of(row) not in self.members}
+                topmost = [row for row in left.values() if row.ppid not in left]  # the others are found below them
+                self._admit(topmost, barred, new)
+                self.strays |= {key for row in topmost if (key := key_of(row)) in self.members}
                 if len(self.members) == before:
                     return new
 
