@@ -735,6 +735,19 @@ def test_what_is_read_together_is_what_is_read_one_by_one(puppet: Puppet) -> Non
     assert len(seen) == 6
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_open_files_are_counted_within_two_passes(puppet: Puppet) -> None:
+    sampler, process = TreeSampler(LinuxHost()), puppet.os_process
+    for _ in range(2):
+        puppet.do("pass")
+        had = one(sampler, process).open_fds
+    assert had is not None
+    for number in range(1, 7):
+        puppet.do(f"file{number} = open('/dev/null')")
+        seen = [one(sampler, process).open_fds for _ in range(2)]
+        assert seen[1] == had + number and seen[0] in (had + number - 1, had + number)
+
+
 def test_proportional_memory_of_who_vanishes_and_of_who_is_refused() -> None:
     """A member that is gone when it is asked has none; a refusal counts each time, and leaves resident memory to judge by."""
     kernel = Kernel()

@@ -21,12 +21,14 @@ class Thread:
 class Followed:
     """A process that is asked about: its open files, and what was last read of them. `idle`: no thread of it has run since the
     last pass, so what only it can change is as it was. `fresh`: its waits are of this pass; `full`: its I/O and open files as well.
-    `only`: its thread when there is no other, and its statistics and its line are kept open."""
+    `fds_late`: it ran since its open files were counted. `only`: its thread when there is no other, and its statistics and its line
+    are kept open."""
 
     __slots__ = (
         "asked",
         "fd_folder",
         "fds",
+        "fds_late",
         "fresh",
         "full",
         "idle",
@@ -51,6 +53,7 @@ class Followed:
         self.stat_row: Row | None = None
         self.io: Io | None = None
         self.fds: int | None = None
+        self.fds_late = False
         self.only: Thread | None = None
         self.threads: dict[int, Thread] = {}
         self.waits: dict[int, float] = {}

@@ -53,12 +53,16 @@ class Member:
         if found is None:
             self.wait = None
             return
-        if found is not self.waits or self.wait is None:
-            for task, wait in self.waits.items():
+        before = self.waits
+        if found is not before or self.wait is None:
+            for task, wait in before.items():
                 if found.get(task, -1.0) < wait:
                     self.ended_waits += wait
             self.waits = found
-            self.wait = self.ended_waits + sum(found.values())
+            total = self.ended_waits
+            for wait in found.values():  # of one, as a rule: sum() would cost more
+                total += wait
+            self.wait = total
 
     @property
     def known_wait(self) -> float:

@@ -130,6 +130,7 @@ class TreeSampler:
     def _read(self, tracked: _Tracked, at: float, monotonic: float) -> Sample:
         """One round over the members: this is what a pass spends its time on."""
         tree, host = tracked.tree, self._host
+        figures = host.figures
         cpu: float | None = tree.lost_cpu
         wait: float | None = tree.lost_wait
         read, written, moved = tree.lost_io
@@ -145,7 +146,12 @@ class TreeSampler:
                 with suppress(ProcessLookupError, PermissionError):  # its last figures count until someone waits for it
                     member.io = host.io(row.pid) or member.io
             else:
-                self._ask(member, row)
+                known = figures(row[0])
+                if known is None:
+                    self._ask(member, row)
+                else:
+                    member.keep_waits(known.waits)
+                    member.io, member.fds = known.io, known.fds
                 threads = None if threads is None or row.threads is None else threads + row.threads
                 fds = None if fds is None or member.fds is None else fds + member.fds
                 io_known = io_known and member.io is not None
@@ -198,11 +204,6 @@ class TreeSampler:
         """The details of one member. Whoever is gone meanwhile counts with what was last read of it; a refusal is counted, and the
         figure is not known. Waits come first: a host may know from them that nothing else can have changed."""
         host, pid = self._host, row.pid
-        known = host.figures(pid)
-        if known is not None:
-            member.keep_waits(known.waits)
-            member.io, member.fds = known.io, known.fds
-            return
         try:
             member.keep_waits(host.waits(pid, row.threads))
         except ProcessLookupError:
