@@ -29,7 +29,14 @@ LAYERS = (
     ("supervisor", "supervisor.*"),
     (
         *("services.phase", "services.memory", "services.probe", "services.recognition", "services.launching"),
-        *("services.schedule", "services.unit", "services.supervisor", "services.figures"),
+        *(
+            "services.schedule",
+            "services.answering",
+            "services.attempt",
+            "services.unit",
+            "services.supervisor",
+            "services.figures",
+        ),
     ),
     ("collector", "intake", "api", "api.*"),
     ("app",),

@@ -306,6 +306,22 @@ def test_a_program_that_goes_into_the_background(serve: Serve, tmp_path: Path) -
     wait_gone(found["pid"])
 
 
+def test_two_with_the_same_words_are_two(serve: Serve) -> None:
+    serving = serve({f"worker-{n}": {"command": ["sleep", "1234.5"], "env": {"N": str(n)}} for n in range(4)})
+    pids = {serving.until(f"worker-{n}", "running")["pid"] for n in range(4)}
+    assert len(pids) == 4
+    before = serving.status("worker-2")
+    os.kill(before["pid"], signal.SIGKILL)
+    again = serving.until("worker-2", "running", restarts=1)
+    assert again["pid"] not in pids
+    # Nor is what a person runs in the same folder through Headway.
+    tracked = serving.call("POST", "/track", {"command": ["sleep", "4321.5"], "cwd": str(serving.folder)}, 201)
+    serving.exporter.stop()
+    serving.configure({"mine": {"command": ["sleep", "4321.5"]}})
+    serving.exporter.start()
+    assert serving.until("mine", "running")["pid"] != tracked["pid"]
+
+
 def test_what_runs_already_is_not_ended_for_its_silence(serve: Serve, tmp_path: Path) -> None:
     (tmp_path / "well").touch()
     health = {"command": ["test", "-e", "well"], "interval": "0.5s"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -36,9 +36,16 @@ class Taken:
     reason: str
 
 
-def find_running(service: Service, host: Host, details: Details, not_these: Container[int] = ()) -> Found | Taken | None:
-    """`not_these`: pids that are never it, such as the exporter's own and what belongs to other services. Of a program and the
-    children it forked of itself the first is meant."""
+def find_running(
+    service: Service,
+    host: Host,
+    details: Details,
+    not_these: Container[int] = (),
+    belongs_elsewhere: Callable[[str], bool] = lambda mark: False,
+) -> Found | Taken | None:
+    """`not_these`: pids that are never it, such as the exporter's own and what belongs to other services; `belongs_elsewhere`:
+    whether what was started for this process, by the mark in its environment, is somebody else's. Of a program and the children it forked
+    of itself the first is meant."""
     rows = host.rows()
     pids = [pid for pid, row in rows.items() if not row.zombie and pid not in not_these]
     if service.pid_file is not None and (row := by_pid_file(service.pid_file, rows)) is not None:
@@ -60,6 +67,10 @@ def find_running(service: Service, host: Host, details: Details, not_these: Cont
         )
     same = [rows[pid] for pid in pids if _is_it(service, pid, details)]
     for row in _first_of(same, rows):
+        # Two services may be started with the same words, and differ in their environment.
+        mark = (details.environ(row.pid) or {}).get("HEADWAY_PARENT_ID")
+        if mark is not None and belongs_elsewhere(mark):
+            continue
         return _found(row, details.argv(row.pid) or [], "its command line" if service.match is None else "match")
     return None
 

@@ -173,7 +173,15 @@ class Supervisor:
 
     def find_running(self, service: Service) -> Found | Taken | None:
         others = {one.remembered.pid for one in self.units.values() if one.name != service.name and one.remembered.pid is not None}
-        return find_running(service, host_here(), self._details, {os.getpid(), *others})
+        starting = {one.remembered.process_id for one in self.units.values() if one.name != service.name}
+
+        def belongs_elsewhere(mark: str) -> bool:
+            entry = self.registry.entries.get(mark)
+            if entry is None:  # one that was launched just now has not been reported yet
+                return mark in starting
+            return bool(entry.process.metadata.get("service") != service.name)
+
+        return find_running(service, host_here(), self._details, {os.getpid(), *others}, belongs_elsewhere)
 
     def needed(self, service: Service) -> list[Unit]:
         return [self.units[name] for name in service.depends_on]

@@ -16,54 +16,21 @@ from typing import Final, Protocol, TypeVar
 from headway.control.control import Control
 from headway.control.report import Asked
 from headway.ending.signals import parse_signal
-from headway.errors import HeadwayError, InvalidInput, StoreUnavailable
-from headway.ids import new_id
-from headway.model import OSProcess, Process, Status
+from headway.errors import HeadwayError, StoreUnavailable
+from headway.model import Process, Status
 from headway.registry.registry import Registry
-from headway.services import probe
+from headway.services.answering import missing
+from headway.services.attempt import REPORTED_WITHIN, Attempt, NotStarted, Over, Silent, Stopped
 from headway.services.definition import Policy, Service
-from headway.services.launching import creation_of, flags_of, words_of
 from headway.services.memory import Remembered
 from headway.services.phase import End, Phase, after_end, end_of, how
 from headway.services.recognition import Found, Taken
-from headway.supervisor.launch import Launched, Launcher
+from headway.supervisor.launch import Launcher
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
 
-# Until what runs the command has reported it: an interpreter starts in some tenths of a second, or in seconds on a busy machine.
-REPORTED_WITHIN: Final = 20.0
-POLL: Final = 0.05
-# Until what a command left in the background is to be seen there.
-BACKGROUND_WITHIN: Final = 5.0
-# Between two questions whether it answers, while it starts.
-READY_POLL: Final = 0.2
-SUPERVISOR: Final = "the supervisor"
 SILENT: Final = "it runs, but does not answer"
-
-
-class NotStarted(Exception):
-    """Why a service could not be brought up. `final`: a new attempt would change nothing."""
-
-    def __init__(self, reason: str, final: bool = False) -> None:
-        super().__init__(reason)
-        self.final = final
-
-
-class Over(Exception):
-    """What was taken up from an exporter before this one has ended."""
-
-    def __init__(self, process: Process) -> None:
-        super().__init__()
-        self.process = process
-
-
-class Silent(Exception):
-    """What ran already does not answer. Whoever it works for, it is not ended for that."""
-
-
-class Stopped(Exception):
-    """It is to stop before it was up."""
 
 
 class World(Protocol):
@@ -96,9 +63,7 @@ class Unit:
         self.unhealthy = 0
         self.health: str | None = None
         self.scheduled_for: float | None = None
-        self._aborting = False
-        self._fresh = False  # started by this exporter just now
-        self._launched: Launched | None = None
+        self._attempt: Attempt | None = None
         self._task: asyncio.Task[None] | None = None
         self._adopting: asyncio.Task[None] | None = None
         self._probing: asyncio.Task[None] | None = None
@@ -149,7 +114,7 @@ class Unit:
             return  # it runs, and does not answer
         self.again_at, self.gave_up = None, False
         self.scheduled_for = scheduled_for
-        self._go(self._bring_up(self._launch))
+        self._go(self._try(Attempt(self), Attempt.bring_up))
 
     async def stop(self, by: str) -> None:
         """Ends it with everything below it; it is not started again by itself. Raises StoreUnavailable when that could not be
@@ -188,7 +153,7 @@ class Unit:
         if process is None and self.world.registry.clock() - (self.remembered.launched_at or 0) > REPORTED_WITHIN:
             self.remembered = replace(self.remembered, process_id=None, pid=None, create_time=None)
             return
-        self._go(self._bring_up(self._reported))
+        self._go(self._try(Attempt(self), Attempt.take_up))
         self._adopting = self._task
 
     async def _adopted(self) -> None:
@@ -229,14 +194,12 @@ class Unit:
 
     # ── bringing up ────────────────────────────────────────────────────────────────────────────────────────────────
 
-    async def _bring_up(self, obtain: Callable[[], Awaitable[Process]]) -> None:
-        self._aborting, self._fresh, self.ready_at, self.unhealthy, self.health = False, False, None, 0, None
+    async def _try(self, attempt: Attempt, how_to: Callable[[Attempt], Awaitable[None]]) -> None:
+        self._attempt = attempt
+        self.ready_at, self.unhealthy, self.health = None, 0, None
         self._set(Phase.STARTING, "")
         try:
-            if obtain == self._launch:
-                await self._wait_for_needed()
-            process = await obtain()
-            await self._wait_until_ready(process.id)
+            await how_to(attempt)
             self.ready_at = self.world.registry.clock()
             self._set(Phase.RUNNING, "")
             await self.world.remember(self)
@@ -248,162 +211,13 @@ class Unit:
             self.ready_at = self.world.registry.clock()
             self._set(Phase.ERROR, f"{SILENT}: {silent}")
         except NotStarted as error:
-            await self._not_started(error)
+            self._not_started(error)
         except StoreUnavailable as error:
-            await self._not_started(NotStarted(error.detail))
+            self._not_started(NotStarted(error.detail))
         finally:
-            self._aborting = False
+            self._attempt = None
 
-    async def _wait_for_needed(self) -> None:
-        deadline = self._deadline()
-        while True:
-            self._check_abort()
-            late = [one for one in self.world.needed(self.service) if one.phase is not Phase.RUNNING]
-            if not late:
-                return
-            first = late[0]
-            over = self._now() >= deadline and first.phase is not Phase.STARTING
-            if (first.settled and first.phase in (Phase.ERROR, Phase.STOPPED)) or over:
-                raise NotStarted(f"it needs {first.name}, which is {first.phase}" + (f": {first.reason}" if first.reason else ""))
-            self._say(f"waits for {', '.join(one.name for one in late)}")
-            await asyncio.sleep(POLL)
-
-    async def _launch(self) -> Process:
-        """Takes over one that runs already, or starts one."""
-        world, service = self.world, self.service
-        found = await world.thread(lambda: world.find_running(service))
-        self._check_abort()
-        if isinstance(found, Taken):
-            raise NotStarted(found.reason)
-        if isinstance(found, Found):
-            return await self._take_over(found)
-        process_id, now = new_id(), world.registry.clock()
-        self.remembered = replace(
-            self.remembered,
-            process_id=process_id,
-            pid=None,
-            create_time=None,
-            launched_at=now,
-            fingerprint=service.fingerprint,
-            last_run_at=now,
-            last_process_id=process_id,
-        )
-        await world.remember(self)
-        self._fresh = True
-        flags = flags_of(service, world.launcher.data_dir, self.scheduled_for)
-        try:
-            self._launched = await world.thread(
-                lambda: world.launcher.start(process_id, flags, words_of(service), dict(service.env), service.cwd)
-            )
-        except InvalidInput as error:
-            raise NotStarted(error.detail, final=True) from None
-        except OSError as error:
-            raise NotStarted(f"headway run could not be started: {error.strerror}") from None
-        return await self._reported()
-
-    async def _take_over(self, found: Found) -> Process:
-        registry = self.world.registry
-        known = next((e.process for e in registry.entries.values() if self._is_of(e.process, found.process)), None)
-        if known is None:
-            age = max(0.0, registry.clock() - (found.process.create_time or registry.clock()))
-            outcome = registry.create(creation_of(self.service, found.process, found.command, found.how, age))
-            if outcome.stored is not None:
-                await outcome.stored
-            known = outcome.process
-        self._fresh = False
-        log.info("service %s runs already (pid %d, recognised by %s): taken over", self.name, found.process.pid, found.how)
-        # What it was started with is not known.
-        self.remembered = replace(
-            self.remembered, process_id=known.id, fingerprint=None, launched_at=registry.clock(), last_process_id=known.id
-        )
-        return known
-
-    def _is_of(self, process: Process, os_process: OSProcess) -> bool:
-        root = process.spec.os_process
-        return (
-            process.status.active
-            and root is not None
-            and root.pid == os_process.pid
-            and self.world.control.watch.visible(process) == root
-        )
-
-    async def _reported(self) -> Process:
-        """Waits until what runs the command has said so."""
-        deadline = self._now() + REPORTED_WITHIN
-        while (process := self.process) is None:
-            if self._launched is not None and self._launched.ended():
-                words = self._launched.words()
-                raise NotStarted(f"the command was not run: {words or 'its runner ended without a word'}", final=True)
-            if self._now() >= deadline:
-                raise NotStarted(f"it was started, but was not reported within {REPORTED_WITHIN:.0f} s")
-            await asyncio.sleep(POLL)
-        return process
-
-    async def _wait_until_ready(self, process_id: str) -> None:
-        deadline, gone_at = self._deadline(), 0.0
-        while True:
-            self._check_abort()
-            process = self.process
-            if process is None or process.status.ended:
-                ended = process or await self.world.stored_process(process_id)
-                if ended is not None and not self._fresh:
-                    raise Over(ended)
-                if ended is None or end_of(ended) is not End.GOOD or not self._may_fork():
-                    raise NotStarted("it ended before it was ready" if ended is None else how(ended))
-                # What a program that went into the background left there is the service.
-                missing: str | None = await self._background()
-                gone_at = gone_at or self._now()
-            else:
-                gone_at = 0.0
-                await self._note_root(process)
-                missing = await self._missing()
-            if missing is None:
-                return
-            self._say(f"waits: {missing}")
-            if self._now() >= deadline or (gone_at and self._now() >= gone_at + BACKGROUND_WITHIN):
-                if process is not None and process.status.active:
-                    if not self._fresh:
-                        raise Silent(missing)
-                    await self.world.control.kill([process], self._asked(SUPERVISOR))
-                late = (
-                    "" if process is None or process.status.ended else f"it was not ready within {self.service.start_timeout:g} s: "
-                )
-                raise NotStarted(f"{late}{missing}")
-            await asyncio.sleep(READY_POLL)
-
-    def _may_fork(self) -> bool:
-        return any(sign is not None for sign in (self.service.pid_file, self.service.port, self.service.match))
-
-    async def _background(self) -> str:
-        found = await self.world.thread(lambda: self.world.find_running(self.service))
-        if isinstance(found, Found):
-            await self._take_over(found)
-            return "it went into the background"
-        return found.reason if isinstance(found, Taken) else "its command ended, and nothing of it is seen in the background"
-
-    async def _missing(self) -> str | None:
-        """What it does not answer to yet; None when it is ready."""
-        service = self.service
-        if service.port is not None:
-            self.port_open = await self.world.thread(lambda: probe.port_open(service.port or 0))
-            if not self.port_open:
-                return f"nothing listens on port {service.port}"
-        if service.health is not None:
-            health = service.health
-            self.health = await self.world.thread(
-                lambda: probe.check(health, service.cwd, self.world.launcher.environment(service.env))
-            )
-            return self.health
-        return None
-
-    async def _note_root(self, process: Process) -> None:
-        """Remembers its OS process, for who must end it while no exporter runs."""
-        root = process.spec.os_process
-        if root is not None and (root.pid, root.create_time) != (self.remembered.pid, self.remembered.create_time):
-            self.remembered = replace(self.remembered, pid=root.pid, create_time=root.create_time)
-            await self.world.remember(self)
-
-    async def _not_started(self, error: NotStarted) -> None:
+    def _not_started(self, error: NotStarted) -> None:
         process = self.process
         if process is not None and process.status.ended and str(error) == how(process):
             if self.service.port is None and self.service.health is None:
@@ -452,7 +266,8 @@ class Unit:
     async def _end(self, by: str) -> None:
         self.again_at, self.gave_up = None, False
         if self._task is not None and not self._task.done():
-            self._aborting = True
+            if self._attempt is not None:
+                self._attempt.abort()
             await asyncio.wait([self._task])
         process = self.process
         if process is None or process.status.ended:
@@ -462,7 +277,7 @@ class Unit:
             return
         self._set(Phase.STOPPING, "")
         try:
-            report = await self.world.control.kill([process], self._asked(by))
+            report = await self.world.control.kill([process], self.asked(by))
         except HeadwayError as error:
             self._set(Phase.ERROR, f"it could not be ended: {error.detail}")
             raise
@@ -479,7 +294,7 @@ class Unit:
         if (process := self.process) is None or process.status.ended:
             self.remembered = replace(self.remembered, process_id=None, pid=None, create_time=None)
 
-    def _asked(self, by: str) -> Asked:
+    def asked(self, by: str = "the supervisor") -> Asked:
         return Asked(by=by, signal=parse_signal(self.service.stop_signal), grace=self.service.stop_grace)
 
     # ── while it runs ──────────────────────────────────────────────────────────────────────────────────────────────
@@ -496,10 +311,10 @@ class Unit:
 
     async def _probed(self) -> None:
         service = self.service
-        missing = await self._missing()
+        lacking = await missing(self)
         if self.phase not in (Phase.RUNNING, Phase.ERROR) or self.ready_at is None:
             return
-        if missing is None:
+        if lacking is None:
             self.unhealthy = 0
             if self.phase is Phase.ERROR:
                 self._set(Phase.RUNNING, "")
@@ -507,17 +322,17 @@ class Unit:
         self.unhealthy += 1
         if self.unhealthy < (3 if service.health is None else service.health.failures):
             return
-        self._set(Phase.ERROR, f"{SILENT}: {missing}")
+        self._set(Phase.ERROR, f"{SILENT}: {lacking}")
         if service.health is not None and service.health.restart and self._task_done():
-            self._go(self._renew(missing))
+            self._go(self._renew(lacking))
 
-    async def _renew(self, missing: str) -> None:
+    async def _renew(self, lacking: str) -> None:
         """Ends one that does not answer, as its health check asks, and goes on as after a failure."""
         process, now = self.process, self.world.registry.clock()
         ran_for, self.ready_at = now - (self.ready_at or now), None
         if process is not None and process.status.active:
-            await self.world.control.kill([process], self._asked(SUPERVISOR))
-        self._after(End.BAD, f"it did not answer and was ended: {missing}", ran_for)
+            await self.world.control.kill([process], self.asked())
+        self._after(End.BAD, f"it did not answer and was ended: {lacking}", ran_for)
 
     # ── small things ───────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -564,17 +379,7 @@ class Unit:
         self.phase, self.reason = phase, reason
         self.world.changed(self)
 
-    def _say(self, reason: str) -> None:
+    def say(self, reason: str) -> None:
         if reason != self.reason:
             self.reason = reason
             self.world.changed(self)
-
-    def _check_abort(self) -> None:
-        if self._aborting:
-            raise Stopped
-
-    def _deadline(self) -> float:
-        return self._now() + self.service.start_timeout
-
-    def _now(self) -> float:
-        return asyncio.get_running_loop().time()
