@@ -13,10 +13,10 @@ import pytest
 import requests
 
 from cli import HEADWAY, headway, surroundings
-from headway import Client
+from headway import Client, resources
+from headway.resources import Resources
 from headway.sampler.base import identify
-from headway.supervisor import resources
-from headway.supervisor.resources import Resources
+from headway.sampler.strays import Run
 from headway.supervisor.usage import UsageWatch, memory_of_tree
 from osprocesses import starting, wait_gone
 from running import RunningExporter
@@ -205,7 +205,24 @@ def test_pages_that_several_share_are_counted_once() -> None:
         script = start(code, ready=True)
         root = identify(script.pid)
         assert root is not None
-        assert 40 << 20 < memory_of_tree(root, -1) < 80 << 20
+        assert 40 << 20 < memory_of_tree(Run("r", root), -1) < 80 << 20
+
+
+def test_who_has_left_the_tree_counts_too(environ: dict[str, str], client: Client) -> None:
+    code = """
+        import os, signal, time
+        if os.fork() == 0:
+            os.setsid()
+            if os.fork() == 0:
+                signal.alarm(60)
+                while True:
+                    pass
+            os._exit(0)
+        os.wait()
+        time.sleep(60)
+    """
+    done = headway("run", "--id", "limit-left", "--cpu-limit", "1s", "--", *python(code), environ=environ)
+    assert done.returncode != 0 and "of CPU time; its limit is 1 s" in ended(client, "limit-left")["error"]
 
 
 def test_trouble_with_looking_is_said_and_ends_nothing() -> None:

@@ -28,10 +28,10 @@ from headway.ids import new_id
 if TYPE_CHECKING:
     from headway.cli.command import Subparsers
     from headway.reporter import Reporter
+    from headway.resources import Resources
     from headway.supervisor.command import Command
     from headway.supervisor.logfile import LogFile
     from headway.supervisor.progress import ProgressReader
-    from headway.supervisor.resources import Resources
     from headway.supervisor.usage import UsageWatch
 
 DESCRIPTION = """\
@@ -161,7 +161,7 @@ def once(args: argparse.Namespace, words: Sequence[str], attempt: int) -> tuple[
     report = reporter_of(args, words, given_id, command.pid, attempt, log_file)
     limits = Limits(args.timeout, args.kill_on_timeout, args.grace)
     stopper = Stopper(command, given_id, args.grace)
-    usage = watch_usage(command, resources)
+    usage = watch_usage(command, given_id, resources)
     tracked = Tracked(
         report,
         reader_of(args),
@@ -180,13 +180,13 @@ def once(args: argparse.Namespace, words: Sequence[str], attempt: int) -> tuple[
     return status, TIMED_OUT if status == "timed_out" else ending.status
 
 
-def watch_usage(command: Command, resources: Resources) -> UsageWatch | None:
+def watch_usage(command: Command, given_id: str, resources: Resources) -> UsageWatch | None:
     """None where nothing needs to be watched: that costs nothing then."""
     if resources.memory is None and resources.cpu_time is None:
         return None
     from headway.supervisor.usage import UsageWatch
 
-    usage = UsageWatch(command.pid, resources, warn)
+    usage = UsageWatch(command.pid, resources, warn, run_id=given_id)
     usage.begin()
     return usage
 

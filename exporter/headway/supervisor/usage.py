@@ -15,18 +15,26 @@ from headway.ending.base import Target
 from headway.ending.system import OSSystem
 from headway.ending.trees import look_at
 from headway.model import OSProcess
+from headway.resources import Resources
 from headway.sampler.base import Sampler, host_here, identify
+from headway.sampler.strays import Marks, Run
 from headway.sampler.tree_sampler import TreeSampler
-from headway.supervisor.resources import Resources
 
 INTERVAL: Final = 1.0
 
 
 class UsageWatch:
-    """`passed` says in words which limit was passed, once one was. Trouble with looking is told by `warn`, and ends nothing."""
+    """`passed` says in words which limit was passed, once one was. Trouble with looking is told by `warn`, and ends nothing. Who
+    left the tree counts too, known by `run_id`."""
 
     def __init__(
-        self, pid: int, limits: Resources, warn: Callable[[str], None], interval: float = INTERVAL, sampler: Sampler | None = None
+        self,
+        pid: int,
+        limits: Resources,
+        warn: Callable[[str], None],
+        interval: float = INTERVAL,
+        sampler: Sampler | None = None,
+        run_id: str = "",
     ) -> None:
         self.passed: str | None = None
         self._pid = pid
@@ -34,6 +42,7 @@ class UsageWatch:
         self._warn = warn
         self._interval = interval
         self._sampler = sampler
+        self._id = run_id
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._work, name="usage", daemon=True)
 
@@ -47,30 +56,30 @@ class UsageWatch:
     def _work(self) -> None:
         try:
             root = identify(self._pid)
-            sampler = self._sampler or TreeSampler()
+            sampler = self._sampler or TreeSampler(marks=Marks())
             while root is not None and self.passed is None and not self._over.wait(self._interval):
                 self.passed = self._look(root, sampler)
         except Exception as error:
             self._warn(f"its limits no longer hold; what it uses cannot be read: {type(error).__name__}: {error}")
 
     def _look(self, root: OSProcess, sampler: Sampler) -> str | None:
-        sample = sampler.sample({"run": root}).get("run")
+        sample = sampler.sample({self._id: root}).get(self._id)
         if sample is None or not sample.alive:
             return None
         limits = self._limits
         if limits.cpu_time is not None and sample.cpu_seconds is not None and sample.cpu_seconds > limits.cpu_time:
             return f"it used {sample.cpu_seconds:.1f} s of CPU time; its limit is {limits.cpu_time:g} s"
         if limits.memory is not None and sample.resident_bytes is not None and sample.resident_bytes > limits.memory:
-            used = min(sample.resident_bytes, memory_of_tree(root, sample.resident_bytes))
+            used = min(sample.resident_bytes, memory_of_tree(Run(self._id, root), sample.resident_bytes))
             if used > limits.memory:
                 return f"it used {mebibytes(used)} of memory; its limit is {mebibytes(limits.memory)}"
         return None
 
 
-def memory_of_tree(root: OSProcess, unknown: int, proc: str = "/proc") -> int:
+def memory_of_tree(run: Run, unknown: int, proc: str = "/proc") -> int:
     """Bytes of memory with pages that several share counted once, as far as only they share them. Dearer than the sum of what is
     resident, so it is asked for only when that sum is too much. `unknown` where the kernel does not tell."""
-    (outcome,) = look_at([Target("run", root)], host_here(), OSSystem())
+    (outcome,) = look_at([Target(run.id, run.root, (run,))], host_here(), OSSystem())
     total = 0
     for member in outcome.members:
         try:
