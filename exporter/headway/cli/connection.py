@@ -136,6 +136,32 @@ class Connection:
         with told():
             return self._client.discovered()
 
+    def services(self) -> list[dict[str, Any]]:
+        with told():
+            return self._client.services()
+
+    def start_services(self, names: list[str] | None, group: str | None) -> list[dict[str, Any]]:
+        """Begins to start them, with what they depend on, and waits for nothing."""
+        with told():
+            return self._client.start_all(names, group, wait=0)
+
+    def stop_services(self, names: list[str]) -> list[dict[str, Any]]:
+        with told():
+            return self._client.stop_all(names)
+
+    def restart_service(self, name: str) -> dict[str, Any]:
+        """Ends it and begins to start it."""
+        with told():
+            return self._client.restart(name, wait=0)
+
+    def logs(self, name: str, lines: int) -> list[str]:
+        with told():
+            return self._client.logs(name, lines)
+
+    def follow_logs(self, name: str, lines: int) -> Iterator[str]:
+        with told():
+            yield from self._client.follow_logs(name, lines)
+
     def output(self, process_id: str, tail: int) -> list[str]:
         with told():
             return self._client.output(process_id, tail)

@@ -23,6 +23,7 @@ examples:
   headway ps --watch                            what is running, redrawn every 2 seconds
   headway ps --state failed,stuck               what needs attention
   headway show 0192f0c1                         one process: conditions, history, output
+  headway up                                    start the services of the configuration
   headway key create --name ci --role reporter --out ci.key
 """
 
@@ -60,17 +61,23 @@ def commands(word: str | None = None) -> tuple[ModuleType, ...]:
         config,
         discovered,
         dismiss,
+        down,
+        ensure,
         key,
         kill,
+        logs,
         output,
         pause,
         ps,
         report,
+        restart,
         retry,
         run,
         serve,
         show,
+        status,
         tree,
+        up,
         version,
     )
 
@@ -89,6 +96,12 @@ def commands(word: str | None = None) -> tuple[ModuleType, ...]:
         retry,
         cleanup,
         dismiss,
+        up,
+        down,
+        restart,
+        status,
+        logs,
+        ensure,
         key,
         backup,
         config,
