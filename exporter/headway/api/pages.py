@@ -15,6 +15,9 @@ from headway.api.access import Caller
 from headway.api.context import Context, caller, context_of
 from headway.api.listing import select, write_cursor
 from headway.api.processes import detail, single
+from headway.api.service_picture import picture
+from headway.api.service_row import service_row
+from headway.api.services import visible as seen_services
 from headway.durations import format_duration
 from headway.errors import HeadwayError
 from headway.figures import count, rate, size
@@ -110,9 +113,14 @@ async def history(request: Request) -> Response:
 
 
 async def services(request: Request) -> Response:
-    """Configured services."""
-    empty = "No services are configured on this exporter."
-    return page(context_of(request), "list.html", "Services", "/services", REFRESH_HISTORY, rows=[], empty=empty)
+    """Configured services: status with the reason, process, port, schedule, and what to type to change it."""
+    context, who = context_of(request), caller(request)
+    now = context.registry.clock()
+    rows = [service_row(picture(context.supervisor, unit), now) for unit in seen_services(context, who)]
+    statuses = [row["status"] for row in rows]
+    counts = [(status.capitalize(), statuses.count(status)) for status in ("running", "starting", "error", "stopped")]
+    bound = who.user is not None
+    return page(context, "services.html", "Services", "/services", REFRESH_ACTIVE, rows=rows, counts=counts, bound=bound)
 
 
 async def process(request: Request) -> Response:
