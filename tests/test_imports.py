@@ -16,7 +16,7 @@ PACKAGE = Path(__file__).resolve().parent.parent / "exporter" / "headway"
 # Lowest first. A pattern names modules below `headway`; a package's `__init__` goes by the name of the package.
 LAYERS = (
     ("version", "durations", "figures", "ids", "masking", "notify"),
-    ("model", "errors", "forms"),
+    ("model", "errors", "forms", "resources"),
     ("samples", "view"),
     ("settings", "gates", "estimate", "forecast", "names", "duplicates", "keys"),
     ("yamlfile", "services.definition", "discovery.rule"),

@@ -9,9 +9,9 @@ import pytest
 from headway.configuration import load
 from headway.errors import ConfigError
 from headway.model import Kind
+from headway.resources import Resources
 from headway.services.definition import (
     Health,
-    Limits,
     LogRotation,
     Missed,
     Overlap,
@@ -81,7 +81,7 @@ def test_every_field(tmp_path: Path) -> None:
         match="serve --port 80[0-9]+",
         group="site",
         depends_on=("db",),
-        limits=Limits(memory=512 << 20, cpu_time=3600, open_files=1024, nice=5),
+        limits=Resources(memory=512 << 20, cpu_time=3600, open_files=1024, nice=5),
         restart=Restart(policy=Policy.ALWAYS, backoff=2, longest=30, tries=0, stable=300),
         log=LogRotation(rotate_at=1 << 20, keep=3),
         autostart=False,
@@ -162,8 +162,11 @@ WRONG = [
     ),
     ("a: {command: x, schedule: {overlap: skip}}", "services.a.schedule: there is no cron expression"),
     ("a: {command: x, schedule: '@daily', restart: always}", "services.a.restart: always does not go with a schedule"),
-    ("a: {command: x, limits: {memory: 12}}", "services.a.limits.memory: '12' cannot be used; accepted: a number of bytes"),
-    ("a: {command: x, limits: {nice: 40}}", "services.a.limits.nice: '40' cannot be used; accepted: -20 (first) to 19 (last)"),
+    (
+        "a: {command: x, limits: {memory: 12}}",
+        "services.a.limits.memory: '12' is not an amount of memory; accepted",
+    ),
+    ("a: {command: x, limits: {nice: 40}}", "services.a.limits.nice: 40 is not within "),
     ("a: {command: x, stop_signal: STOP}", "services.a.stop_signal: 'STOP' cannot be used"),
     ("a: {command: x, stop_grace: 10m}", "services.a.stop_grace: at most 60 s (file FILE:2)"),
     ("a: {command: x, kill_on_timeout: true}", "services.a.kill_on_timeout: needs a timeout"),

@@ -14,6 +14,7 @@ from msgspec import UNSET
 from starlette.requests import Request
 from starlette.responses import Response
 
+from headway import resources
 from headway.api.audit import Audit, quoted
 from headway.api.context import Context, caller, context_of, data
 from headway.api.processes import single
@@ -23,7 +24,6 @@ from headway.keys import Role
 from headway.masking import mask_command
 from headway.model import Process
 from headway.schemas import NoParams, ResourcesIn, TrackIn, check_metadata, decode, parse_params, seconds
-from headway.supervisor import resources
 from headway.supervisor.launch import Launched
 from headway.supervisor.launches import Launch
 from headway.supervisor.naming import derive_name

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
-    from headway.supervisor.resources import Resources
+    from headway.resources import Resources
 
 T = TypeVar("T")
 
@@ -31,7 +31,7 @@ def checked(name: str) -> Callable[[str], Any]:
     """Imported only when such a flag is given."""
 
     def read(value: str) -> Any:
-        from headway.supervisor import resources
+        from headway import resources
 
         try:
             return getattr(resources, name)(value)
@@ -42,6 +42,6 @@ def checked(name: str) -> Callable[[str], Any]:
 
 
 def resources_of(args: argparse.Namespace) -> Resources:
-    from headway.supervisor.resources import Resources
+    from headway.resources import Resources
 
     return Resources(memory=args.memory_limit, cpu_time=args.cpu_limit, open_files=args.open_files, nice=args.nice)

@@ -30,7 +30,7 @@ SCHEDULE_FAMILIES: Final[tuple[Family, ...]] = (
     Family(name="headway_last_run_timestamp_seconds", type=G, scope=O, unit="seconds", labels=("name", "kind"),
            help="When the schedule of this name last began a run (unix time)."),
     Family(name="headway_missed_runs_total", type=C, scope=O, labels=("name", "kind", "reason"),
-           help="Runs of this name that were due and did not begin: late (nothing could start them) or overlap (the one before went on)."),
+           help="Runs that were due and did not begin: late (nothing started them in time) or overlap (one still ran)."),
 )
 # fmt: on
 

@@ -10,6 +10,7 @@ from enum import StrEnum
 from graphlib import CycleError, TopologicalSorter
 
 from headway.model import Kind
+from headway.resources import Resources
 
 
 class Policy(StrEnum):
@@ -72,16 +73,6 @@ class Schedule:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
-    """`memory` (bytes) and `cpu_time` (s) of the whole tree, `open_files` and `nice` of each OS process."""
-
-    memory: int | None = None
-    cpu_time: float | None = None
-    open_files: int | None = None
-    nice: int | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class LogRotation:
     rotate_at: int = 10_000_000
     keep: int = 5
@@ -102,7 +93,7 @@ class Service:
     match: str | None = None
     group: str | None = None
     depends_on: tuple[str, ...] = ()
-    limits: Limits = Limits()
+    limits: Resources = field(default_factory=Resources)
     restart: Restart = Restart()
     schedule: Schedule | None = None
     log: LogRotation = LogRotation()

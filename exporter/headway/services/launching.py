@@ -34,12 +34,9 @@ def flags_of(service: Service, data_dir: Path, scheduled_for: float | None = Non
         "expected": service.expected_duration,
         "timeout": service.timeout,
         "stuck-after": service.stuck_after,
-        "memory-limit": service.limits.memory,
-        "cpu-limit": service.limits.cpu_time,
-        "open-files": service.limits.open_files,
-        "nice": service.limits.nice,
     }
     flags += [f"--{flag}={value}" for flag, value in numbers.items() if value is not None]
+    flags += service.limits.flags()
     flags += ["--kill-on-timeout"] if service.kill_on_timeout else []
     # What a daemon logs is no progress of its own, whatever it counts.
     flags += ["--no-progress"] if service.kind is Kind.DAEMON else []

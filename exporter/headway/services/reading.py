@@ -7,12 +7,14 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
+from headway import resources
 from headway.errors import ConfigError
 from headway.forms import Form, Raw, boolean, choice, count, duration, size, split_address, text
 from headway.ids import PATH_WORDS
 from headway.model import Kind
+from headway.resources import Resources
 from headway.services.cron import read_cron, read_zone
-from headway.services.definition import Health, Limits, LogRotation, Missed, Overlap, Policy, Restart, Schedule, Service, in_order
+from headway.services.definition import Health, LogRotation, Missed, Overlap, Policy, Restart, Schedule, Service, in_order
 from headway.yamlfile import Field, Reader, fields, items, one, raw_of, shown, suggestion, texts, words
 
 if TYPE_CHECKING:
@@ -194,11 +196,14 @@ def _signal(field: Field) -> str:
     return word if word.startswith("SIG") else f"SIG{word}"
 
 
-def _nice(field: Field) -> int:
-    raw = raw_of(field.node)
-    if not isinstance(raw, str) or not re.fullmatch(r"-?[0-9]{1,2}", raw) or not -20 <= int(raw) <= 19:
-        raise field.wrong(f"{shown(raw or '')} cannot be used; accepted: -20 (first) to 19 (last); below 0 needs root")
-    return int(raw)
+def _limit(name: str) -> Reader:
+    def read(field: Field) -> object:
+        try:
+            return getattr(resources, name)(one(text())(field))
+        except ValueError as error:
+            raise field.wrong(str(error)) from None
+
+    return read
 
 
 _cron: Final = one(Form('five fields, such as "0 3 * * 1-5": minute hour day month weekday, or @daily and its like', read_cron))
@@ -229,12 +234,7 @@ SCHEDULE: Final[Mapping[str, Reader]] = {
     "overlap": lambda field: Overlap(one(choice(*Overlap))(field)),
     "missed": lambda field: Missed(one(choice(*Missed))(field)),
 }
-LIMITS: Final[Mapping[str, Reader]] = {
-    "memory": one(size(least=1 << 20)),
-    "cpu_time": one(duration(least=1)),
-    "open_files": one(count(least=8)),
-    "nice": _nice,
-}
+LIMITS: Final[Mapping[str, Reader]] = {name: _limit(name) for name in resources.NAMES}
 LOG: Final[Mapping[str, Reader]] = {"rotate_at": one(size(least=1 << 10)), "keep": one(count())}
 
 
@@ -252,7 +252,7 @@ SERVICE: Final[Mapping[str, Reader]] = {
     "match": _regex,
     "group": _label,
     "depends_on": words,
-    "limits": _section(Limits, LIMITS),
+    "limits": _section(Resources, LIMITS),
     "restart": _restart,
     "schedule": _schedule,
     "log": _section(LogRotation, LOG),

@@ -44,8 +44,8 @@ def find_running(
     belongs_elsewhere: Callable[[str], bool] = lambda mark: False,
 ) -> Found | Taken | None:
     """`not_these`: pids that are never it, such as the exporter's own and what belongs to other services; `belongs_elsewhere`:
-    whether what was started for this process, by the mark in its environment, is somebody else's. Of a program and the children it forked
-    of itself the first is meant."""
+    whether what was started for this process, by the mark in its environment, is somebody else's. Of a program and the children it
+    forked of itself the first is meant."""
     rows = host.rows()
     pids = [pid for pid, row in rows.items() if not row.zombie and pid not in not_these]
     if service.pid_file is not None and (row := by_pid_file(service.pid_file, rows)) is not None:
