@@ -54,6 +54,8 @@ def on_terminal(*args: str, environ: Mapping[str, str], width: int = 140) -> Ite
     ours, its = pty.openpty()
     fcntl.ioctl(its, termios.TIOCSWINSZ, struct.pack("HHHH", 40, width, 0, 0))
     env = {**surroundings(), "TERM": "xterm-256color", **environ}
+    for size in ("COLUMNS", "LINES"):  # those of the terminal count
+        env.pop(size, None)
     child = subprocess.Popen([HEADWAY, *args], stdin=its, stdout=its, stderr=its, env=env, start_new_session=True)
     os.close(its)
     command = OnTerminal(child, keyboard=ours)
