@@ -193,6 +193,17 @@ def test_one_that_is_stopped_while_it_starts(serve: Serve) -> None:
     assert found["wanted"] and not serving.status("s")["wanted"]
 
 
+def test_the_retry_of_a_process_of_a_service_starts_the_service(serve: Serve, tmp_path: Path) -> None:
+    serving = serve({"s": {"command": "test -e there || exit 3; sleep 1000", "restart": "never"}})
+    failed = serving.until("s", "error")
+    path = f"/{failed['last_process_id']}/retry"
+    assert serving.call("POST", path, {}, 409).startswith("service s is error: ")
+    (tmp_path / "there").touch()
+    again = serving.call("POST", path, {}, 201)
+    assert (again["name"], again["id"]) == ("s", serving.until("s", "running")["process_id"])
+    assert serving.call("POST", path, {}, 409).startswith("service s runs already, as ")
+
+
 def test_restart_is_a_new_process_with_the_same_log(serve: Serve) -> None:
     serving = serve({"web": server(free_port())})
     before = serving.until("web", "running")

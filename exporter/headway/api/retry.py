@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Final
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -11,18 +12,25 @@ from headway.api.access import Caller
 from headway.api.audit import Audit, quoted
 from headway.api.context import Context, caller, context_of, data
 from headway.api.processes import empty_body, single
+from headway.api.services import bring_up, patience
 from headway.api.track import launch
 from headway.errors import Conflict
 from headway.ids import check_id, new_id
 from headway.keys import Role
 from headway.model import Process
 from headway.schemas import NoParams, parse_params
+from headway.services.phase import Phase
+from headway.services.unit import Unit
 from headway.supervisor.launches import Launch, Secret
+
+# Until a service is up again (s): whoever asked waits meanwhile, as long as for a command.
+RETRY_WAIT: Final = 20.0
 
 
 async def retry_process(request: Request) -> Response:
     """Starts a command that has ended once more, as a new process of the same name with everything that was given the first time;
-    `metadata.retry_of` is the id of the old one. Only what the exporter started itself, by track, and without a secret in it."""
+    `metadata.retry_of` is the id of the old one. Only what the exporter started itself: by track and without a secret in it,
+    or as a configured service, which is started again."""
     context, who = context_of(request), caller(request)
     parse_params(single(request), NoParams)
     process_id = request.path_params["id"]
@@ -30,11 +38,36 @@ async def retry_process(request: Request) -> Response:
         who.require(Role.OPERATOR)
         await empty_body(request)
         process = await context.find(process_id, who)
+        if (unit := unit_of(context, who, process)) is not None:
+            given_id = await started(context, who, unit)
+            audit.result(f"service {quoted(unit.name)}")
+            return data(context.summary(await context.find(given_id, who), context.registry.clock()), 201)
         again = owned(await launch_of(context, who, process), who).again(process.id)
         given_id = new_id()
         process = await launch(context, given_id, again)
         audit.result(f"process {given_id}")
     return data(context.summary(process, context.registry.clock()), 201)
+
+
+def unit_of(context: Context, who: Caller, process: Process) -> Unit | None:
+    """The configured service whose process this was. A record may claim that: only what is configured is started."""
+    unit = context.supervisor.units.get(process.name)
+    claimed = process.metadata.get("service") == process.name and process.status.ended
+    return unit if unit is not None and claimed and who.sees(unit.service.user) else None
+
+
+async def started(context: Context, who: Caller, unit: Unit) -> str:
+    """The id of its new process. Raises Conflict when it runs already, or does not come up."""
+    if unit.phase is Phase.RUNNING:
+        raise Conflict(
+            f"service {unit.name} runs already, as {unit.remembered.process_id}; headway restart {unit.name} starts it anew"
+        )
+    before = unit.remembered.last_process_id
+    await context.supervisor.settle(await bring_up(context, who, [unit]), patience(RETRY_WAIT))
+    given_id = unit.remembered.last_process_id
+    if unit.phase is Phase.ERROR or given_id is None or given_id == before:
+        raise Conflict(f"service {unit.name} is {unit.phase}: {unit.reason}")
+    return given_id
 
 
 async def launch_of(context: Context, who: Caller, process: Process) -> Launch:

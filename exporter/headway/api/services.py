@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from starlette.requests import Request
@@ -14,7 +15,7 @@ from headway.api.control import optional
 from headway.api.processes import single
 from headway.api.service_logs import follow, last_lines
 from headway.api.service_picture import picture
-from headway.errors import Conflict, InvalidInput
+from headway.errors import Conflict, Forbidden, InvalidInput
 from headway.keys import Role
 from headway.schemas import LogParams, NoParams, ServiceIn, ServiceParams, ServicesIn, decode, parse_params, seconds
 from headway.services.launching import log_file
@@ -47,7 +48,7 @@ async def start(request: Request) -> Response:
         audit.what = f"service {quoted(form.name)}"
         unit = seen(context, who, form.name)
         wait = patience(form.wait)
-        every = await context.supervisor.bring_up([unit])
+        every = await bring_up(context, who, [unit])
         await context.supervisor.settle(every, wait)
         tell(audit, unit, wait)
     return data(picture(context.supervisor, unit))
@@ -96,7 +97,7 @@ async def start_all(request: Request) -> Response:
         form = await optional(request, ServicesIn)
         chosen = those(context, who, form)
         audit.what = quoted(", ".join(unit.name for unit in chosen))
-        every = await context.supervisor.bring_up(chosen, now=form.names is not None)
+        every = await bring_up(context, who, chosen, now=form.names is not None)
         await context.supervisor.settle(every, patience(form.wait))
         failed = [unit.name for unit in every if unit.phase is Phase.ERROR]
         audit.result(f"{len(failed)} in error" if failed else "started", not failed)
@@ -162,6 +163,16 @@ def those(context: Context, who: Caller, form: ServicesIn) -> list[Unit]:
             there = f"there are {', '.join(groups)}" if groups else "no service has one"
             raise InvalidInput(f"group: there is no group {form.group[:60]}: {there}", field="group")
     return units
+
+
+async def bring_up(context: Context, who: Caller, units: Sequence[Unit], now: bool = True) -> list[Unit]:
+    """Raises Forbidden when that would start what the caller may not see."""
+    for unit in context.supervisor.with_needed(units):
+        if not who.sees(unit.service.user):
+            raise Forbidden(
+                f"{', '.join(one.name for one in units)} cannot be started with this key: what it depends on is not yours"
+            )
+    return await context.supervisor.bring_up(units, now)
 
 
 def patience(wait: float | str) -> float:

@@ -99,20 +99,18 @@ class Supervisor:
 
     # ── verbs ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def unit(self, name: str) -> Unit:
-        """Raises NotFound."""
-        if name not in self.units:
-            raise no_service(name, self.units)
-        return self.units[name]
-
     async def bring_up(self, units: Iterable[Unit], now: bool = True) -> list[Unit]:
         """Begins to start these and what they need; returns all of them in the order of starting. What runs by a schedule runs at
         once when `now`, else it waits for its time."""
-        names = [unit.name for unit in units]
-        every = [self.units[one.name] for one in with_needed(names, {unit.name: unit.service for unit in self.units.values()})]
+        every = self.with_needed(units)
         for unit in every:
             await (unit.start() if now else unit.arm())
         return every
+
+    def with_needed(self, units: Iterable[Unit]) -> list[Unit]:
+        """These and what they need, in the order of starting."""
+        names = [unit.name for unit in units]
+        return [self.units[one.name] for one in with_needed(names, {unit.name: unit.service for unit in self.units.values()})]
 
     async def take_down(self, units: Iterable[Unit], by: str) -> None:
         """Ends these, each after those that need it."""
