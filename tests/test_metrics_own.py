@@ -26,6 +26,8 @@ class Figures:
     pending: int = 3
     dropped_lines_total: int = 2
     errors_total: int = 5
+    delivered: int = 6
+    given_up: int = 1
 
 
 def everything() -> OwnMetrics:
@@ -33,6 +35,7 @@ def everything() -> OwnMetrics:
     own.watch_store(figures, size_bytes=lambda: 40_960, up=lambda: True)
     own.watch_sampler(figures)
     own.watch_stream(lambda: 4)
+    own.watch_announcer(figures)
     own.watch_discovery(lambda: {"web": 2, "db": 0}, lambda: 0.03)
     own.watch_series(lambda: 99)
     own.observe_sample(0.02)

@@ -18,6 +18,8 @@ import uvicorn
 from fastapi import FastAPI
 from starlette.types import ASGIApp
 
+from headway.announcing.announcer import Announcer
+from headway.announcing.rule import AnnounceRule
 from headway.api.application import application
 from headway.api.context import Context
 from headway.collector import Collector
@@ -60,6 +62,8 @@ SHUTDOWN_GRACE = 5
 KEEP_ALIVE = 75
 # How often the spool is looked at (s): one scandir of a folder that is empty nearly always.
 INTAKE_INTERVAL = 5.0
+# After an error in it the announcer begins anew (s).
+ANNOUNCER_PAUSE = 10.0
 # How long new processes gather before they are followed (s): an exit is to be noticed within 50 ms.
 FOLLOW_PAUSE = 0.02
 
@@ -83,6 +87,7 @@ class Exporter:
         *,
         services: Sequence[Service] = (),
         discovery: Sequence[Rule] = (),
+        announce: Sequence[AnnounceRule] = (),
         clock: Callable[[], float] = time.time,
         sampler: Sampler | None = None,
     ) -> None:
@@ -103,6 +108,7 @@ class Exporter:
         self.launches = Launches(settings.data_dir)
         self.supervisor = Supervisor(services, self.registry, self.control, self.launcher, self.store.get)
         self.discovery = Discovery(discovery, self.watch)
+        self.announcer = Announcer(self.registry, announce, settings.data_dir)
         self.context = Context(
             settings=settings,
             registry=self.registry,
@@ -123,6 +129,7 @@ class Exporter:
         self.own.watch_services(lambda: figures(self.supervisor))
         self.own.watch_discovery(self.discovery.counts, self.discovery.seconds)
         self.own.watch_stream(lambda: max(0, self.registry.hub.subscribers - 1))  # the exporter itself is one
+        self.own.watch_announcer(self.announcer)
         self._tasks: list[asyncio.Task[None]] = []
         self._intake: Intake | None = None
         self._exits: ExitWatch | None = None
@@ -179,6 +186,8 @@ class Exporter:
         self._tasks.append(asyncio.create_task(self._supervise(), name="services"))
         if (interval := watchdog_interval()) is not None:
             self._tasks.append(asyncio.create_task(self._every(interval, self.sign_of_life), name="sign of life"))
+        self.announcer.listens_at(url)
+        self._tasks.append(asyncio.create_task(self._every(ANNOUNCER_PAUSE, self.announcer.run), name="announce"))
 
     async def sign_of_life(self) -> None:
         """From the event loop: one that hangs gives none."""
@@ -315,7 +324,7 @@ def serve(resolved: Resolved) -> int:
     check_port(host, port)  # before any file is made: a key of an exporter that never ran would be taken for the one to use
     settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     with DataDirLock(settings.data_dir):
-        exporter = Exporter(settings, services=resolved.services, discovery=resolved.discovery)
+        exporter = Exporter(settings, services=resolved.services, discovery=resolved.discovery, announce=resolved.announce)
         config = uvicorn.Config(
             exporter.app(),
             host=host,

@@ -12,6 +12,8 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from headway.announcing.rule import DEFAULT_RULES as ANNOUNCED
+from headway.announcing.rule import AnnounceRule, by_name_last
 from headway.discovery.rule import Rule
 from headway.errors import ConfigError
 from headway.forms import Raw
@@ -36,8 +38,9 @@ if TYPE_CHECKING:
 DEFAULT: Final = "default"
 RULES_KEY: Final = "thresholds"
 SERVICES_KEY: Final = "services"
+ANNOUNCE_KEY: Final = "announce"
 DISCOVERY_KEY: Final = "discover"
-SECTIONS: Final = (RULES_KEY, SERVICES_KEY, DISCOVERY_KEY)
+SECTIONS: Final = (RULES_KEY, SERVICES_KEY, DISCOVERY_KEY, ANNOUNCE_KEY)
 # A misspelled variable would be ignored silently, but other HEADWAY_… variables are legitimate: refuse only near misses.
 _NEAR_MISS: Final = 0.85
 
@@ -51,6 +54,7 @@ class Resolved:
     sources: Mapping[str, str]
     config_files: tuple[Path, ...] = ()
     services: tuple[Service, ...] = ()
+    announce: tuple[AnnounceRule, ...] = ANNOUNCED
     discovery: tuple[Rule, ...] = ()
 
 
@@ -74,6 +78,7 @@ def load(
     rules: tuple[ThresholdRule, ...] = DEFAULT_RULES
     rules_source = DEFAULT
     services: list[Service] = []
+    announce = ANNOUNCED
     discovery: list[Rule] = []
     for path in files:
         contents = _file(path)
@@ -81,6 +86,7 @@ def load(
         rules += tuple(contents.rules)
         rules_source = contents.rules_source or rules_source
         services += contents.services
+        announce += tuple(contents.announce)
         discovery += contents.discovery
     given.update(_environment(environ))
     for name, text in argv_values.items():
@@ -99,7 +105,7 @@ def load(
             f"time_sink_ratio ({settings.time_sink_ratio:g}, {sources['time_sink_ratio']}): accepted: the same or more",
             field="time_sink_critical_ratio",
         )
-    return Resolved(settings, sources, files, _checked(services), _checked_rules(discovery))
+    return Resolved(settings, sources, files, _checked(services), by_name_last(announce), _checked_rules(discovery))
 
 
 def _checked(services: list[Service]) -> tuple[Service, ...]:
@@ -146,6 +152,7 @@ class _Contents:
     rules: list[ThresholdRule] = field(default_factory=list)
     rules_source: str | None = None
     services: list[Service] = field(default_factory=list)
+    announce: list[AnnounceRule] = field(default_factory=list)
     discovery: list[Rule] = field(default_factory=list)
 
 
@@ -156,6 +163,10 @@ def _file(path: Path) -> _Contents:
     for name, value, place in items(root, "the file", path):
         if name == RULES_KEY:
             found.rules, found.rules_source = _rules(value, path), place
+        elif name == ANNOUNCE_KEY:
+            from headway.announcing.reading import read_rules as read_announcements
+
+            found.announce = read_announcements(value, path)
         elif name == SERVICES_KEY:
             from headway.services.reading import read_services
 

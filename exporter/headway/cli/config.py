@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from headway.cli.command import add_command
 from headway.cli.settings_flags import add_flags, resolve
 from headway.cli.text import columns
-from headway.configuration import DISCOVERY_KEY, RULES_KEY, Resolved
+from headway.configuration import ANNOUNCE_KEY, DISCOVERY_KEY, RULES_KEY, Resolved
 from headway.masking import mask_command
 from headway.settings import DEFAULT_RULES, SETTINGS, THRESHOLD_FORMS
 
@@ -52,5 +52,8 @@ def values(resolved: Resolved) -> list[tuple[str, str, str]]:
         source = "default" if number < len(DEFAULT_RULES) else sources[RULES_KEY]
         for limit, value in rule.values.items():
             rows.append((f"{where}.{limit}", "null" if value is None else THRESHOLD_FORMS[limit].write(value), source))
+    for announced in resolved.announce:
+        of = f"type.{announced.kind}" if announced.kind is not None else f"name.{announced.name}"
+        rows.append((f"{ANNOUNCE_KEY}.{of}", str(announced), announced.place))
     rows += ((f"{DISCOVERY_KEY}.{rule.name}", mask_command(str(rule)), rule.place) for rule in resolved.discovery)
     return rows

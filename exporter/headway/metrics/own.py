@@ -61,6 +61,15 @@ class WriterFigures(Protocol):
 
 
 class SamplerFigures(Protocol):
+class AnnouncerFigures(Protocol):
+    @property
+    def pending(self) -> int: ...
+    @property
+    def delivered(self) -> int: ...
+    @property
+    def given_up(self) -> int: ...
+
+
     @property
     def errors_total(self) -> int: ...
 
@@ -144,6 +153,11 @@ class OwnMetrics:
 
     def observe_request(self, method: str, route: str, code: int, seconds: float) -> None:
         """`route` is the pattern (`/api/processes/{id}`), never a path; whoever has none says "other"."""
+    def watch_announcer(self, announcer: AnnouncerFigures) -> None:
+        self._figures["headway_announcements_pending"] = lambda: announcer.pending
+        self._figures["headway_announcements_delivered_total"] = lambda: announcer.delivered
+        self._figures["headway_announcements_given_up_total"] = lambda: announcer.given_up
+
         if method not in _METHODS:
             method = OTHER
         key = (method, route, str(code))

@@ -60,6 +60,12 @@ OWN_FAMILIES: Final[tuple[Family, ...]] = (
            help="Start time of the process since unix epoch in seconds."),
     Family(name="process_open_fds", type=G, scope=O,
            help="Number of open file descriptors."),
+    Family(name="headway_announcements_pending", type=G, scope=O,
+           help="Ends of processes that Alertmanager is still to be told of."),
+    Family(name="headway_announcements_delivered_total", type=C, scope=O,
+           help="Ends of processes that Alertmanager was told of."),
+    Family(name="headway_announcements_given_up_total", type=C, scope=O,
+           help="Ends of processes that Alertmanager could not be told of within an hour, or that it refused."),
     Family(name="process_max_fds", type=G, scope=O,
            help="Maximum number of open file descriptors."),
 )

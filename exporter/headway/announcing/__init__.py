@@ -1,0 +1,1 @@
+"""Ends of processes that somebody is told of: which, in what words, and that they arrive."""

@@ -1,0 +1,171 @@
+"""Sees processes end, and has Alertmanager tell it. Event-loop thread; what blocks runs in a thread."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+from headway.announcing.outbox import Letter, Outbox
+from headway.announcing.rule import AnnounceRule, is_announced
+from headway.announcing.words import alert, times
+from headway.errors import StoreUnavailable
+from headway.registry.entry import Entry
+from headway.registry.registry import Registry
+
+log = logging.getLogger(__name__)
+
+# How long changes gather before they are looked at (s): an end that its reporter corrects at once is told once.
+PAUSE: Final = 0.5
+# An alert lives so long for Alertmanager (s): far beyond any time that a route gathers alerts for a message.
+LIVES: Final = 300.0
+FIRST_PAUSE: Final = 2.0
+LONGEST_PAUSE: Final = 60.0
+# After that it is no news any more (s).
+STALE: Final = 3600.0
+MOST_PENDING: Final = 1000
+IN_ONE: Final = 100
+TIMEOUT: Final = 5.0
+
+
+class Announcer:
+    """`url`: of Alertmanager. `delivered` and `given_up` count since the start."""
+
+    def __init__(self, registry: Registry, rules: Sequence[AnnounceRule], data_dir: Path) -> None:
+        settings = registry.settings
+        self.registry = registry
+        self.rules = rules
+        self.delivered = self.given_up = 0
+        self._outbox = Outbox.open(data_dir, registry.clock())
+        self._url = f"{settings.alertmanager_url}/api/v2/alerts"
+        self._links = {"external_url": settings.external_url, "grafana_url": settings.grafana_url}
+        self._changed = asyncio.Event()
+        self._told = False
+
+    @property
+    def pending(self) -> int:
+        return len(self._outbox.pending)
+
+    def listens_at(self, url: str) -> None:
+        """Where this exporter answers, once that is known."""
+        if self.registry.settings.address[1] == 0:
+            self._links["external_url"] = url
+
+    async def run(self) -> None:
+        """Until it is cancelled."""
+        for entry in list(self.registry.entries.values()):
+            self._consider(entry)
+        await self._save()
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._watch())
+            tasks.create_task(self._deliver())
+
+    async def _watch(self) -> None:
+        hub, seen = self.registry.hub, self.registry.version
+        changed = hub.subscribe()
+        try:
+            while not hub.closed:
+                await changed.wait()
+                await asyncio.sleep(PAUSE)
+                changed.clear()
+                news, seen = self.registry.newer_than(seen), self.registry.version
+                found = [entry for entry in news if self._consider(entry)]
+                if found:
+                    await self._save()
+                    self._changed.set()
+        finally:
+            hub.unsubscribe(changed)
+
+    def _consider(self, entry: Entry) -> bool:
+        """Whether its end is to be announced, and was not yet. What is not yet on the disk has not happened."""
+        process, box = entry.process, self._outbox
+        finished_at = process.finished_at
+        if finished_at is None or process.id in box.pending or process.id in box.sent:
+            return False
+        if max(finished_at, process.activity.updated_at) < box.since or (entry.pending is not None and not entry.pending.done()):
+            return False
+        if len(box.pending) >= MOST_PENDING or not is_announced(process, self.rules):
+            return False
+        instance = urlsplit(self._links["external_url"]).netloc
+        box.pending[process.id] = Letter(alert(process, self.registry.stats_for(process), self._links, instance), finished_at)
+        return True
+
+    async def _deliver(self) -> None:
+        while True:
+            now = self.registry.clock()
+            self._outbox.forget(now - STALE)
+            if due := self._outbox.due(now)[:IN_ONE]:
+                await self._send(due, now)
+                continue
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._changed.wait(), 1.0 if self._outbox.pending else 30.0)
+            self._changed.clear()
+
+    async def _send(self, keys: Sequence[str], now: float) -> None:
+        box = self._outbox
+        letters = {key: box.pending[key] for key in keys}
+        stale = [key for key, letter in letters.items() if now - letter.finished_at >= STALE and letter.attempts]
+        alerts = [letter.alert | times(letter.finished_at, now + LIVES) for key, letter in letters.items() if key not in stale]
+        refused = await asyncio.to_thread(post, self._url, alerts) if alerts else None
+        if refused is None or refused.final:
+            box.drop([key for key in keys if key not in stale], now)
+            if refused is None:
+                self.delivered += len(alerts)
+                self._told = False
+            else:
+                self.given_up += len(alerts)
+                log.error("%d ends cannot be announced: %s", len(alerts), refused.reason)
+        else:
+            for key in keys:
+                letter = letters[key]
+                letter.attempts += 1
+                letter.next_at = now + min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(letter.attempts - 1, 10))
+            if not self._told:
+                self._told = True
+                log.info("ends wait to be announced, and are tried for an hour: %s", refused.reason)
+        if stale:
+            box.drop(stale, now)
+            self.given_up += len(stale)
+            log.warning("%d ends were not announced within an hour", len(stale))
+        await self._save()
+
+    async def _save(self) -> None:
+        text = self._outbox.text()
+        try:
+            await asyncio.to_thread(self._outbox.save, text)
+        except StoreUnavailable as error:
+            log.warning("%s; what is to be announced is only in memory", error.detail)
+
+
+class Refused:
+    """Why nothing was taken. `final`: it would not be at another time either."""
+
+    def __init__(self, reason: str, final: bool) -> None:
+        self.reason = reason
+        self.final = final
+
+
+def post(url: str, alerts: Sequence[dict[str, object]]) -> Refused | None:
+    """Gives alerts to Alertmanager. Blocking."""
+    import requests
+
+    host = urlsplit(url).hostname
+    started = time.monotonic()
+    try:
+        with requests.Session() as session:
+            session.trust_env = host not in ("localhost", "127.0.0.1", "::1")
+            answer = session.post(url, json=list(alerts), timeout=TIMEOUT, allow_redirects=False)
+    except (requests.RequestException, ValueError) as error:
+        after = f" after {time.monotonic() - started:.0f} s" if isinstance(error, requests.Timeout) else ""
+        return Refused(
+            f"Alertmanager at {url} does not answer{after} ({type(error).__name__}): alertmanager_url says where it is", False
+        )
+    if answer.status_code == 200:
+        return None
+    final = answer.status_code in (400, 413, 422)
+    return Refused(f"Alertmanager at {url} answers {answer.status_code}: {answer.text[:300].strip()}", final)

@@ -1,0 +1,84 @@
+"""What is still to be announced, and what was: kept over restarts. Blocking, one caller at a time."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from headway.errors import StoreUnavailable
+
+log = logging.getLogger(__name__)
+FILE: Final = "announcements.json"
+
+
+@dataclass(slots=True)
+class Letter:
+    """One announcement: the alert without its times, when the process ended (unix s), and the attempts so far."""
+
+    alert: dict[str, Any]
+    finished_at: float
+    attempts: int = 0
+    next_at: float = 0.0
+
+
+@dataclass(slots=True)
+class Outbox:
+    """`since`: what ended before is of no interest. `sent`: when each was delivered or given up, by id; forgotten after a while."""
+
+    path: Path
+    since: float
+    pending: dict[str, Letter] = field(default_factory=dict)
+    sent: dict[str, float] = field(default_factory=dict)
+
+    @classmethod
+    def open(cls, data_dir: Path, now: float) -> Outbox:
+        """A file that cannot be read is put aside: what ended up to now is then not announced twice, maybe not at all."""
+        path = data_dir / FILE
+        try:
+            said = json.loads(path.read_text(encoding="utf-8"))
+            pending = {key: Letter(**letter) for key, letter in said["pending"].items()}
+            return cls(path, float(said["since"]), pending, {key: float(at) for key, at in said["sent"].items()})
+        except FileNotFoundError:
+            return cls(path, now)
+        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+            log.error("%s cannot be read (%s) and is put aside; what ended before now is not announced", path, error)
+            try:
+                path.replace(path.with_suffix(".unreadable.json"))
+            except OSError:
+                pass
+            return cls(path, now)
+
+    def forget(self, before: float) -> None:
+        """What was sent before that time (unix s) is asked for by nobody any more."""
+        self.sent = {key: at for key, at in self.sent.items() if at >= before}
+        self.since = max(self.since, before)
+
+    def text(self) -> str:
+        letters = {key: {name: getattr(letter, name) for name in Letter.__slots__} for key, letter in self.pending.items()}
+        return json.dumps({"since": self.since, "pending": letters, "sent": self.sent}, indent=1) + "\n"
+
+    def save(self, text: str) -> None:
+        """Raises StoreUnavailable; the file is then as it was."""
+        new = self.path.with_suffix(".new")
+        try:
+            fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+            with os.fdopen(fd, "w", encoding="utf-8") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            new.replace(self.path)
+        except OSError as error:
+            raise StoreUnavailable(f"{self.path} cannot be written: {error.strerror}") from None
+
+    def due(self, now: float) -> list[str]:
+        return [key for key, letter in self.pending.items() if letter.next_at <= now]
+
+    def drop(self, keys: Iterable[str], now: float) -> None:
+        for key in keys:
+            self.pending.pop(key, None)
+            self.sent[key] = now

@@ -1,0 +1,63 @@
+"""Which ends are announced. Pure data and a decision."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from fnmatch import fnmatchcase
+from typing import Final
+
+from headway.durations import format_duration
+from headway.model import Kind, Process, Status
+
+
+class When(StrEnum):
+    ALWAYS = "always"
+    ON_FAILURE = "on-failure"
+    NEVER = "never"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnnounceRule:
+    """For processes of a kind, or whose name matches a pattern (`*`, `?`, `[…]`, case counts). `longer_than`: only what took at
+    least so many seconds."""
+
+    when: When
+    longer_than: float | None = None
+    kind: Kind | None = None
+    name: str | None = None
+    place: str = "default"
+
+    def __str__(self) -> str:
+        return f"{self.when}, longer than {format_duration(self.longer_than)}" if self.longer_than is not None else str(self.when)
+
+    def matches(self, process: Process) -> bool:
+        return self.kind in (None, process.kind) and (self.name is None or fnmatchcase(process.name, self.name))
+
+
+# A task is anything, most of it small; and how a daemon does is what alerts are for.
+DEFAULT_RULES: Final = tuple(
+    AnnounceRule(when=When.NEVER if kind in (Kind.TASK, Kind.DAEMON) else When.ALWAYS, kind=kind) for kind in Kind
+)
+FAILURES: Final = frozenset({Status.FAILED, Status.TIMED_OUT, Status.ORPHANED})
+
+
+def by_name_last(rules: Iterable[AnnounceRule]) -> tuple[AnnounceRule, ...]:
+    """In the order in which the last that matches counts: a rule for a name over one for a kind, later ones over earlier ones."""
+    return tuple(sorted(rules, key=lambda rule: rule.name is not None))
+
+
+def is_failure(process: Process) -> bool:
+    killed = process.status is Status.KILLED and not getattr(process.state, "requested", False)
+    return process.status in FAILURES or killed
+
+
+def is_announced(process: Process, rules: Sequence[AnnounceRule]) -> bool:
+    """By the last rule that matches (see :func:`by_name_last`)."""
+    rule = next((rule for rule in reversed(rules) if rule.matches(process)), None)
+    if rule is None or rule.when is When.NEVER or not process.status.ended:
+        return False
+    if rule.when is When.ON_FAILURE and not is_failure(process):
+        return False
+    return rule.longer_than is None or (process.elapsed(process.finished_at or 0.0) or 0.0) >= rule.longer_than

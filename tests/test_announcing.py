@@ -1,0 +1,248 @@
+"""Ends that somebody is told of: which, in what words, and that they arrive, whoever is away meanwhile."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from headway import Client
+from headway.announcing.outbox import Letter, Outbox
+from headway.announcing.rule import DEFAULT_RULES, AnnounceRule, When, by_name_last, is_announced
+from headway.announcing.words import alert, description
+from headway.configuration import load
+from headway.errors import ConfigError
+from headway.model import Activity, Cancelled, Done, Failed, Killed, Kind, Orphaned, Process, Running, Spec, State, TimedOut
+from headway.names import NameStats
+from running import Starter
+from waiting import wait_until
+
+
+def process(state: State, kind: Kind = Kind.PIPELINE, name: str = "NLP Backfill", **more: Any) -> Process:
+    metadata = more.pop("metadata", {})
+    return Process(
+        id="p1",
+        spec=Spec(name=name, kind=kind, created_at=0),
+        state=state,
+        activity=Activity(updated_at=1, **more),
+        metadata=metadata,
+    )
+
+
+DONE, FAILED = Done(1000.0, 1720.0, 0), Failed(1000.0, 1720.0, 3, error="ValueError: 7")
+
+
+# ── which ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [(Kind.PIPELINE, True), (Kind.SUBAGENT, True), (Kind.CRON, True), (Kind.TASK, False), (Kind.DAEMON, False)],
+)
+def test_unless_told(kind: Kind, expected: bool) -> None:
+    assert is_announced(process(DONE, kind), DEFAULT_RULES) is expected
+    assert is_announced(process(FAILED, kind), DEFAULT_RULES) is expected
+    assert not is_announced(process(Running(1000.0), kind), DEFAULT_RULES)
+
+
+@pytest.mark.parametrize(
+    ("state", "failure"),
+    [
+        (DONE, False),
+        (FAILED, True),
+        (Cancelled(1.0, 2.0), False),
+        (Killed(1.0, 2.0, requested=True), False),
+        (Killed(1.0, 2.0), True),
+        (TimedOut(1.0, 2.0), True),
+        (Orphaned(1.0, 2.0), True),
+    ],
+)
+def test_on_failure(state: State, failure: bool) -> None:
+    assert is_announced(process(state), [AnnounceRule(when=When.ON_FAILURE)]) is failure
+
+
+def test_longer_than_and_by_name() -> None:
+    rules = by_name_last(
+        [
+            AnnounceRule(when=When.NEVER, name="NLP*"),
+            *DEFAULT_RULES,
+            AnnounceRule(when=When.ALWAYS, longer_than=720, kind=Kind.TASK),
+            AnnounceRule(when=When.ALWAYS, longer_than=721, kind=Kind.CRON),
+        ]
+    )
+    assert not is_announced(process(DONE), rules), "a name counts more than a kind"
+    assert is_announced(process(DONE, Kind.TASK, "x"), rules) and not is_announced(process(DONE, Kind.CRON, "x"), rules)
+    assert not is_announced(process(Done(None, 5.0), Kind.TASK, "x"), rules), "nobody knows how long it took"
+
+
+def test_the_configuration(tmp_path: Path) -> None:
+    path = tmp_path / "headway.yaml"
+    path.write_text('announce:\n  name: {"backup-*": on-failure}\n  type:\n    task: {longer_than: 10m}\n    pipeline: never\n')
+    given = [rule for rule in load({}, {}, path).announce if rule.place != "default"]
+    assert [(r.when, r.longer_than, r.kind, r.name) for r in given] == [
+        (When.ALWAYS, 600.0, Kind.TASK, None),
+        (When.NEVER, None, Kind.PIPELINE, None),
+        (When.ON_FAILURE, None, None, "backup-*"),
+    ]
+    assert load({}, {}).announce == DEFAULT_RULES
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("announce: {typ: {}}", "unknown section announce.typ: did you mean type?"),
+        ("announce: {type: {pipelin: always}}", "unknown type pipelin: did you mean pipeline?"),
+        ("announce: {type: {task: sometimes}}", "announce.type.task: 'sometimes' cannot be used; accepted: one of always"),
+        ("announce: {name: {x: {longer: 1m}}}", "unknown announce.name.x.longer: did you mean longer_than?"),
+    ],
+)
+def test_what_is_wrong_is_said(tmp_path: Path, text: str, words: str) -> None:
+    path = tmp_path / "headway.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigError) as error:
+        load({}, {}, path)
+    assert words in error.value.detail
+
+
+# ── in what words ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_the_words() -> None:
+    stats = NameStats(name="NLP Backfill", kind=Kind.PIPELINE, good_durations=(580.0, 600.0, 640.0))
+    facts: dict[str, Any] = {"current": 80.0, "total": 80.0, "unit": "sessions", "summary": "80 sessions,\n3 repaired"}
+    metadata = {"tokens": {"input": 12000, "output": 850}, "cost_dollars": 0.416}
+    assert description(process(DONE, **facts, metadata=metadata), stats) == (
+        "80 sessions, 3 repaired. It took 12 min, usual are 10 min (median of 3 good runs). 80 of 80 sessions. "
+        "12,000 tokens in, 850 tokens out, $0.42."
+    )
+    assert description(process(FAILED, current=3.0), None) == "ValueError: 7. It took 12 min. 3 items."
+    assert description(process(Orphaned(None, 5.0)), None) == "Nothing more is known of it."
+    assert len(description(process(DONE, summary="x" * 4000), None)) < 500
+    made = alert(process(FAILED), None, {"external_url": "https://h", "grafana_url": "https://g"}, "h:1")
+    assert made["labels"] == {
+        "alertname": "HeadwayProcessEnded",
+        "severity": "info",
+        "gate": "ended",
+        "id": "p1",
+        "name": "NLP Backfill",
+        "kind": "pipeline",
+        "outcome": "failed",
+        "instance": "h:1",
+    }
+    assert made["annotations"]["summary"] == "NLP Backfill failed"
+    assert made["annotations"]["process_url"] == made["generatorURL"] == "https://h/processes/p1"
+
+
+# ── the outbox ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_what_waits_is_kept(tmp_path: Path) -> None:
+    box = Outbox.open(tmp_path, 100.0)
+    box.pending["a"] = Letter({"labels": {}}, 90.0, 2, 105.0)
+    box.pending["b"] = Letter({"labels": {}}, 91.0)
+    box.drop(["b"], 101.0)
+    box.save(box.text())
+    again = Outbox.open(tmp_path, 500.0)
+    assert (again.since, again.pending, again.sent) == (100.0, {"a": Letter({"labels": {}}, 90.0, 2, 105.0)}, {"b": 101.0})
+    assert (again.due(104.0), again.due(105.0)) == ([], ["a"])
+    again.forget(102.0)
+    assert (again.since, again.sent) == (102.0, {})
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"pending": {"a": {"x": 1}}, "since": 1, "sent": {}}'])
+def test_a_file_that_cannot_be_read_is_put_aside(tmp_path: Path, text: str) -> None:
+    (tmp_path / "announcements.json").write_text(text)
+    assert Outbox.open(tmp_path, 7.0).since == 7.0
+    assert (tmp_path / "announcements.unreadable.json").read_text() == text
+
+
+# ── that they arrive ────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class Manager:
+    """What Alertmanager is asked; answers with `status`."""
+
+    def __init__(self, port: int = 0) -> None:
+        self.alerts: list[dict[str, Any]] = []
+        self.asked = 0
+        self.status = 200
+        manager = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                said = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                manager.asked += 1
+                if manager.status == 200:
+                    manager.alerts += said
+                self.send_response(manager.status)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+            def log_message(self, format: str, *args: Any) -> None: ...
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_port}"
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def names(self) -> list[str]:
+        return [one["annotations"]["summary"] for one in self.alerts]
+
+    def close(self) -> None:
+        self.server.shutdown()
+        self.server.server_close()
+
+
+@pytest.fixture
+def manager() -> Iterator[Manager]:
+    found = Manager()
+    yield found
+    found.close()
+
+
+def test_once_over_refusals_and_restarts(start_exporter: Starter, manager: Manager) -> None:
+    exporter = start_exporter("--alertmanager-url", manager.url)
+    client = Client(exporter.url, exporter.key)
+    client.create("Backfill", "pipeline", id="one")
+    client.update("one", status="done", summary="all there")
+    client.create("small", "task", id="small")
+    client.update("small", status="done")
+    wait_until(lambda: manager.names() == ["Backfill is done"], 10, "the announcement")
+    found = manager.alerts[0]
+    assert found["startsAt"] < found["endsAt"], "it is not over when it is heard of"
+    # While it is refused, and while the exporter is killed, nothing is lost.
+    manager.status = 503
+    before = manager.asked
+    client.create("Backfill", "pipeline", id="two")
+    client.update("two", status="failed", error="no space")
+    wait_until(lambda: manager.asked > before, 10, "an attempt")
+    exporter.kill()
+    manager.status = 200
+    exporter.start()
+    wait_until(lambda: "Backfill failed" in manager.names(), 20, "the second announcement")
+    client.create("Backfill", "pipeline", id="three")
+    client.update("three", status="done")
+    wait_until(lambda: len(manager.alerts) == 3, 10, "the third")
+    assert manager.names() == ["Backfill is done", "Backfill failed", "Backfill is done"], "each one once"
+    page = requests.get(f"{exporter.url}/metrics", timeout=10).text
+    assert "headway_announcements_pending 0.0" in page and "headway_announcements_delivered_total 2.0" in page
+
+
+def test_what_is_refused_for_good_is_given_up(start_exporter: Starter, manager: Manager) -> None:
+    manager.status = 400
+    exporter = start_exporter("--alertmanager-url", manager.url)
+    client = Client(exporter.url, exporter.key)
+    client.create("Backfill", "pipeline", id="one")
+    client.update("one", status="done")
+
+    def given_up() -> bool:
+        page = requests.get(f"{exporter.url}/metrics", timeout=10).text
+        return "headway_announcements_given_up_total 1.0" in page and "headway_announcements_pending 0.0" in page
+
+    wait_until(given_up, 10, "it to be given up")
+    assert manager.asked == 1
