@@ -50,7 +50,7 @@ from headway.view import Limits, View
 
 TARGET_MS: Final = 60.0
 START: Final = 1_790_000_000.0
-LIMITS: Final = Limits(stuck_after=60, time_sink_ratio=2, cpu_ratio=0.8, memory_ratio=0.7)
+LIMITS: Final = Limits(stuck_after=60, time_sink_ratio=2, cpu_ratio=0.8, memory_ratio=0.7, time_sink_critical_ratio=3)
 
 
 class World:
@@ -128,6 +128,7 @@ class World:
             rate=draw() * 9,
             eta=draw() * 900,
             expected_duration=1800.5,
+            expected_runs=10,
             sample=sample,
             conditions=(report,),
             blocked_by=("01977f3e-4a5b-7c6d-8e9f-000000000001",),

@@ -39,7 +39,7 @@ from headway.view import Limits, View
 
 ROOT = Path(__file__).parent.parent
 START = 1_790_000_000.0
-LIMITS = Limits(stuck_after=60.0, time_sink_ratio=2.0, cpu_ratio=0.8, memory_ratio=0.7)
+LIMITS = Limits(stuck_after=60.0, time_sink_ratio=2.0, cpu_ratio=0.8, memory_ratio=0.7, time_sink_critical_ratio=3.0)
 NO_LIMITS = Limits(stuck_after=None, time_sink_ratio=None, cpu_ratio=None, memory_ratio=None)
 HOSTILE = (
     'a "quoted" one',
@@ -129,6 +129,8 @@ class Maker:
             open_fds=self.maybe(count),
             os_processes=self.maybe(count),
             proportional_bytes=self.maybe(count),
+            quiet_since=self.maybe(self.time),
+            zombie_since=self.maybe(self.time),
         )
 
     def state(self) -> State:
@@ -210,6 +212,7 @@ class Maker:
             rate=self.maybe(self.number),
             eta=self.maybe(lambda: r.random() * 1e5),
             expected_duration=self.maybe(self.number),
+            expected_runs=self.maybe(lambda: r.randint(3, 10)),
             sample=self.maybe(self.sample),
             conditions=reports,
             blocked_by=tuple(f"id{r.randint(1, 3)}" for _ in range(r.randint(0, 3))),

@@ -170,6 +170,19 @@ def test_time_sink_levels(elapsed: float, severity: Severity | None, reason: str
         assert (the(found).severity, the(found).reason, the(found).since) == (severity, reason, START + 20)
 
 
+def test_time_sink_says_on_how_many_runs_the_usual_rests() -> None:
+    found = the(time_sink(process(), now=START + 35, limits=LIMITS, expected=10.0, expected_runs=7))
+    assert found.reason == "3.5x its usual 10 s, usual from 7 earlier runs"
+    declared = process(expected_duration=10.0)
+    assert the(time_sink(declared, now=START + 35, limits=LIMITS, expected=10.0)).reason == "3.5x its expected 10 s"
+
+
+@pytest.mark.parametrize(("elapsed", "severity"), [(24.9, Severity.WARNING), (25.0, Severity.CRITICAL)])
+def test_the_critical_limit_in_force_decides(elapsed: float, severity: Severity) -> None:
+    limits = replace(LIMITS, time_sink_critical_ratio=2.5)
+    assert the(time_sink(process(), now=START + elapsed, limits=limits, expected=10.0)).severity is severity
+
+
 def test_time_sink_names_a_declared_expectation() -> None:
     found = the(time_sink(process(expected_duration=10.0), now=START + 20, limits=LIMITS, expected=10.0))
     assert found.reason == "2.0x its expected 10 s"

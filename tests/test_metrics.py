@@ -88,6 +88,7 @@ def test_what_is_not_volatile_depends_on_the_stable_part_only() -> None:
                 process=replace(after.process, activity=activity, dismissed_at=dismissed_at),
                 limits=before.limits,
                 expected_duration=before.expected_duration,
+                expected_runs=before.expected_runs,
             )
         assert stable_part(before) == stable_part(after)
         for family in PROCESS_FAMILIES:
@@ -298,6 +299,8 @@ def golden_collector() -> Collector:
         threads=7,
         open_fds=21,
         os_processes=3,
+        quiet_since=START + 5,
+        zombie_since=START + 7,
         proportional_bytes=307_200_000,
     )
     running = view(
@@ -325,6 +328,7 @@ def golden_collector() -> Collector:
         rate=0.035,
         eta=829.5,
         expected_duration=1800.0,
+        expected_runs=7,
         sample=sample,
         conditions=(ConditionReport(Condition.TIME_SINK, Severity.WARNING, START, "2.1 times what was expected"),),
         blocked_by=("0198-webpack",),

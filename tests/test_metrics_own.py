@@ -13,6 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 from headway.metrics.own import OwnMetrics, Tally
 from headway.metrics.own_families import OWN_FAMILIES
 from headway.metrics.page import Format
+from headway.settings import Settings
 
 
 @dataclass
@@ -35,6 +36,8 @@ def everything() -> OwnMetrics:
     own.watch_store(figures, size_bytes=lambda: 40_960, up=lambda: True)
     own.watch_sampler(figures)
     own.watch_stream(lambda: 4)
+    own.watch_settings(Settings())
+    own.watch_since(lambda: 1_790_000_000.0)
     own.watch_announcer(figures)
     own.watch_discovery(lambda: {"web": 2, "db": 0}, lambda: 0.03)
     own.watch_series(lambda: 99)

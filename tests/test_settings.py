@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -232,14 +233,15 @@ def test_thresholds_by_type_and_name(tmp_path: Path) -> None:
     assert got.sources["thresholds"] == f"file {tmp_path / 'headway.yaml'}:3"
     s = got.settings
     assert s.threshold_rules[1] == ThresholdRule({"time_sink_ratio": 3.0, "stuck_after": 300.0}, kind=Kind.PIPELINE)
-    plain = Limits(stuck_after=120, time_sink_ratio=2, cpu_ratio=0.8, memory_ratio=0.7)
+    plain = Limits(stuck_after=120, time_sink_ratio=2, cpu_ratio=0.8, memory_ratio=0.7, time_sink_critical_ratio=3)
     assert s.limits(Kind.TASK, "x") == plain
-    assert s.limits(Kind.DAEMON, "x") == Limits(stuck_after=None, time_sink_ratio=2, cpu_ratio=2, memory_ratio=0.7)
-    assert s.limits(Kind.PIPELINE, "x") == Limits(stuck_after=300, time_sink_ratio=3, cpu_ratio=0.8, memory_ratio=0.7)
-    assert s.limits(Kind.PIPELINE, "nightly-x") == Limits(stuck_after=600, time_sink_ratio=3, cpu_ratio=0.8, memory_ratio=0.9)
+    assert s.limits(Kind.DAEMON, "x") == replace(plain, stuck_after=None, cpu_ratio=2)
+    pipeline = replace(plain, stuck_after=300, time_sink_ratio=3, time_sink_critical_ratio=4.5)
+    assert s.limits(Kind.PIPELINE, "x") == pipeline
+    assert s.limits(Kind.PIPELINE, "nightly-x") == replace(pipeline, stuck_after=600, memory_ratio=0.9)
     assert s.limits(Kind.PIPELINE, "nightly-dump").stuck_after is None
     own = Thresholds(stuck_after=7, cpu_ratio=1.5)
-    assert s.limits(Kind.DAEMON, "x", own) == Limits(stuck_after=7, time_sink_ratio=2, cpu_ratio=1.5, memory_ratio=0.7)
+    assert s.limits(Kind.DAEMON, "x", own) == replace(plain, stuck_after=7, cpu_ratio=1.5)
 
 
 def test_silence_says_nothing_about_a_daemon_unless_asked_for(tmp_path: Path) -> None:

@@ -126,10 +126,12 @@ class Exporter:
         )
         self.own.watch_store(self.writer, size_bytes=self.store.size_bytes, up=lambda: self.writer.last_error is None)
         self.own.watch_sampler(self.sampler)
+        self.own.watch_settings(settings)
+        self.own.watch_since(lambda: self.watch.watching_since)
         self.own.watch_services(lambda: figures(self.supervisor))
+        self.own.watch_announcer(self.announcer)
         self.own.watch_discovery(self.discovery.counts, self.discovery.seconds)
         self.own.watch_stream(lambda: max(0, self.registry.hub.subscribers - 1))  # the exporter itself is one
-        self.own.watch_announcer(self.announcer)
         self._tasks: list[asyncio.Task[None]] = []
         self._intake: Intake | None = None
         self._exits: ExitWatch | None = None
@@ -184,10 +186,10 @@ class Exporter:
         self._intake = Intake((spool.directory(), self.settings.data_dir / "spool"), urls, key)
         self._tasks.append(asyncio.create_task(self._every(INTAKE_INTERVAL, self.take_in), name="take in"))
         self._tasks.append(asyncio.create_task(self._supervise(), name="services"))
-        if (interval := watchdog_interval()) is not None:
-            self._tasks.append(asyncio.create_task(self._every(interval, self.sign_of_life), name="sign of life"))
         self.announcer.listens_at(url)
         self._tasks.append(asyncio.create_task(self._every(ANNOUNCER_PAUSE, self.announcer.run), name="announce"))
+        if (interval := watchdog_interval()) is not None:
+            self._tasks.append(asyncio.create_task(self._every(interval, self.sign_of_life), name="sign of life"))
 
     async def sign_of_life(self) -> None:
         """From the event loop: one that hangs gives none."""

@@ -15,16 +15,12 @@ from typing import Final
 from headway.model import Condition, ConditionReport, OSProcess, Process, Severity, Status
 from headway.names import NameStats
 from headway.samples import Sample
-from headway.view import Limits
+from headway.view import Limits, critical_ratio
 
 # Of a second of wall clock, how much a process must spend ready to run but not running (run-queue delay of all its threads),
 # or stalled for memory, before it counts as really waiting. 10% is the level at which a person would notice the slowdown and
 # ten times what wakeups cost on a machine with idle cores.
 WAITING_FROM: Final = 0.1
-TIME_SINK_CRITICAL_RATIO: Final = 3.0
-# A process with a time sink limit of its own above 2 is not critical at once: critical is at least half as much again, as 3 is
-# of 2.
-CRITICAL_OVER_WARNING: Final = 1.5
 ZOMBIE_AFTER: Final = 300.0
 MOST_TIMES: Final = 1e6  # beyond it nobody wants the figure, which may be infinite: any expected duration can be declared
 
@@ -56,6 +52,7 @@ def conditions(
     now: float,
     limits: Limits,
     expected: float | None = None,
+    expected_runs: int | None = None,
     sample: Sample | None = None,
     eta: float | None = None,
     child_activity_at: float | None = None,
@@ -64,7 +61,6 @@ def conditions(
     neighbours: Iterable[Neighbour] = (),
     ancestors: Collection[str] = (),
     duplicate: ConditionReport | None = None,
-    time_sink_critical_ratio: float = TIME_SINK_CRITICAL_RATIO,
     zombie_after: float = ZOMBIE_AFTER,
     before: Sequence[ConditionReport] = (),
 ) -> tuple[ConditionReport, ...]:
@@ -83,7 +79,7 @@ def conditions(
             observable=observable,
             watching_since=watching_since,
         ),
-        time_sink(process, now=now, limits=limits, expected=expected, eta=eta, critical_ratio=time_sink_critical_ratio),
+        time_sink(process, now=now, limits=limits, expected=expected, expected_runs=expected_runs, eta=eta),
         bottleneck(process, limits=limits, sample=sample, neighbours=neighbours, ancestors=ancestors),
         overdue(process, now=now, sample=sample),
         zombie(process, now=now, sample=sample, zombie_after=zombie_after),
@@ -160,27 +156,29 @@ def time_sink(
     now: float,
     limits: Limits,
     expected: float | None,
+    expected_runs: int | None = None,
     eta: float | None = None,
-    critical_ratio: float = TIME_SINK_CRITICAL_RATIO,
 ) -> ConditionReport | None:
     """Running for `limits.time_sink_ratio` times as long as `expected` (s, :func:`expected_duration`): a warning.
 
-    Critical at `critical_ratio`, or at 1.5 times its own limit if that is more. Low when it is only foreseen: elapsed and `eta`
-    (s) together reach the limit.
+    Critical at `limits.time_sink_critical_ratio`. Low when it is only foreseen: elapsed and `eta` (s) together reach the limit.
+    `expected_runs`: on how many earlier runs the expectation rests.
     """
     ratio, started = limits.time_sink_ratio, process.started_at
     if ratio is None or expected is None or expected <= 0 or started is None or process.status not in _WORKING:
         return None
     elapsed = max(0.0, now - started)
-    limit, usual = ratio * expected, "expected" if process.spec.expected_duration is not None else "usual"
+    limit, usual = ratio * expected, f"{'usual' if process.spec.expected_duration is None else 'expected'} {span(expected)}"
+    if process.spec.expected_duration is None and expected_runs is not None:
+        usual += f", usual from {expected_runs} earlier runs"
     if elapsed >= limit:
-        critical = max(critical_ratio, ratio * CRITICAL_OVER_WARNING) * expected
-        severity = Severity.CRITICAL if elapsed >= critical else Severity.WARNING
-        reason = f"{_times(elapsed / expected)} its {usual} {span(expected)}"
+        critical = limits.time_sink_critical_ratio or critical_ratio(ratio) or ratio
+        severity = Severity.CRITICAL if elapsed >= critical * expected else Severity.WARNING
+        reason = f"{_times(elapsed / expected)} its {usual}"
         return ConditionReport(Condition.TIME_SINK, severity, started + limit, reason)
     if eta is None or elapsed + eta < limit:
         return None
-    whole = f"{_times((elapsed + eta) / expected)} its {usual} {span(expected)}"
+    whole = f"{_times((elapsed + eta) / expected)} its {usual}"
     reason = f"foreseen: {span(elapsed)} so far and {span(eta)} to go make {whole}"
     return ConditionReport(Condition.TIME_SINK, Severity.LOW, now, reason)
 

@@ -16,7 +16,7 @@ from typing import Any, Final, Literal, TypeVar, get_args
 
 from headway.forms import ADDRESS, HOSTS, PATH, URL, AnyForm, Form, boolean, choice, count, duration, ratio, size, split_address
 from headway.model import Kind, Thresholds
-from headway.view import Limits
+from headway.view import Limits, critical_ratio
 
 T = TypeVar("T")
 Anonymous = Literal["auto", "none", "viewer", "reporter"]
@@ -172,6 +172,16 @@ class Settings:
         duration(least=1),
         _ENDS,
         "A reporter that cannot be watched by its pid (other host or pid namespace) is lost after so long without an update.",
+    failure_rate: float = _setting(
+        0.5, ratio(most=1), _GATES, "Failing: such a share of the latest runs of a name (20 at most) ended badly."
+    )
+    failure_rate_runs: int = _setting(4, count(), _GATES, "Failing: judged from so many ended runs on.")
+    failure_rate_window: float = _setting(
+        86400.0, duration(least=60), _GATES, "Failing: runs that ended longer ago than this do not count."
+    )
+    memory_foresight: float = _setting(
+        3600.0, duration(least=60), _GATES, "Memory exhaustion: foreseen when it comes within so long, and before the end."
+    )
     )
     zombie_cleanup: float = _setting(
         1800.0, duration(least=1), _ENDS, "A process that was a zombie for so long is given up for lost (orphaned)."
@@ -216,7 +226,7 @@ class Settings:
                 values.update(rule.values)
         if own is not None:
             values.update({limit: value for limit in THRESHOLD_FORMS if (value := getattr(own, limit)) is not None})
-        return Limits(**values)
+        return Limits(**values, time_sink_critical_ratio=critical_ratio(values["time_sink_ratio"], self.time_sink_critical_ratio))
 
 
 SETTINGS: Final[Mapping[str, Setting]] = {

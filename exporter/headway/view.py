@@ -3,9 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from headway.model import ConditionReport, Process
 from headway.samples import Sample
+
+TIME_SINK_CRITICAL_RATIO: Final = 3.0
+# A process with a time sink limit of its own above 2 is not critical at once: critical is at least half as much again, as 3 is
+# of 2.
+CRITICAL_OVER_WARNING: Final = 1.5
+
+
+def critical_ratio(ratio: float | None, least: float = TIME_SINK_CRITICAL_RATIO) -> float | None:
+    """From which multiple of the expected duration on a time sink is critical, where it is one at all from `ratio` on."""
+    return None if ratio is None else max(least, ratio * CRITICAL_OVER_WARNING)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,11 +27,14 @@ class Limits:
     time_sink_ratio: float | None
     cpu_ratio: float | None
     memory_ratio: float | None
+    # From so many times the expected duration on a time sink is critical; None: worked out from `time_sink_ratio`.
+    time_sink_critical_ratio: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class View:
-    """`rate` in items per second; `eta` and its range in seconds from `now`; None means unknown."""
+    """`rate` in items per second; `eta` and its range in seconds from `now`; None means unknown. `expected_runs`: on how many
+    earlier runs the expected duration rests; None when it was declared."""
 
     process: Process
     now: float
@@ -29,6 +43,7 @@ class View:
     eta: float | None = None
     eta_range: tuple[float, float] | None = None
     expected_duration: float | None = None
+    expected_runs: int | None = None
     sample: Sample | None = None
     conditions: tuple[ConditionReport, ...] = ()
     blocked_by: tuple[str, ...] = ()

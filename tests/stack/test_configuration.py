@@ -62,13 +62,16 @@ def test_every_alert_says_what_where_and_what_to_do() -> None:
     runbook = (ROOT / "prometheus/runbook.md").read_text()
     headings = re.findall(r"^## (\w+)$", runbook, re.M)
     assert sorted(headings) == sorted({rule["alert"] for rule in ALERTS}), "one section for each alert, and none for others"
+    for section in re.split(r"^## ", runbook, flags=re.M)[1:]:
+        assert re.findall(r"^\*\*([\w ]+?)\.?\*\*", section, re.M) == ["Meaning", "Impact", "Look at", "Do"], section[:30]
     for rule in ALERTS:
         notes = rule["annotations"]
         assert {"summary", "description", "runbook_url", "dashboard_url"} <= set(notes)
         assert notes["runbook_url"] == f"{{{{ $externalURL }}}}/user/runbook.txt#:~:text={rule['alert']}"
-        assert rule["labels"]["severity"] in ("none", "warning", "critical")
+        assert "{{" not in notes["summary"], "one sentence for all alerts of a kind"
+        assert rule["labels"]["severity"] in ("none", "info", "warning", "critical")
         # Names and messages may hold anything: they belong into annotations, and nothing is matched against them.
-        assert set(rule["labels"]) == {"severity"}
+        assert set(rule["labels"]) == {"severity", "gate"} and not any("{{" in text for text in rule["labels"].values())
 
 
 def test_every_alert_has_a_unit_test() -> None:

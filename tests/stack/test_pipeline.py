@@ -96,8 +96,8 @@ with Reporter("sync", total=100, thresholds={"stuck_after": 3}) as run:
     name = "HeadwayProcessStuck"
     firing = wait_until(lambda: [a for a in hook.alerts(name, "firing") if a["labels"]["name"] == "sync"], 45, "the alert")[0]
     labels, annotations = firing["labels"], firing["annotations"]
-    assert labels["severity"] == "warning" and labels["kind"] == "task"
-    assert annotations["summary"].startswith("sync is stuck: silent for ")
+    assert labels["severity"] in ("warning", "critical") and (labels["gate"], labels["kind"]) == ("stuck", "task")
+    assert annotations["description"].startswith(f"The task sync ({labels['id']}) runs, but neither it nor ")
     assert annotations["process_url"] == f"{live.url('exporter')}/processes/{labels['id']}"
     assert annotations["dashboard_url"] == f"{live.url('grafana')}/d/headway-overview"
     assert annotations["runbook_url"] == f"{live.url('prometheus')}/user/runbook.txt#:~:text={name}"
@@ -126,7 +126,7 @@ with Reporter("import", "cron"):
 
     alert = wait_until(lambda: of_import("firing"), 45, "the alert")[0]
     assert "no space left on {{device}}" in alert["annotations"]["description"]
-    assert alert["annotations"]["summary"] == "import failed"
+    assert alert["annotations"]["summary"] == "A process failed"
 
     key = (live.state / "exporter/admin.key").read_text().strip()
     dismiss = [sys.executable, "-m", "headway", "dismiss", alert["labels"]["id"]]

@@ -27,6 +27,7 @@ from prometheus_client.openmetrics.exposition import generate_latest as write_op
 from headway.metrics.family import Family, Type
 from headway.metrics.own_families import OWN_FAMILIES
 from headway.metrics.page import Format
+from headway.settings import Settings
 from headway.version import VERSION
 
 _log = logging.getLogger(__name__)
@@ -60,7 +61,6 @@ class WriterFigures(Protocol):
     def dropped_lines_total(self) -> int: ...
 
 
-class SamplerFigures(Protocol):
 class AnnouncerFigures(Protocol):
     @property
     def pending(self) -> int: ...
@@ -70,6 +70,7 @@ class AnnouncerFigures(Protocol):
     def given_up(self) -> int: ...
 
 
+class SamplerFigures(Protocol):
     @property
     def errors_total(self) -> int: ...
 
@@ -134,10 +135,28 @@ class OwnMetrics:
     def watch_sampler(self, sampler: SamplerFigures) -> None:
         self._figures["headway_sample_errors_total"] = lambda: sampler.errors_total
 
+    def watch_settings(self, settings: Settings) -> None:
+        """The thresholds that are the same for all: rules take them from here."""
+        self._figures |= {
+            "headway_sample_interval_seconds": lambda: settings.sample_interval,
+            "headway_zombie_threshold_seconds": lambda: settings.zombie_after,
+            "headway_failure_ratio_threshold": lambda: settings.failure_rate,
+            "headway_failure_runs_threshold": lambda: settings.failure_rate_runs,
+            "headway_memory_foresight_seconds": lambda: settings.memory_foresight,
+        }
+
+    def watch_since(self, since: Callable[[], float]) -> None:
+        self._figures["headway_watching_since_timestamp_seconds"] = since
+
     def watch_discovery(self, counts: Callable[[], Mapping[str, int]], seconds: Callable[[], float | None]) -> None:
         """`counts`: by rule. Both are asked for every page."""
         self._discovered = counts
         self._figures["headway_discovery_duration_seconds"] = seconds
+
+    def watch_announcer(self, announcer: AnnouncerFigures) -> None:
+        self._figures["headway_announcements_pending"] = lambda: announcer.pending
+        self._figures["headway_announcements_delivered_total"] = lambda: announcer.delivered
+        self._figures["headway_announcements_given_up_total"] = lambda: announcer.given_up
 
     def watch_stream(self, subscribers: Callable[[], int]) -> None:
         self._figures["headway_stream_subscribers"] = subscribers
@@ -153,11 +172,6 @@ class OwnMetrics:
 
     def observe_request(self, method: str, route: str, code: int, seconds: float) -> None:
         """`route` is the pattern (`/api/processes/{id}`), never a path; whoever has none says "other"."""
-    def watch_announcer(self, announcer: AnnouncerFigures) -> None:
-        self._figures["headway_announcements_pending"] = lambda: announcer.pending
-        self._figures["headway_announcements_delivered_total"] = lambda: announcer.delivered
-        self._figures["headway_announcements_given_up_total"] = lambda: announcer.given_up
-
         if method not in _METHODS:
             method = OTHER
         key = (method, route, str(code))

@@ -28,10 +28,11 @@ def view_of(entry: Entry, stats: NameStats | None, settings: Settings, now: floa
                 eta, eta_range = max(0.0, activity.total - activity.current) / rate, None
         if activity.ends_at is not None:
             eta, eta_range = max(0.0, activity.ends_at - now), None
-    expected = spec.expected_duration
+    expected, expected_runs = spec.expected_duration, None
     # How long daemons lived before says nothing of how long one should.
     if expected is None and stats is not None and spec.kind is not Kind.DAEMON:
         expected = stats.expected_duration
+        expected_runs = None if expected is None else len(stats.good_durations)
     return View(
         process=process,
         now=now,
@@ -40,6 +41,7 @@ def view_of(entry: Entry, stats: NameStats | None, settings: Settings, now: floa
         eta=eta,
         eta_range=eta_range,
         expected_duration=expected,
+        expected_runs=expected_runs,
         # One that waits in a queue uses nothing yet; what lives under its pid is the program that queued it.
         sample=entry.sample if process.status.active and process.status is not Status.QUEUED else None,
         conditions=entry.conditions if process.status.active else (),

@@ -165,6 +165,7 @@ class Watch:
                     now=now,
                     limits=view.limits,
                     expected=view.expected_duration,
+                    expected_runs=view.expected_runs,
                     sample=entry.sample,
                     eta=view.eta,
                     child_activity_at=children.get(process_id),
@@ -172,7 +173,6 @@ class Watch:
                     neighbours=neighbours,
                     ancestors=ancestors,
                     duplicate=twins.get(process_id),
-                    time_sink_critical_ratio=registry.settings.time_sink_critical_ratio,
                     zombie_after=registry.settings.zombie_after,
                     before=entry.conditions,
                 )
