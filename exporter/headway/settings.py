@@ -166,12 +166,6 @@ class Settings:
         0.7, THRESHOLD_FORMS["memory_ratio"], _GATES, "Bottleneck: so much of the memory there is while others wait for it."
     )
     zombie_after: float = _setting(300.0, duration(least=1), _GATES, "Zombie: ended, and not reaped by its parent for so long.")
-    stop_grace: float = _setting(5.0, duration(), _ENDS, "From the polite signal to SIGKILL when a process is ended.")
-    lease: float = _setting(
-        300.0,
-        duration(least=1),
-        _ENDS,
-        "A reporter that cannot be watched by its pid (other host or pid namespace) is lost after so long without an update.",
     failure_rate: float = _setting(
         0.5, ratio(most=1), _GATES, "Failing: such a share of the latest runs of a name (20 at most) ended badly."
     )
@@ -182,6 +176,12 @@ class Settings:
     memory_foresight: float = _setting(
         3600.0, duration(least=60), _GATES, "Memory exhaustion: foreseen when it comes within so long, and before the end."
     )
+    stop_grace: float = _setting(5.0, duration(), _ENDS, "From the polite signal to SIGKILL when a process is ended.")
+    lease: float = _setting(
+        300.0,
+        duration(least=1),
+        _ENDS,
+        "A reporter that cannot be watched by its pid (other host or pid namespace) is lost after so long without an update.",
     )
     zombie_cleanup: float = _setting(
         1800.0, duration(least=1), _ENDS, "A process that was a zombie for so long is given up for lost (orphaned)."
