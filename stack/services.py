@@ -31,6 +31,7 @@ def exporter(layout: Layout, ports: Ports, environ: Mapping[str, str]) -> Servic
         "HEADWAY_GRAFANA_URL": ports.url("grafana"),
         "HEADWAY_PROMETHEUS_URL": ports.url("prometheus"),
         "HEADWAY_ALERTMANAGER_URL": ports.url("alertmanager"),
+        "HEADWAY_ALERTING_SECRETS": str(secrets_folder(layout, environ)),
     }
     listen = f"{HOST}:{ports.exporter}"
     return Service(
@@ -46,6 +47,11 @@ def exporter(layout: Layout, ports: Ports, environ: Mapping[str, str]) -> Servic
         # Someone who reaches the machine by another name says so in the environment.
         env={name: environ.get(name) or url for name, url in links.items()},
     )
+
+
+def secrets_folder(layout: Layout, environ: Mapping[str, str]) -> Path:
+    """Where the secret files are that switch on receivers of alerts."""
+    return layout.root / (environ.get("HEADWAY_ALERTING_SECRETS") or "alerting/secrets")
 
 
 def prometheus(layout: Layout, ports: Ports, binary: str) -> Service:
@@ -83,19 +89,24 @@ def prometheus(layout: Layout, ports: Ports, binary: str) -> Service:
 
 
 def alertmanager(layout: Layout, ports: Ports, binary: str, environ: Mapping[str, str]) -> Service:
-    """HEADWAY_WEBHOOK_URL is remembered until it is given anew; empty forgets it. Raises Problem when it is no address."""
+    """With the receivers that are switched on (docs/alerting.md). HEADWAY_WEBHOOK_URL is remembered until it is given anew; empty
+    forgets it. Raises Problem when a secret cannot be used."""
     folder = layout.state / "alertmanager"
     remembered = folder / "webhook.url"
     given = environ.get(_WEBHOOK)
     url = given.strip() if given is not None else _read(remembered)
     rendered = subprocess.run(
-        ("sh", str(layout.root / "alerting/render.sh"), str(layout.root / "alerting/alertmanager.yml")),
+        (
+            *(str(layout.venv / "bin/headway"), "alerting", "render"),
+            *("--for", _version(binary), "--exporter", ports.url("exporter")),
+            *("--base", str(layout.root / "alerting/alertmanager.yml"), "--secrets", str(secrets_folder(layout, environ))),
+        ),
         env={**environ, _WEBHOOK: url},
         capture_output=True,
         text=True,
     )
     if rendered.returncode:
-        raise Problem(rendered.stderr.strip())
+        raise Problem(rendered.stderr.strip().removeprefix("headway: "))
     return Service(
         "alertmanager",
         (
@@ -175,6 +186,15 @@ def configuration(supervised: Iterable[Service]) -> str:
         for one in supervised
     }
     return json.dumps({"services": services}, indent=1) + "\n"
+
+
+def _version(binary: str) -> str:
+    """What an Alertmanager says of itself: 0.25 on standard error, newer ones on standard output."""
+    done = subprocess.run((binary, "--version"), stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    found = re.search(r"version v?(\d+\.\d+)", done.stdout + done.stderr)
+    if found is None:
+        raise Problem(f"{binary} --version does not say which Alertmanager it is")
+    return found[1]
 
 
 def _read(path: Path) -> str:

@@ -22,6 +22,7 @@ LAYERS = (
     ("yamlfile", "services.definition", "discovery.rule", "announcing.rule"),
     ("services", "services.cron", "services.reading", "discovery", "discovery.reading", "announcing", "announcing.reading"),
     ("configuration", "explanation"),
+    ("alerting", "alerting.*"),
     ("store", "store.*", "sampler", "sampler.*", "ending", "ending.*", "metrics", "metrics.*", "schemas"),
     ("discovery.pidfile", "discovery.judging", "discovery.finder"),
     ("registry", "registry.*"),

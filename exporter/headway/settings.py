@@ -118,6 +118,12 @@ class Settings:
     grafana_url: str = _setting("http://127.0.0.1:3000", URL, _ADDRESSES, "Where Grafana is, for links.")
     prometheus_url: str = _setting("http://127.0.0.1:9090", URL, _ADDRESSES, "Where Prometheus is, for links and trends.")
     alertmanager_url: str = _setting("http://127.0.0.1:9093", URL, _ADDRESSES, "Where Alertmanager is, for links.")
+    alerting_secrets: Path = _setting(
+        Path("alerting/secrets"),
+        PATH,
+        _ACCESS,
+        "Folder of the secret files that switch on receivers of alerts; the exporter itself speaks to whom Alertmanager cannot.",
+    )
     allowed_hosts: tuple[str, ...] = _setting(
         (),
         HOSTS,

@@ -99,6 +99,9 @@ def test_no_key_is_committed() -> None:
 
 def test_compose_binds_the_same_ports_to_loopback_only() -> None:
     for name, service in COMPOSE["services"].items():
+        if name == "alerting":  # it listens nowhere
+            assert "ports" not in service
+            continue
         inside = DEFAULTS[name]
         assert service["ports"] == [f"127.0.0.1:${{{variable(name)}:-{inside}}}:{inside}"]
 

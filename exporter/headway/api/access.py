@@ -29,11 +29,13 @@ class UnsupportedMediaType(HeadwayError):
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """`user`: sees only the processes of this user; None sees all. `name` is for the audit log."""
+    """`user`: sees only the processes of this user; None sees all. `name` is for the audit log. `keyed`: came with a key, and so
+    perhaps from elsewhere; who has none is on this machine."""
 
     role: Role
     user: str | None = None
     name: str = "anonymous"
+    keyed: bool = False
 
     def require(self, role: Role) -> None:
         """Raises Forbidden unless the caller has at least this role, saying how to get it."""
@@ -131,7 +133,7 @@ class Guard:
             key = self.keys.find(text.strip()) if scheme.lower() == "bearer" else None
             if key is None:
                 raise Unauthenticated("the key is unknown or was revoked; send «Authorization: Bearer KEY» with a valid one")
-            return Caller(key.role, key.user, key.name)
+            return Caller(key.role, key.user, key.name, keyed=True)
         role = self.anonymous_role() if _is_local(scope, headers) else None
         if role is None:
             raise Unauthenticated("a key is needed here: send «Authorization: Bearer KEY» (headway key create makes one)")

@@ -16,7 +16,8 @@ from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from headway.api import control, discovered, health, openapi, pages, problems, processes, retry, services, stream, track
+from headway.alerting.message import MessageIn
+from headway.api import control, discovered, health, openapi, pages, problems, processes, relay, retry, services, stream, track
 from headway.api.access import Guard
 from headway.api.context import Context
 from headway.errors import HeadwayError
@@ -104,6 +105,8 @@ def add_process_routes(app: FastAPI) -> None:
     route("POST", f"{base}/batch", processes.batch, body=BatchIn, answers={**ok, **COMMON, **BODY})
     route("GET", f"{base}/stats", processes.stats, answers={**ok, **COMMON})
     route("GET", "/api/discovered", discovered.list_discovered, answers={**ok, **COMMON})
+    sent = {200: "Taken", **COMMON, **BODY, 404: "No such receiver goes through here"}
+    route("POST", "/api/alerting/relay/{receiver}", relay.relay, body=MessageIn, answers=sent, on_receiver=True)
     route("GET", f"{base}/stream", stream.stream, answers={**ok, **COMMON}, media_types=["text/event-stream"])
     add_service_routes(route)
     route("GET", one, processes.get_process, answers={**ok, **COMMON, **ONE}, on_process=True)

@@ -7,10 +7,11 @@ from typing import Any
 
 import msgspec
 
+from headway.alerting.message import MessageIn
 from headway.schemas import BatchIn, CleanupIn, CreateIn, EmptyIn, KillIn, KillScopeIn, NoParams, ServiceIn, ServicesIn, UpdateIn
 
 REF = "#/components/schemas/{name}"
-BODIES = (CreateIn, UpdateIn, BatchIn, EmptyIn, KillIn, KillScopeIn, CleanupIn, ServiceIn, ServicesIn)
+BODIES = (CreateIn, UpdateIn, BatchIn, EmptyIn, KillIn, KillScopeIn, CleanupIn, ServiceIn, ServicesIn, MessageIn)
 ID_PARAMETER = {
     "name": "id",
     "in": "path",
@@ -24,6 +25,13 @@ SERVICE_PARAMETER = {
     "required": True,
     "description": "The name of a configured service",
     "schema": {"type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$"},
+}
+RECEIVER_PARAMETER = {
+    "name": "receiver",
+    "in": "path",
+    "required": True,
+    "description": "The receiver: its secret file without the ending",
+    "schema": {"type": "string", "pattern": "^[a-z]{1,20}(\\.critical)?$"},
 }
 PROBLEM = {
     "type": "object",
@@ -81,6 +89,7 @@ def operation(
     media_types: Sequence[str] = ("application/json",),
     on_process: bool = False,
     on_service: bool = False,
+    on_receiver: bool = False,
 ) -> dict[str, Any]:
     """What FastAPI cannot see in a handler that reads its request itself. `answers`: status → meaning."""
     problems = {"application/problem+json": {"schema": {"$ref": REF.format(name="Problem")}}}
@@ -93,6 +102,8 @@ def operation(
         found["parameters"] = [ID_PARAMETER, *found["parameters"]]
     if on_service:
         found["parameters"] = [SERVICE_PARAMETER, *found["parameters"]]
+    if on_receiver:
+        found["parameters"] = [RECEIVER_PARAMETER, *found["parameters"]]
     if body is not None:
         found["requestBody"] = {
             "required": body_required,

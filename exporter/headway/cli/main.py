@@ -54,6 +54,7 @@ def commands(word: str | None = None) -> tuple[ModuleType, ...]:
 
         return (run,)
     from headway.cli import (
+        alerting,
         backup,
         cancel,
         cleanup,
@@ -102,6 +103,7 @@ def commands(word: str | None = None) -> tuple[ModuleType, ...]:
         status,
         logs,
         ensure,
+        alerting,
         key,
         backup,
         config,

@@ -1,0 +1,105 @@
+"""What Alertmanager posts to a webhook (version 4), as far as the exporter reads it."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+from typing import Annotated, Final, Literal
+
+from msgspec import Meta, Struct, field
+
+from headway.durations import format_duration
+
+Labels = dict[str, str]
+Moment = Annotated[datetime, Meta(tz=True)]
+# A link that no receiver stumbles over.
+_LINK: Final = re.compile(r"https?://[^\s\"<>|()\[\]]{1,300}")
+_CANCELLABLE: Final = re.compile(r"Stuck|TimeSink|Bottleneck|TimedOut|Duplicate|Memory")
+HEAD_MAX: Final = 80
+NAME_MAX: Final = 60
+
+
+class Alert(Struct, rename="camel", frozen=True):
+    """One alert. `starts_at` and `ends_at` have a time zone."""
+
+    status: Literal["firing", "resolved"]
+    labels: Labels
+    starts_at: Moment
+    ends_at: Moment
+    annotations: Labels = field(default_factory=dict)
+
+    @property
+    def fires(self) -> bool:
+        return self.status == "firing"
+
+    @property
+    def kind(self) -> str:
+        """HeadwayProcessTimeSink: Time Sink."""
+        short = re.sub(r"^Headway(Process)?", "", self.labels.get("alertname", ""))
+        return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", short)[:NAME_MAX]
+
+    @property
+    def name(self) -> str:
+        return one_line(self.labels.get("name", ""), NAME_MAX)
+
+    @property
+    def head(self) -> str:
+        """What is wrong with whom."""
+        said, name = one_line(self.annotations.get("summary") or self.labels.get("alertname", "")), self.labels.get("name", "")
+        return one_line(said if not name or said.startswith(one_line(name)) else f"{name}: {said}", HEAD_MAX)
+
+    @property
+    def over(self) -> str:
+        """The same once it is over: whom, and what it was."""
+        return f"{self.name}: {self.kind}" if self.name else self.head
+
+    @property
+    def lasted(self) -> str:
+        return format_duration(max(0.0, (self.ends_at - self.starts_at).total_seconds()))
+
+    @property
+    def cancellable(self) -> bool:
+        return self.fires and _CANCELLABLE.search(self.labels.get("alertname", "")) is not None
+
+    def link(self, annotation: str) -> str | None:
+        url = self.annotations.get(annotation, "")
+        return url if _LINK.fullmatch(url) else None
+
+
+class MessageIn(Struct, rename="camel", frozen=True):
+    """What Alertmanager posts for a group of alerts."""
+
+    version: Literal["4"]
+    status: Literal["firing", "resolved"]
+    alerts: Annotated[list[Alert], Meta(min_length=1, max_length=10_000)]
+    common_labels: Labels = field(default_factory=dict)
+    external_url: str = field(default="", name="externalURL")
+
+    @property
+    def firing(self) -> list[Alert]:
+        return [alert for alert in self.alerts if alert.fires]
+
+    @property
+    def resolved(self) -> list[Alert]:
+        return [alert for alert in self.alerts if not alert.fires]
+
+    @property
+    def severity(self) -> str:
+        return self.common_labels.get("severity", "")
+
+    @property
+    def title(self) -> str:
+        firing, count = self.firing, len(self.alerts)
+        icon = {"critical": "🔴", "warning": "🟠"}.get(self.severity, "🔵") if firing else "✅"
+        if len(firing) == 1:
+            return f"{icon} {firing[0].head}"
+        if firing:
+            name = one_line(self.common_labels.get("name", ""), NAME_MAX)
+            return f"{icon} {len(firing)} × {firing[0].kind}" + (f": {name}" if name else "")
+        return f"{icon} Resolved: {self.alerts[0].over if count == 1 else f'{count} × {self.alerts[0].kind}'}"
+
+
+def one_line(text: str, limit: int = 10_000) -> str:
+    """Without line ends and control characters, and with an ellipsis where it was cut."""
+    flat = re.sub(r"[\x00-\x1f\x7f\s]+", " ", text)
+    return flat if len(flat) <= limit else f"{flat[:limit]}…"

@@ -1,0 +1,177 @@
+"""`headway alerting check`: which receivers are live, by which way, and what becomes of a test alert."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from headway.alerting.client import Alertmanager, Unreachable, moment
+from headway.alerting.receivers import Block, block
+from headway.alerting.rendering import EVERYTHING
+from headway.alerting.secrets import CRITICAL, FILES, WEBHOOK_VARIABLE, Secret, read_secrets
+from headway.alerting.version import Version, find_binary, parse_version
+from headway.cli.exits import CommandError, Exit
+from headway.durations import format_duration, parse_duration
+from headway.settings import SETTINGS
+
+TextFor = Callable[[argparse.Namespace, Version], str]
+TEST_ALERT: Final = "HeadwayTest"
+# How long a test alert fires beyond the wait of its group, and how much longer than that its message may take (s).
+FIRES: Final = 20.0
+PATIENCE: Final = 15.0
+
+
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--alertmanager", metavar="URL", help=alertmanager_help())
+    parser.add_argument("--send", action="store_true", help="send a test alert, and wait for what becomes of it")
+    parser.add_argument("--severity", choices=("warning", "critical"), default="warning", help="how bad the test alert is")
+
+
+def alertmanager_help() -> str:
+    row = SETTINGS["alertmanager_url"]
+    return f"where Alertmanager is; default: ${row.variable}, else {row.default}"
+
+
+def find_alertmanager(url: str | None) -> Alertmanager:
+    row = SETTINGS["alertmanager_url"]
+    found = url or os.environ.get(row.variable) or row.default
+    return Alertmanager(found if "://" in found else f"http://{found}")
+
+
+def check(args: argparse.Namespace, text_for: TextFor) -> int:
+    from headway.cli.alerting import secrets_folder, target, wanted_version
+
+    alertmanager = find_alertmanager(args.alertmanager)
+    status: dict[str, Any] | None = None
+    try:
+        status = alertmanager.status()
+    except Unreachable as error:
+        if args.send:
+            raise
+        print(f"Alertmanager: {error.detail}")
+    if status is not None:
+        version = parse_version(args.of_version or status["versionInfo"]["version"])
+        print(f"Alertmanager {status['versionInfo']['version']} runs at {alertmanager.url}")
+    else:
+        version = wanted_version(args)
+        print(f"the configuration would be for Alertmanager {version}")
+    secrets = read_secrets(secrets_folder(args), os.environ)
+    blocks = [(secret, block(secret, target(args, version))) for secret in secrets]
+    print("\n".join(picture(secrets_folder(args), blocks)))
+    valid = amtool_says(text_for(args, version))
+    loaded = loaded_sections(status["config"]["original"]) if status is not None else None
+    if loaded is not None and loaded != wanted_sections(blocks):
+        print(f"not in force yet: the running Alertmanager has {listed(loaded) or 'no receiver'}; make down up loads what is above")
+    if args.send and status is not None:
+        return send(alertmanager, args.severity, loaded or {}, group_wait(status["config"]["original"]))
+    return Exit.OK if valid else Exit.FAILED
+
+
+def picture(folder: Path, blocks: Sequence[tuple[Secret, Block]]) -> list[str]:
+    """What is switched on, and what is not, a line each."""
+    lines = []
+    for secret, made in blocks:
+        what = "critical alerts" if secret.critical_only else "every alert"
+        lines.append(f"  on   {secret.kind:<9} {what}, {made.way} ({secret.path or WEBHOOK_VARIABLE})")
+        if made.relayed:
+            lines.append("       that the exporter itself is down cannot be said there")
+    on = {secret.kind for secret, _ in blocks}
+    lines += [
+        f"  off  {name.split('.')[0]:<9} put its secret into {folder / name}" for name in FILES if name.split(".")[0] not in on
+    ]
+    return lines if on else [*lines, "nothing is switched on: alerts are only shown, in Alertmanager, Prometheus and Grafana"]
+
+
+def amtool_says(text: str) -> bool:
+    """Whether the rendered configuration is valid; says what is wrong with it."""
+    amtool = find_binary("amtool", os.environ.get("PATH", os.defpath), Path(".headway/bin"))
+    if amtool is None:
+        print("the configuration was not checked: there is no amtool here")
+        return True
+    with tempfile.NamedTemporaryFile("w", suffix=".yml") as file:  # mode 0600
+        file.write(text)
+        file.flush()
+        done = subprocess.run((amtool, "check-config", file.name), stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    if done.returncode:
+        print(f"the configuration is not valid for {amtool}:\n{(done.stdout + done.stderr).strip()}")
+    else:
+        print("the configuration is valid (amtool)")
+    return done.returncode == 0
+
+
+def loaded_sections(original: str) -> dict[str, dict[str, int]]:
+    """By receiver: how many integrations of each kind the running Alertmanager has."""
+    import yaml
+
+    content = yaml.safe_load(original)
+    return {
+        one["name"]: counted
+        for one in content.get("receivers", ())
+        if (counted := {key: len(value) for key, value in one.items() if key.endswith("_configs") and value})
+    }
+
+
+def wanted_sections(blocks: Sequence[tuple[Secret, Block]]) -> dict[str, dict[str, int]]:
+    found: dict[str, dict[str, int]] = {}
+    for secret, made in blocks:
+        for name in (CRITICAL,) if secret.critical_only else (EVERYTHING, CRITICAL):
+            sections = found.setdefault(name, {})
+            sections[made.section] = sections.get(made.section, 0) + 1
+    return found
+
+
+def listed(sections: dict[str, dict[str, int]]) -> str:
+    kinds = {section.removesuffix("_configs"): None for one in sections.values() for section in one}
+    return ", ".join(kinds)
+
+
+def group_wait(original: str) -> float:
+    found = re.search(r"^\s*group_wait: (\S+)", original, re.M)
+    return parse_duration(found[1]) if found else 30.0
+
+
+def send(alertmanager: Alertmanager, severity: str, loaded: dict[str, dict[str, int]], wait: float) -> int:
+    """Sends the test alert, and waits until every receiver was tried."""
+    expected = {
+        section.removesuffix("_configs") for section in loaded.get("critical" if severity == "critical" else "everything", {})
+    }
+    if not expected:
+        raise CommandError("the running Alertmanager has no receiver for this: nothing would arrive", Exit.FAILED)
+    before, now = alertmanager.counts(), time.time()
+    labels = {"alertname": TEST_ALERT, "severity": severity, "instance": socket.gethostname(), "id": f"test-{int(now * 1000)}"}
+    annotations = {
+        "summary": "This is a test of Headway's messages",
+        "description": "Somebody asked for it by headway alerting check --send. Nothing is wrong, and it resolves itself.",
+    }
+    ends = now + wait + FIRES
+    alert = {"labels": labels, "annotations": annotations, "startsAt": moment(now), "endsAt": moment(ends)}
+    alertmanager.post_alerts([alert])
+    print(f"sent: the message «{annotations['summary']}» goes to {', '.join(sorted(expected))} in {format_duration(wait)},")
+    print(f"and that it is over follows in about {format_duration(wait + FIRES + 15)}")
+    deadline = now + wait + PATIENCE
+    while time.time() < deadline:
+        tried = {name for name in expected if _more(alertmanager.counts(), before, name)[0] > 0}
+        if tried == expected:
+            break
+        time.sleep(0.3)
+    failed = False
+    for name in sorted(expected):
+        attempts, failures = _more(alertmanager.counts(), before, name)
+        good = attempts > 0 and failures == 0
+        failed = failed or not good
+        words = "delivered" if good else "failed: the log of Alertmanager says why" if failures else "not tried yet"
+        print(f"  {name:<9} {words}")
+    return Exit.FAILED if failed else Exit.OK
+
+
+def _more(counts: dict[str, tuple[float, float]], before: dict[str, tuple[float, float]], name: str) -> tuple[float, float]:
+    now, then = counts.get(name, (0.0, 0.0)), before.get(name, (0.0, 0.0))
+    return now[0] - then[0], now[1] - then[1]
