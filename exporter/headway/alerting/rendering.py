@@ -13,6 +13,8 @@ from headway.errors import ConfigError
 from headway.yamlfile import compose
 
 EVERYTHING: Final = "everything"
+# Who is told of the ends of processes: everybody who wants everything, and of their beginning only, for an end is over at once.
+ENDED: Final = "ended"
 HEAD: Final = """\
 # Made by `headway alerting render` from {base} and the secrets in {secrets}. Changes belong there.
 # There are secrets in it: mode 0600.
@@ -31,6 +33,8 @@ def render(base: Path, templates: Path, secrets: Path, found: Sequence[Secret], 
         # What is critical goes to everybody; the rest to those who want everything.
         for name in (CRITICAL,) if secret.critical_only else (EVERYTHING, CRITICAL):
             receivers[name].setdefault(made.section, []).append(deepcopy(made.options))
+        if ENDED in receivers and not secret.critical_only:
+            receivers[ENDED].setdefault(made.section, []).append({**deepcopy(made.options), "send_resolved": False})
     content["templates"] = [*content.get("templates", ()), str(templates / "*.tmpl")]
     text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=1000)
     return HEAD.format(base=base, secrets=secrets) + text
