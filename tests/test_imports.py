@@ -19,6 +19,7 @@ LAYERS = (
     ("model", "errors", "forms", "resources"),
     ("samples", "view"),
     ("settings", "gates", "estimate", "forecast", "names", "duplicates", "keys"),
+    ("name_gates",),
     ("yamlfile", "services.definition", "discovery.rule", "announcing.rule"),
     ("services", "services.cron", "services.reading", "discovery", "discovery.reading", "announcing", "announcing.reading"),
     ("configuration", "explanation"),
@@ -51,7 +52,7 @@ USERS_OF_REPORTER = ("", "intake", "app", "cli.*", *REPORTER)
 # Nothing but the standard library, and each other.
 PURE = (
     *("version", "durations", "figures", "ids", "masking", "model", "errors", "forms", "samples", "view"),
-    *("settings", "gates", "estimate", "forecast", "names", "duplicates"),
+    *("settings", "gates", "estimate", "forecast", "names", "name_gates", "duplicates"),
 )
 
 

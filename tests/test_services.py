@@ -402,6 +402,10 @@ def test_a_schedule_runs_what_is_due(serve: Serve) -> None:
     assert serving.call("POST", "/stop", {"name": "tick"})["schedule"]["next_run"] is None
 
 
+def page_of(serving: Serving) -> str:
+    return requests.get(f"{serving.exporter.url}/metrics", timeout=10).text
+
+
 def _scheduled(serving: Serving, due: str) -> dict[str, Any] | None:
     found = serving.call("GET", "?state=all&name=tick")
     return next((one for one in found if one["metadata"].get("scheduled_for")), None)
@@ -428,8 +432,16 @@ def test_runs_that_were_missed_while_no_exporter_ran(serve: Serve) -> None:
     missed = {name: serving.status(name)["schedule"]["missed"] for name in ("again", "skip")}
     assert missed == {"again": 3, "skip": 3}
     assert serving.status("skip")["schedule"]["last_run"] is None
-    page = requests.get(f"{serving.exporter.url}/metrics", timeout=10).text
+    page = page_of(serving)
     assert 'headway_missed_runs_total{kind="cron",name="skip",reason="late"} 3.0' in page
+    assert 'headway_last_missed_run_timestamp_seconds{kind="cron",name="skip",reason="late"}' in page
+
+    def wrong() -> list[tuple[str, str]]:
+        names = requests.get(f"{serving.exporter.url}/api/processes/stats", timeout=10).json()["data"]["names"]
+        return [(one["name"], one["condition"]) for one in names]
+
+    assert wait_until(lambda: wrong() == [("skip", "cron_missed")], 10, "the one that was run after all is fine"), wrong()
+    assert 'headway_name_condition{condition="cron_missed",kind="cron",name="skip"} 1.0' in page_of(serving)
 
 
 # ── who may ─────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -34,6 +34,7 @@ from headway.keys import ADMIN_KEY_FILE, bootstrap, read_key
 from headway.metrics.host import HealthMetrics
 from headway.notify import notify, watchdog_interval
 from headway.registry.changes import HostFacts
+from headway.registry.named import NameWatch
 from headway.registry.registry import Registry
 from headway.registry.unfinished import Unfinished, left_stopping
 from headway.registry.watch import Watch
@@ -44,7 +45,7 @@ from headway.sampler.exits import ExitWatch
 from headway.sampler.strays import Marks
 from headway.sampler.tree_sampler import TreeSampler
 from headway.services.definition import Service
-from headway.services.figures import figures
+from headway.services.figures import figures, runs
 from headway.services.supervisor import Supervisor
 from headway.settings import Settings
 from headway.store.base import LogLine, Store
@@ -102,6 +103,7 @@ class Exporter:
         host = HostFacts(socket.gethostname(), own_pid_namespace(), identify)
         self.registry = Registry(settings, self.writer, host, clock)
         self.watch = Watch(self.registry)
+        self.named = NameWatch(self.registry, lambda: runs(self.supervisor))
         self.control = Control(self.watch, system=OSSystem(marks=marks))
         self.unfinished = Unfinished(self.watch, {})
         self.launcher = Launcher(settings.data_dir)
@@ -129,6 +131,7 @@ class Exporter:
         self.own.watch_settings(settings)
         self.own.watch_since(lambda: self.watch.watching_since)
         self.own.watch_services(lambda: figures(self.supervisor))
+        self.own.watch_names(lambda: self.registry.name_reports)
         self.own.watch_announcer(self.announcer)
         self.own.watch_discovery(self.discovery.counts, self.discovery.seconds)
         self.own.watch_stream(lambda: max(0, self.registry.hub.subscribers - 1))  # the exporter itself is one
@@ -232,6 +235,7 @@ class Exporter:
         self.unfinished.settle()
         self.watch.expire()
         self.watch.evaluate()
+        self.named.evaluate()
         self.launcher.reap()
 
     async def follow_new(self) -> None:

@@ -8,20 +8,22 @@ from dataclasses import dataclass, field, replace
 from statistics import median
 from typing import Final
 
-from headway.model import ENDED, Kind, Process, Status
+from headway.model import ENDED, Killed, Kind, Process, Status
 
 # Upper bounds of headway_duration_seconds, from a second to a day: a factor of 2 to 3 apart.
 DURATION_BUCKETS: Final = (1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0, 7200.0, 21600.0, 86400.0)
 GOOD_DURATIONS_KEPT: Final = 10
 GOOD_DURATIONS_NEEDED: Final = 3
 SHAPES_KEPT: Final = 3
+RECENT_ENDS_KEPT: Final = 20
 OUTCOMES: Final = tuple(s for s in Status if s in ENDED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NameStats:
     """Totals of one (name, kind). `shapes`: for each of the last good runs the seconds at which fixed shares of the work were
-    done (see headway.estimate), newest last."""
+    done (see headway.estimate), newest last. `recent`: when the latest runs ended, oldest first, and whether badly; those that
+    somebody ended on purpose are left out, and those that are older than the window of the failure rate are forgotten."""
 
     name: str
     kind: Kind
@@ -33,6 +35,7 @@ class NameStats:
     gate_trips: Mapping[str, int] = field(default_factory=dict)
     good_durations: tuple[float, ...] = ()
     shapes: tuple[tuple[float, ...], ...] = ()
+    recent: tuple[tuple[float, bool], ...] = ()
 
     @property
     def expected_duration(self) -> float | None:
@@ -66,7 +69,21 @@ class NameStats:
             last_status=status,
             good_durations=good,
             shapes=shapes,
+            recent=self.recent if (bad := ended_badly(process)) is None else (*self.recent, (finished_at, bad))[-RECENT_ENDS_KEPT:],
         )
+
+    def since(self, at: float) -> NameStats:
+        """Without the recent ends that lie before `at` (unix s)."""
+        kept = tuple(end for end in self.recent if end[0] > at)
+        return self if len(kept) == len(self.recent) else replace(self, recent=kept)
 
     def with_gate_trip(self, gate: str) -> NameStats:
         return replace(self, gate_trips={**self.gate_trips, gate: self.gate_trips.get(gate, 0) + 1})
+
+
+def ended_badly(process: Process) -> bool | None:
+    """Whether the end of a run counts against its name; None when somebody ended it on purpose: that says nothing."""
+    state = process.state
+    if state.status is Status.CANCELLED or (isinstance(state, Killed) and state.requested):
+        return None
+    return state.status is not Status.DONE

@@ -49,7 +49,7 @@ def test_every_metric_in_a_rule_exists() -> None:
     for rule in rules():
         texts = [rule["expr"], *rule.get("annotations", {}).values()]
         for text in texts:
-            used = set(re.findall(r"\b(?:instance_id:)?headway_[a-z_]+(?::\w+)?", text))
+            used = set(re.findall(r"\b(?:instance_\w+:)?headway_[a-z_]+(?::\w+)?", text))
             for pattern in re.findall(r'__name__=~"([^"]+)"', text):
                 used = {u for u in used if not u.startswith(pattern.split("(")[0])}
                 head, _, tail = pattern.partition("(")

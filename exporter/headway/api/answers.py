@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from headway.model import Process
+from headway.name_gates import NameReport
 from headway.store.base import LogLine
 from headway.view import View
 
@@ -98,6 +99,17 @@ def summary(view: View, children: Sequence[str]) -> dict[str, Any]:
 
 def line(entry: LogLine) -> dict[str, Any]:
     return {"number": entry.number, "at": timestamp(entry.at), "text": entry.text}
+
+
+def name_report(report: NameReport) -> dict[str, Any]:
+    return {
+        "name": report.name,
+        "type": report.kind,
+        "condition": report.condition,
+        "severity": report.severity,
+        "since": timestamp(report.since),
+        "reason": report.reason,
+    }
 
 
 def totals(processes: Sequence[Process]) -> dict[str, Any]:

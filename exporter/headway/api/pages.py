@@ -89,7 +89,12 @@ async def attention(request: Request) -> Response:
         if (needs_attention(entry.process) if entry.process.status.ended else entry.conditions)
     ]
     empty = "Nothing needs attention: no stuck process, time sink or bottleneck, and no failure that was not dismissed."
-    return page(context, "list.html", "Needs attention", "/attention", REFRESH_ACTIVE, rows=rows[:ROWS], empty=empty)
+    names = () if who.user is not None else context.registry.name_reports
+    if names:
+        empty = ""
+    return page(
+        context, "list.html", "Needs attention", "/attention", REFRESH_ACTIVE, rows=rows[:ROWS], names=names[:ROWS], empty=empty
+    )
 
 
 async def history(request: Request) -> Response:

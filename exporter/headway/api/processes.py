@@ -165,7 +165,8 @@ async def batch(request: Request) -> Response:
 
 
 async def stats(request: Request) -> Response:
-    """How many processes there are, by status (history included), by type, and by condition (active ones)."""
+    """How many processes there are, by status (history included), by type, and by condition (active ones); and the names
+    of which too many runs ended badly, or one that was due did not begin."""
     context, who = context_of(request), caller(request)
     parse_params(single(request), NoParams)
     entries = [e for e in context.registry.entries.values() if who.sees(e.process.spec.user)]
@@ -188,6 +189,8 @@ async def stats(request: Request) -> Response:
             "by_status": by_status,
             "active_by_type": by_type,
             "conditions": conditions,
+            # Totals of a name are of all users.
+            "names": [] if who.user is not None else [answers.name_report(report) for report in context.registry.name_reports],
         }
     )
 

@@ -96,6 +96,12 @@ class Connection:
             raise CommandError(f"{len(found)} ids begin with {wanted}: {shown}. Give more of it", Exit.NOT_FOUND)
         raise CommandError(f"there is no process {wanted}: headway ps --all lists those that are kept", Exit.NOT_FOUND)
 
+    def names(self) -> list[dict[str, Any]]:
+        """What is wrong with names: too many runs ended badly, or one that was due did not begin."""
+        with told():
+            found: list[dict[str, Any]] = self._client.stats().get("names", [])
+            return found
+
     def cancel(self, process_id: str) -> dict[str, Any]:
         with told():
             return self._client.cancel(process_id)

@@ -14,6 +14,7 @@ from headway.cli.connection import Connection, add_connection_flags, connect
 from headway.cli.exits import CommandError, Exit
 from headway.cli.rows import Row, rows
 from headway.cli.table import plain, table
+from headway.cli.text import clean
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
 
 DESCRIPTION = """\
 Lists processes, newest first, children under their parents: progress, rate, time left, time since the start, CPU (100% = one
-core) and memory of the process tree, and in words what is not normal. Into a pipe it writes plain columns with whole ids."""
+core) and memory of the process tree, and in words what is not normal. Into a pipe it writes plain columns with whole ids. On
+standard error it says which names keep failing, and which schedules missed a run."""
 EXAMPLES = """\
   headway ps                                what is active now, and what failed and was not dismissed
   headway ps --watch                        the same, redrawn every 2 seconds
@@ -87,6 +89,10 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(found, indent=2))
         return Exit.OK
+    if filters == {"state": ACTIVE}:
+        for one in connection.names():
+            words = one["condition"].replace("_", " ")
+            print(f"headway: {clean(one['name'])} ({one['type']}): {words}: {clean(one['reason'])}", file=sys.stderr)
     if not found:
         print(f"headway: {EMPTY_ACTIVE if filters == {'state': ACTIVE} else EMPTY}", file=sys.stderr)
         return Exit.OK

@@ -9,7 +9,7 @@ from itertools import accumulate
 from typing import Any, Final
 
 from headway.metrics.family import Family, Number, Rows, Scope, Shown, Type
-from headway.metrics.host import HOST_FAMILIES
+from headway.metrics.host import HOST_FAMILIES, NAME_CONDITION
 from headway.metrics.own_families import OWN_FAMILIES
 from headway.metrics.services import SCHEDULE_FAMILIES, SERVICE_FAMILIES
 from headway.model import Condition, Process, Status
@@ -127,6 +127,11 @@ def _durations(stats: NameStats) -> Rows:
     return (*buckets, ("_sum", (), stats.duration_sum), ("_count", (), counts[-1]))
 
 
+def _recent(stats: NameStats) -> Rows:
+    bad = sum(failed for _, failed in stats.recent)
+    return (("", ("good",), len(stats.recent) - bad), ("", ("bad",), bad)) if stats.recent else ()
+
+
 def _gate_trips(stats: NameStats) -> Rows:
     gates = dict.fromkeys((*(condition.value for condition in Condition), *sorted(stats.gate_trips)))
     return tuple(("", (gate,), stats.gate_trips.get(gate, 0)) for gate in gates)
@@ -220,7 +225,7 @@ PROCESS_FAMILIES: Final[tuple[Family, ...]] = (
     Family(name="headway_process_os_processes", type=G, scope=P, shown=LIVE, volatile=True,
            value=_sampled("os_processes"), help="OS processes in the tree."),
     Family(name="headway_process_quiet_since_timestamp_seconds", type=G, scope=P, unit=S, shown=LIVE, volatile=True,
-           value=_sampled("quiet_since"), help="Since when CPU and I/O of the tree are quiet (unix time); absent while they are not."),
+           value=_sampled("quiet_since"), help="Since when CPU and I/O of the tree are quiet (unix time); absent when not."),
     Family(name="headway_process_zombie_since_timestamp_seconds", type=G, scope=P, unit=S, shown=LIVE, volatile=True,
            value=_sampled("zombie_since"),
            help="Since when its OS process has ended and was not reaped by its parent (unix time); absent for all others."),
@@ -251,6 +256,9 @@ NAME_FAMILIES: Final[tuple[Family, ...]] = (
            help="When a process of this name was last done (unix time)."),
     Family(name="headway_last_status_code", type=G, scope=N, value=_last_status,
            help="Status of the process of this name that ended last; codes as in headway_process_status_code."),
+    Family(name="headway_recent_runs", type=G, scope=N, labels=("outcome",), rows=_recent,
+           help="How the latest runs of this name ended that count for its failure rate (at most 20, those within "
+                "failure_rate_window): good or bad."),
     Family(name="headway_gate_trips_total", type=C, scope=N, labels=("gate",), rows=_gate_trips,
            help="How often a condition began to hold for a process of this name, by gate; there from 0 on."),
 )
@@ -269,6 +277,7 @@ FAMILIES: Final[tuple[Family, ...]] = (
     *PROCESS_FAMILIES,
     *NAME_FAMILIES,
     *TOTAL_FAMILIES,
+    NAME_CONDITION,
     *HOST_FAMILIES,
     *SERVICE_FAMILIES,
     *SCHEDULE_FAMILIES,

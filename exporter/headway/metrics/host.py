@@ -10,6 +10,7 @@ from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamil
 from headway.metrics.family import Family, Scope, Type
 from headway.metrics.own import OwnMetrics
 from headway.metrics.services import ServiceFigures, metrics_of
+from headway.name_gates import NameReport
 from headway.sampler.machine import Machine, machine_here
 
 O = Scope.OWN  # noqa: E741
@@ -32,6 +33,13 @@ HOST_FAMILIES: Final[tuple[Family, ...]] = (
            help="Time in which all tasks on the host that had work to do waited for a resource: memory or io."),
 )
 # fmt: on
+NAME_CONDITION: Final = Family(
+    name="headway_name_condition",
+    type=G,
+    scope=O,
+    labels=("name", "kind", "condition"),
+    help="1 for each condition of a name that holds: failing (too many of its recent runs ended badly), cron_missed.",
+)
 
 
 class HealthMetrics(OwnMetrics):
@@ -40,14 +48,21 @@ class HealthMetrics(OwnMetrics):
     def __init__(self, *, machine: Callable[[], Machine] | None = None, **given: Any) -> None:
         self._machine = machine or machine_here()
         self._services: Callable[[], Sequence[ServiceFigures]] = tuple
+        self._names: Callable[[], Sequence[NameReport]] = tuple
         super().__init__(**given)
 
     def watch_services(self, figures: Callable[[], Sequence[ServiceFigures]]) -> None:
         """`figures` is asked for every page."""
         self._services = figures
 
+    def watch_names(self, reports: Callable[[], Sequence[NameReport]]) -> None:
+        """`reports` is asked for every page."""
+        self._names = reports
+
     def collect(self) -> Iterable[Metric]:
         yield from super().collect()
+        if reports := self._names():
+            yield _metric(NAME_CONDITION, {(one.name, one.kind.value, one.condition.value): 1 for one in reports})
         yield from metrics_of(self._services())
         found = self._machine()
         figures = (found.cpus, found.cpu_seconds, found.memory_bytes, found.memory_available_bytes)

@@ -31,6 +31,8 @@ SCHEDULE_FAMILIES: Final[tuple[Family, ...]] = (
            help="When the schedule of this name last began a run (unix time)."),
     Family(name="headway_missed_runs_total", type=C, scope=O, labels=("name", "kind", "reason"),
            help="Runs that were due and did not begin: late (nothing started them in time) or overlap (one still ran)."),
+    Family(name="headway_last_missed_run_timestamp_seconds", type=G, scope=O, unit="seconds", labels=("name", "kind", "reason"),
+           help="When a run of this schedule was last found missed (unix time), by the same reasons."),
 )
 # fmt: on
 
@@ -51,6 +53,8 @@ class ServiceFigures:
     last_run_at: float | None
     missed: int
     overlapped: int
+    late_at: float | None = None
+    overlapped_at: float | None = None
 
 
 def metrics_of(services: Sequence[ServiceFigures]) -> Iterable[Metric]:
@@ -75,4 +79,7 @@ def metrics_of(services: Sequence[ServiceFigures]) -> Iterable[Metric]:
             made["headway_last_run_timestamp_seconds"].add_metric(job, one.last_run_at)
         made["headway_missed_runs_total"].add_metric((*job, "late"), one.missed)
         made["headway_missed_runs_total"].add_metric((*job, "overlap"), one.overlapped)
+        for reason, at in (("late", one.late_at), ("overlap", one.overlapped_at)):
+            if at is not None and one.wanted:
+                made["headway_last_missed_run_timestamp_seconds"].add_metric((*job, reason), at)
     return [metric for metric in made.values() if metric.samples]

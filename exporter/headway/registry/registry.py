@@ -21,6 +21,7 @@ from headway.errors import Conflict, InvalidInput, NotFound, StoreUnavailable, T
 from headway.estimate import Estimator
 from headway.ids import check_id, new_id
 from headway.model import Process, Queued, Status, Transition
+from headway.name_gates import NameReport
 from headway.names import NameStats
 from headway.registry.changes import REPORTED, HostFacts, new_process, same_creation, updated
 from headway.registry.derive import view_of
@@ -89,6 +90,7 @@ class Registry:
         self.hub = Hub()
         self.entries: dict[str, Entry] = {}
         self.names: dict[NameKey, NameStats] = {}
+        self.name_reports: tuple[NameReport, ...] = ()
         self.status_counts: dict[Status, int] = dict.fromkeys(Status, 0)
         self.version = 0
         self._names_changed: set[NameKey] = set()
@@ -326,6 +328,13 @@ class Registry:
         self.names[key] = stats
         self._names_changed.add(key)
         self._writer.behind(names=[stats])
+
+    def forget_ends(self, before: float) -> None:
+        """Recent ends of names that lie so far back (unix s) do not count any more; the store hears of it with the next end."""
+        for key, stats in self.names.items():
+            if stats.recent and stats.recent[0][0] <= before:
+                self.names[key] = stats.since(before)
+                self._names_changed.add(key)
 
     def set_counts(self, counts: Mapping[Status, int]) -> None:
         """What the store counted after it forgot old ones."""

@@ -1,8 +1,9 @@
-"""Services as the metrics page shows them."""
+"""Services as the metrics page and the gates of names see them."""
 
 from __future__ import annotations
 
 from headway.metrics.services import ServiceFigures
+from headway.name_gates import Runs
 from headway.services.supervisor import Supervisor
 
 
@@ -22,6 +23,23 @@ def figures(supervisor: Supervisor) -> list[ServiceFigures]:
             last_run_at=unit.remembered.last_run_at,
             missed=unit.remembered.missed,
             overlapped=unit.remembered.overlapped,
+            late_at=unit.remembered.late_at,
+            overlapped_at=unit.remembered.overlapped_at,
         )
         for unit in list(supervisor.units.values())
+    ]
+
+
+def runs(supervisor: Supervisor) -> list[Runs]:
+    """What the schedules that are to run have done."""
+    return [
+        Runs(
+            name=unit.name,
+            kind=unit.service.kind,
+            last_run_at=unit.remembered.last_run_at,
+            late_at=unit.remembered.late_at,
+            overlapped_at=unit.remembered.overlapped_at,
+        )
+        for unit in supervisor.units.values()
+        if unit.service.schedule is not None and unit.wanted
     ]

@@ -19,7 +19,8 @@ FILE: Final = "services.json"
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Remembered:
     """`wanted`: None until somebody or the configuration has said. `launched_at`, `last_run_at`, `seen_due` in unix seconds;
-    `seen_due`: up to then the schedule was looked at. `pid` and `create_time` are of the OS process of `process_id`."""
+    `seen_due`: up to then the schedule was looked at; `late_at`, `overlapped_at`: when a run was last found missed, and
+    left out. `pid` and `create_time` are of the OS process of `process_id`."""
 
     wanted: bool | None = None
     process_id: str | None = None
@@ -34,6 +35,8 @@ class Remembered:
     seen_due: float | None = None
     missed: int = 0
     overlapped: int = 0
+    late_at: float | None = None
+    overlapped_at: float | None = None
 
 
 class Memory:

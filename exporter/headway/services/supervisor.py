@@ -240,7 +240,12 @@ class Supervisor:
         if due is None:
             return
         unit.remembered = replace(
-            unit.remembered, seen_due=now, missed=known.missed + due.missed, overlapped=known.overlapped + due.overlapped
+            unit.remembered,
+            seen_due=now,
+            missed=known.missed + due.missed,
+            overlapped=known.overlapped + due.overlapped,
+            late_at=now if due.missed else known.late_at,
+            overlapped_at=now if due.overlapped else known.overlapped_at,
         )
         if due.missed:
             log.warning("service %s: %d of its runs were missed", unit.name, due.missed)
