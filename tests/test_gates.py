@@ -142,6 +142,26 @@ def test_silence_counts_from_when_the_exporter_watches() -> None:
     assert (found.since, found.reason) == (START + 5010, "no output for 70 s; CPU and I/O unknown")
 
 
+def test_who_hangs_is_found_after_the_clock_was_set_back() -> None:
+    """What was seen last lies in the future then; silence counts from the moment the clock jumped."""
+    back = START - 86_400
+    held = process(last_output_at=START)
+    assert stuck(held, now=back + 59, limits=LIMITS, watching_since=back) is None
+    assert the(stuck(held, now=back + 60, limits=LIMITS, watching_since=back)).since == back + 60
+
+
+def test_a_process_that_was_paused_is_given_time_when_it_goes_on() -> None:
+    resumed = process(state=Running(START, resumed_at=START + 500), last_output_at=START)
+    assert stuck(resumed, now=START + 559, limits=LIMITS) is None
+    assert the(stuck(resumed, now=START + 560, limits=LIMITS)).since == START + 560
+
+
+def test_the_dead_are_not_silent() -> None:
+    held, now = process(last_output_at=START), START + 500
+    assert stuck(held, now=now, limits=LIMITS, sample=sample(now, zombie_since=START + 10)) is None
+    assert stuck(held, now=now, limits=LIMITS, sample=sample(now, alive=False)) is None
+
+
 def test_a_clock_set_back_fires_nothing() -> None:
     back = START - 86_400
     held = process(last_output_at=START, timeout=5.0)
@@ -349,18 +369,23 @@ def test_overdue_needs_a_living_process_with_a_timeout() -> None:
 
 @pytest.mark.parametrize(("age", "fires"), [(299.999, False), (300.0, True)])
 def test_zombie_after_five_minutes(age: float, fires: bool) -> None:
-    found = zombie(process(), now=START + age, sample=sample(START, zombie_since=START))
+    found = zombie(process(), now=START + age, sample=sample(START + age, zombie_since=START))
     assert (found is not None) is fires
     if found is not None:
         assert (found.severity, found.since) == (Severity.WARNING, START + 300)
 
 
+def test_who_may_have_been_reaped_since_is_no_zombie() -> None:
+    """An old sample says nothing of the time after it."""
+    assert zombie(process(), now=START + 900, sample=sample(START + 200, zombie_since=START)) is None
+
+
 def test_zombie_says_which() -> None:
-    found = the(zombie(process(os_process=OSProcess(42)), now=START + 360, sample=sample(START, zombie_since=START)))
+    found = the(zombie(process(os_process=OSProcess(42)), now=START + 360, sample=sample(START + 360, zombie_since=START)))
     assert found.reason == "its OS process (pid 42) ended 6 min ago and was not reaped by its parent"
     assert zombie(process(), now=START + 9999, sample=sample(START)) is None
     assert zombie(process(), now=START + 9999, sample=None) is None
-    assert zombie(process(), now=START + 10, sample=sample(START, zombie_since=START), zombie_after=10.0) is not None
+    assert zombie(process(), now=START + 10, sample=sample(START + 10, zombie_since=START), zombie_after=10.0) is not None
 
 
 # ── duplicate ───────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -419,17 +444,12 @@ def test_ancestors_end_at_a_cycle() -> None:
 def test_several_conditions_at_once_in_a_fixed_order() -> None:
     now = START + 1000
     held = process(last_output_at=START, timeout=100.0, expected_duration=50.0)
-    read = sample(now, quiet_since=START, cpu_ratio=0.9, zombie_since=START)
-    found = conditions(
-        held, now=now, limits=LIMITS, expected=50.0, sample=read, neighbours=[Neighbour(id="n", name="t", cpu_wait_ratio=0.5)]
-    )
-    assert [r.condition for r in found] == [
-        Condition.STUCK,
-        Condition.TIME_SINK,
-        Condition.BOTTLENECK,
-        Condition.OVERDUE,
-        Condition.ZOMBIE,
-    ]
+    waiting = [Neighbour(id="n", name="t", cpu_wait_ratio=0.5)]
+    last = (Condition.TIME_SINK, Condition.BOTTLENECK, Condition.OVERDUE)
+    for zombie_since, expected in ((None, (Condition.STUCK, *last)), (START, (*last, Condition.ZOMBIE))):
+        read = sample(now, quiet_since=START, cpu_ratio=0.9, zombie_since=zombie_since)
+        found = conditions(held, now=now, limits=LIMITS, expected=50.0, sample=read, neighbours=waiting)
+        assert tuple(r.condition for r in found) == expected
 
 
 @pytest.mark.parametrize(

@@ -97,9 +97,20 @@ class World:
         self.registry = Registry(Settings(**settings), self.writer, HOST, self.clock)
         self.watch = Watch(self.registry)
 
+    def pass_by(self, seconds: float) -> None:
+        """Time passes while the exporter watches."""
+        until = self.clock.now + seconds
+        while self.clock.now < until:
+            self.clock.now = min(until, self.clock.now + 10)
+            self.watch.expire()
+            self.watch.evaluate()
+
     def create(self, **fields: Any) -> Process:
         form = {"name": "job", "type": "task"} | fields
         return self.registry.create(decode(as_json(form), CreateIn)).process
+
+    def conditions(self, process_id: str) -> list[Condition]:
+        return [report.condition for report in self.registry.entries[process_id].conditions]
 
     def status(self, process_id: str) -> Status:
         return self.registry.entries[process_id].process.status
@@ -534,16 +545,13 @@ async def test_a_silent_reporter_elsewhere_is_given_up_after_its_lease() -> None
     world.create(id="a", host="elsewhere")
     world.create(id="q", host="elsewhere", status="queued")
     world.create(id="short", lease="10s")
-    world.clock.now += 10
-    world.watch.expire()
+    world.pass_by(10)
     assert world.status("short") is Status.ORPHANED
-    world.clock.now += 200
+    world.pass_by(200)
     world.update("a", alive=True)
-    world.clock.now += 299
-    world.watch.expire()
+    world.pass_by(299)
     assert world.status("a") is Status.RUNNING
-    world.clock.now += 1
-    world.watch.expire()
+    world.pass_by(1)
     assert world.status("a") is Status.ORPHANED
     assert world.status("q") is Status.QUEUED
 
@@ -604,6 +612,112 @@ async def test_the_time_the_machine_slept_is_nobodys_silence() -> None:
     world.clock.now += 3600
     world.watch.evaluate()
     assert world.registry.entries["a"].conditions == ()
+
+
+@in_loop
+async def test_no_lease_runs_while_nobody_watched() -> None:
+    for jump in (3600.0, -3600.0):
+        world = World(lease=300.0)
+        world.create(id="a", host="elsewhere")
+        world.pass_by(20)
+        world.clock.now += jump
+        world.pass_by(280)
+        assert world.status("a") is Status.RUNNING
+        world.pass_by(40)
+        assert world.status("a") is Status.ORPHANED
+
+
+@in_loop
+async def test_who_is_gone_waits_for_nobody() -> None:
+    """Its last words are waited for, but it needs no CPU any more."""
+    world = World(lease=300.0)
+    for process_id, pid in (("hog", 1), ("victim", 2)):
+        world.create(id=process_id, pid=pid, create_time=START)
+    for step in range(3):
+        at = world.clock.now = START + 2 * step
+        hog = Sample(at=at, alive=True, cpu_ratio=0.95, cpu_wait_seconds=0.0)
+        world.watch.apply({"hog": hog, "victim": Sample(at=at, alive=True, cpu_ratio=0.0, cpu_wait_seconds=1.5 * step)})
+        world.watch.evaluate()
+    assert world.conditions("hog") == [Condition.BOTTLENECK]
+    world.watch.exited("victim", Exit(at=world.clock.now))
+    world.watch.evaluate()
+    assert world.conditions("hog") == []
+
+
+class Separate:
+    """Each tree on a CPU of its own, and `stalling` stalls for memory."""
+
+    def __init__(self, cpus: dict[str, set[int]], stalling: str = "") -> None:
+        self._cpus, self._stalling = cpus, stalling
+
+    def cpus(self, key: str) -> frozenset[int] | None:
+        return frozenset(self._cpus[key])
+
+    def memory_wait(self, key: str, at: float) -> float | None:
+        return 0.4 if key == self._stalling else 0.0
+
+    def forget(self, keys: Sequence[str]) -> None:
+        pass
+
+
+@in_loop
+async def test_only_who_can_be_in_the_way_is_blamed() -> None:
+    world = World()
+    world.watch.neighbours.evidence = Separate({"hog": {0}, "here": {0, 1}, "there": {1}})
+    for pid, process_id in enumerate(("hog", "here", "there"), 1):
+        world.create(id=process_id, name=process_id, pid=pid, create_time=START)
+    for step in range(3):
+        at = world.clock.now = START + 2 * step
+        waits = Sample(at=at, alive=True, cpu_ratio=0.1, cpu_wait_seconds=1.5 * step)
+        world.watch.apply({"hog": waits._replace(cpu_ratio=0.95), "here": waits, "there": waits})
+        world.watch.evaluate()
+    (report,) = world.registry.entries["hog"].conditions
+    assert "while here waits for it" in report.reason
+    assert (world.registry.entries["here"].blocked_by, world.registry.entries["there"].blocked_by) == (("hog",), ())
+
+
+@in_loop
+async def test_who_stalls_for_memory_is_blocked_by_who_holds_it() -> None:
+    world = World()
+    world.watch.neighbours.evidence = Separate({}, stalling="reader")
+    for pid, process_id in enumerate(("hog", "reader", "other"), 1):
+        world.create(id=process_id, name=process_id, pid=pid, create_time=START)
+    for step in range(3):
+        at = world.clock.now = START + 2 * step
+        small = Sample(at=at, alive=True, cpu_ratio=0.1, cpu_wait_seconds=0.0, memory_ratio=0.1)
+        world.watch.apply({"hog": small._replace(memory_ratio=0.75), "reader": small, "other": small})
+        world.watch.evaluate()
+    (report,) = world.registry.entries["hog"].conditions
+    assert report.reason == "memory at 75% of what there is while reader waits for it"
+
+
+@in_loop
+async def test_who_works_on_after_the_clock_was_set_back_is_not_stuck() -> None:
+    world = World(stuck_after=60.0)
+    world.create(id="parent", progress={"total": 2})
+    world.create(id="a", parent_id="parent", progress={"total": 100})
+    world.create(id="hangs", progress={"total": 100})
+    world.update("a", progress={"current": 1})
+    world.pass_by(20)
+    world.clock.now -= 3600
+    for step in range(8):
+        world.update("a", progress={"current": step + 2})
+        world.pass_by(10)
+    found = {process_id: world.conditions(process_id) for process_id in ("parent", "a", "hangs")}
+    assert found == {"parent": [], "a": [], "hangs": [Condition.STUCK]}
+
+
+@in_loop
+async def test_who_goes_on_is_given_time() -> None:
+    world = World(stuck_after=60.0)
+    world.create(id="a", progress={"total": 10})
+    world.update("a", status="paused")
+    world.pass_by(100)
+    world.update("a", status="running")
+    world.pass_by(50)
+    assert world.conditions("a") == []
+    world.pass_by(10)
+    assert world.conditions("a") == [Condition.STUCK]
 
 
 @in_loop

@@ -41,6 +41,7 @@ from headway.registry.watch import Watch
 from headway.registry.zombies import give_up_zombies
 from headway.reporter import spool
 from headway.sampler.base import Sampler, identify, own_pid_namespace
+from headway.sampler.contention import Contention
 from headway.sampler.exits import ExitWatch
 from headway.sampler.strays import Marks
 from headway.sampler.tree_sampler import TreeSampler
@@ -103,6 +104,7 @@ class Exporter:
         host = HostFacts(socket.gethostname(), own_pid_namespace(), identify)
         self.registry = Registry(settings, self.writer, host, clock)
         self.watch = Watch(self.registry)
+        self.watch.neighbours.evidence = Contention(self.sampler.members)
         self.named = NameWatch(self.registry, lambda: runs(self.supervisor))
         self.control = Control(self.watch, system=OSSystem(marks=marks))
         self.unfinished = Unfinished(self.watch, {})

@@ -1,7 +1,7 @@
 """Gates: named predicates over one process and what was read of it. Pure: standard library only, `now` is an argument.
 
 Each gate answers None, or a :class:`ConditionReport` with the evidence in words. Limits that are None switch their gate off; at
-the limit counts as beyond it. A time that lies in the future (the clock was set back) counts as now: no gate fires because of it.
+the limit counts as beyond it. A time that lies in the future (the clock was set back) says nothing: no gate fires because of it.
 
 The alert rules encode the same gates in PromQL. What they need to agree is here as constants, and nowhere else.
 """
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
+from math import inf
 from typing import Final
 
 from headway.model import Condition, ConditionReport, OSProcess, Process, Severity, Status
@@ -104,17 +105,19 @@ def stuck(
     `child_activity_at`: the latest start, output, progress or end of any tracked descendant. `observable`: whether output or
     progress of it could be seen at all, without which silence says nothing; None works it out from what was seen so far (give
     True when its output is captured). `watching_since`: since when the exporter watches without a gap; after its own restart,
-    or when the machine was suspended, silence counts from there.
+    or when the machine was suspended, silence counts from there. One whose OS process has ended is not silent but dead.
     """
     if process.status is not Status.RUNNING or limits.stuck_after is None:
         return None
+    if sample is not None and (not sample.alive or sample.zombie_since is not None):
+        return None
     if not (can_observe(process) if observable is None else observable):
         return None
-    last = last_activity(process, child_activity_at)
+    last = last_activity(process, child_activity_at, inf if watching_since is None else now)
     if last is None:
         return None
     if watching_since is not None:
-        last = max(last, watching_since)
+        last = watching_since if last > now else max(last, watching_since)
     silence = now - last
     if silence < limits.stuck_after:
         return None
@@ -133,13 +136,18 @@ def can_observe(process: Process) -> bool:
     return any(value is not None for value in seen)
 
 
-def last_activity(process: Process, child_activity_at: float | None = None) -> float | None:
-    """When it last did something that can be seen (unix s): start, output, progress, a child's activity. None before the start."""
+def last_activity(process: Process, child_activity_at: float | None = None, now: float = inf) -> float | None:
+    """When it last did something that can be seen (unix s): start, output, progress, a child's activity. None before the start.
+
+    Being resumed counts: while it was paused it could do nothing. What lies after `now` is of before the clock was set back,
+    and counts only where nothing else is known.
+    """
     started = process.started_at
     if started is None:
         return None
-    seen = (process.activity.last_output_at, process.activity.last_progress_at, child_activity_at)
-    return max((started, *(t for t in seen if t is not None)))
+    seen = (process.resumed_at, process.activity.last_output_at, process.activity.last_progress_at, child_activity_at)
+    known = [t for t in (started, *seen) if t is not None]
+    return max((t for t in known if t <= now), default=max(known))
 
 
 def expected_duration(process: Process, stats: NameStats | None) -> float | None:
@@ -264,10 +272,13 @@ def overdue(process: Process, *, now: float, sample: Sample | None = None) -> Co
 
 def zombie(process: Process, *, now: float, sample: Sample | None, zombie_after: float = ZOMBIE_AFTER) -> ConditionReport | None:
     """Its OS process has ended, and its parent has not reaped it for `zombie_after` seconds."""
-    if sample is None or sample.zombie_since is None or now - sample.zombie_since < zombie_after:
+    if sample is None or sample.zombie_since is None:
+        return None
+    lasts = min(now, sample.at) - sample.zombie_since  # what was seen: it may have been reaped since
+    if lasts < zombie_after:
         return None
     pid = f" (pid {process.spec.os_process.pid})" if process.spec.os_process is not None else ""
-    reason = f"its OS process{pid} ended {span(now - sample.zombie_since)} ago and was not reaped by its parent"
+    reason = f"its OS process{pid} ended {span(lasts)} ago and was not reaped by its parent"
     return ConditionReport(Condition.ZOMBIE, Severity.WARNING, sample.zombie_since + zombie_after, reason)
 
 

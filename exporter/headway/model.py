@@ -124,8 +124,11 @@ class Starting:
 
 @dataclass(frozen=True, slots=True)
 class Running:
+    """`resumed_at`: since when it runs again, if it was paused, nearly ended, or lost in between."""
+
     status: ClassVar[Status] = Status.RUNNING
     started_at: float
+    resumed_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -318,6 +321,10 @@ class Process:
         return getattr(self.state, "exit_code", None)
 
     @property
+    @property
+    def resumed_at(self) -> float | None:
+        return getattr(self.state, "resumed_at", None)
+
     def signal(self) -> int | None:
         return getattr(self.state, "signal", None)
 

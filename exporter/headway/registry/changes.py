@@ -132,8 +132,8 @@ def updated(process: Process, form: UpdateIn, *, at: float, now: float, last_lin
         summary=old.summary if form.summary is UNSET else form.summary,
         rate=old.rate if form.rate is UNSET else (None if form.rate is None else form.rate / SECONDS_PER_MINUTE),
         ends_at=old.ends_at if form.eta_seconds is UNSET else (None if form.eta_seconds is None else at + form.eta_seconds),
-        last_output_at=latest(old.last_output_at, at) if last_line is not None else old.last_output_at,
-        last_progress_at=latest(old.last_progress_at, at) if progressed else old.last_progress_at,
+        last_output_at=latest(old.last_output_at, at, now) if last_line is not None else old.last_output_at,
+        last_progress_at=latest(old.last_progress_at, at, now) if progressed else old.last_progress_at,
         last_line=old.last_line if last_line is None else last_line,
         seq=old.seq if form.seq is UNSET else form.seq,
     )
@@ -236,5 +236,6 @@ def optional_seconds(value: float | str | None, field: str) -> float | None:
     return None if value is None else seconds(value, field)
 
 
-def latest(old: float | None, new: float) -> float:
-    return new if old is None else max(old, new)
+def latest(old: float | None, new: float, now: float) -> float:
+    """The later one; what lies in the future was before the clock was set back."""
+    return new if old is None or old > now else max(old, new)

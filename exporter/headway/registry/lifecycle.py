@@ -51,7 +51,7 @@ def advance(
         case Status.STARTING:
             return Starting(begun)
         case Status.RUNNING:
-            return Running(begun)
+            return Running(begun, None if before in (Status.QUEUED, Status.STARTING) else at)
         case Status.PAUSED:
             return Paused(begun, at)
         case Status.STOPPING:

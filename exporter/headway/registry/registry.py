@@ -146,7 +146,8 @@ class Registry:
         entry.contact_at = now
         if form.seq is not UNSET and form.seq <= before.activity.seq:
             return Outcome(before, entry.pending, duplicate=True)
-        at = max(min(now - form.age, now), before.spec.created_at)
+        # A creation that lies in the future was before the clock was set back.
+        at = max(min(now - form.age, now), min(before.spec.created_at, now))
         texts = split_lines(form.log) if form.log is not UNSET else []
         result = updated(
             before,

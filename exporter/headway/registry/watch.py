@@ -11,9 +11,11 @@ from headway.discovery.rule import DISCOVERED_BY
 from headway.duplicates import ancestors_of, duplicates
 from headway.model import ConditionReport, OSProcess, Process, Status
 from headway.registry.entry import Entry
+from headway.registry.neighbours import Neighbours
 from headway.registry.registry import Outcome, Registry
 from headway.registry.unheard import unheard
 from headway.samples import Exit, Sample
+from headway.view import Limits
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +32,7 @@ class Watch:
         self.registry = registry
         self.exit_of = exit_of
         self.watching_since = registry.clock()
-        self._waits: dict[str, float | None] = {}
+        self.neighbours = Neighbours()
         self._last = self.watching_since
 
     def roots(self) -> dict[str, OSProcess]:
@@ -65,7 +67,7 @@ class Watch:
                 continue
             if sample.alive:
                 before = entry.sample
-                self._waits[process_id] = gates.cpu_wait_ratio(before, sample)
+                self.neighbours.waited(process_id, gates.cpu_wait_ratio(before, sample))
                 entry.sample, entry.contact_at = sample, now
                 if self.exit_of(process_id) is None:  # else the sample is older than the exit, or of a zombie
                     entry.gone_since = None
@@ -103,13 +105,16 @@ class Watch:
     def expire(self) -> None:
         """Gives up reporters that cannot be watched and were silent for their lease."""
         now = self.registry.clock()
+        self._look_at_clock(now)
         for entry in list(self.registry.entries.values()):
             process = entry.process
             if process.status.ended or process.status is Status.QUEUED or self.visible(process) is not None:
                 continue
             lease = process.spec.lease or self.registry.settings.lease
-            if now - entry.contact_at >= lease:
-                self.orphan(entry, entry.contact_at, f"its reporter was silent for {gates.span(now - entry.contact_at)}")
+            # While nobody watched it could not be heard, and what was heard by another clock does not count.
+            heard = self.watching_since if entry.contact_at > now else max(entry.contact_at, self.watching_since)
+            if now - heard >= lease:
+                self.orphan(entry, min(entry.contact_at, now), f"its reporter was silent for {gates.span(now - heard)}")
 
     def orphan(self, entry: Entry, last_seen: float, what: str) -> None:
         process = entry.process
@@ -135,38 +140,27 @@ class Watch:
         """Works out all conditions anew."""
         registry = self.registry
         now = registry.clock()
-        interval = registry.settings.sample_interval
-        if now < self._last or now - self._last > max(30.0, 10 * interval):
-            self.watching_since = now  # the clock jumped or the machine slept: nobody's silence counts
-        self._last = now
+        self._look_at_clock(now)
         active = {i: e for i, e in registry.entries.items() if e.process.status.active}
         parents = {process_id: entry.process.spec.parent_id for process_id, entry in registry.entries.items()}
-        children = activity_below(registry.entries, parents)
+        children = activity_below(registry.entries, parents, now)
         twins = duplicates(entry.process for entry in active.values())
-        self._waits = {process_id: wait for process_id, wait in self._waits.items() if process_id in active}
-        neighbours = [
-            gates.Neighbour(
-                id=process_id,
-                name=active[process_id].process.name,
-                os_process=active[process_id].process.spec.os_process,
-                cpu_wait_ratio=wait,
-                ancestors=frozenset(ancestors_of(process_id, parents)),
-            )
-            for process_id, wait in self._waits.items()
-            if wait is not None and wait >= gates.WAITING_FROM
-        ]
+        waiting = self.neighbours.of(active, parents, now)
         blocked: dict[str, list[str]] = {}
+        limits: dict[str, Limits] = {}
         for process_id, entry in active.items():
             try:
                 view = registry.view(entry, now)
-                ancestors = frozenset(ancestors_of(process_id, parents)) if neighbours else frozenset()
+                limits[process_id] = view.limits
+                ancestors = frozenset(ancestors_of(process_id, parents)) if waiting else frozenset()
+                neighbours = self.neighbours.near(process_id, entry.sample, view.limits, waiting) if waiting else []
                 found = gates.conditions(
                     entry.process,
                     now=now,
                     limits=view.limits,
                     expected=view.expected_duration,
                     expected_runs=view.expected_runs,
-                    sample=entry.sample,
+                    sample=last_seen(entry, now),
                     eta=view.eta,
                     child_activity_at=children.get(process_id),
                     watching_since=self.watching_since,
@@ -185,8 +179,15 @@ class Watch:
                 self.note(entry, found)
             except Exception:  # one odd record must not silence the gates of all others
                 log.exception("the gates of process %s could not be looked at; those of the others go on", process_id)
+        self.neighbours.note_memory(limits, active)
         for process_id, entry in active.items():
             entry.blocked_by = tuple(dict.fromkeys(blocked.get(process_id, ())))
+
+    def _look_at_clock(self, now: float) -> None:
+        """Where it jumped, or the machine slept, nobody's silence counts."""
+        if now < self._last or now - self._last > max(30.0, 10 * self.registry.settings.sample_interval):
+            self.watching_since = now
+        self._last = now
 
     def note(self, entry: Entry, found: tuple[ConditionReport, ...]) -> None:
         """Keeps the conditions, counts those that begin, and tells followers when the set of them changed."""
@@ -201,18 +202,25 @@ class Watch:
             self.registry.changed(entry)
 
 
-def activity_below(entries: Mapping[str, Entry], parents: Mapping[str, str | None]) -> dict[str, float]:
-    """By id of every process with children: when anything below it was last created, started, reported or ended (unix s)."""
+def last_seen(entry: Entry, now: float) -> Sample | None:
+    """Its last sample; not alive once its OS process is known to be gone, though its last words are still waited for."""
+    if entry.gone_since is None:
+        return entry.sample
+    return Sample(at=now, alive=False) if entry.sample is None else entry.sample._replace(alive=False)
+
+
+def activity_below(entries: Mapping[str, Entry], parents: Mapping[str, str | None], now: float) -> dict[str, float]:
+    """By id of every process with children: when anything below it was last created, started, reported or ended (unix s). What lies
+    after `now` was before the clock was set back, and does not count."""
     latest: dict[str, float] = {}
     for process_id, entry in entries.items():
         if parents.get(process_id) is None:
             continue
         process = entry.process
-        at = max(
-            process.spec.created_at,
-            gates.last_activity(process) or 0.0,
-            process.finished_at or 0.0,
-        )
+        seen = (process.spec.created_at, gates.last_activity(process, now=now), process.finished_at)
+        at = max((t for t in seen if t is not None and t <= now), default=None)
+        if at is None:
+            continue
         for ancestor in ancestors_of(process_id, parents):
             if latest.get(ancestor, 0.0) < at:
                 latest[ancestor] = at

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -26,6 +26,9 @@ class Sampler(Protocol):
 
     @property
     def errors_total(self) -> int: ...
+
+    def members(self, key: str) -> Sequence[int]:
+        """The pids of a tree of the last call, its root first. Not while `sample` is under way."""
 
     def sample(self, roots: Mapping[str, OSProcess]) -> Mapping[str, Sample]:
         """One pass over the process table for all trees: a sample of each root under the key of `roots`.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Final
 
@@ -21,6 +21,8 @@ QUIET_CPU_RATIO: Final = 0.02
 QUIET_BYTES_PER_SECOND: Final = 1024.0
 # CPU time comes in hundredths of a second: over less than this (s) a single one would look like work.
 QUIET_WINDOW: Final = 2.0
+# The clock was set, or the machine slept, when it went so much further (s) than time did: what is quiet since then begins anew.
+_CLOCK_JUMP: Final = 1.0
 # How long a limit of memory is believed before it is read again (s).
 _LIMIT_FRESH: Final = 60.0
 # Makes a named tuple of all its values in their order, in half the time that calling its class takes.
@@ -73,6 +75,13 @@ class TreeSampler:
         self._tracked: dict[str, _Tracked] = {}
         self._proportional = ProportionalMemory(self._host, self._refuse) if proportional else None
         self.errors_total = 0
+
+    def members(self, key: str) -> Sequence[int]:
+        tracked = self._tracked.get(key)
+        if tracked is None:
+            return ()
+        root = tracked.process.pid
+        return (root, *(member.row.pid for member in tracked.tree.members.values() if member.row.pid != root))
 
     def sample(self, roots: Mapping[str, OSProcess]) -> dict[str, Sample]:
         at, monotonic = self._clock(), self._monotonic()
@@ -253,10 +262,11 @@ def _quiet_since(tracked: _Tracked, mark: _Mark) -> float | None:
     start = tracked.quiet_mark
     _, now, cpu, moved = mark
     start_at, started, start_cpu, start_moved = start or (0.0, 0.0, None, None)
-    if start_cpu is None or start_moved is None or cpu is None or moved is None:
+    seconds = now - started
+    jumped = start is not None and abs((mark[0] - start_at) - seconds) > _CLOCK_JUMP
+    if start_cpu is None or start_moved is None or cpu is None or moved is None or jumped:
         tracked.quiet_mark, tracked.quiet_since = mark, None
         return None
-    seconds = now - started
     if seconds < QUIET_WINDOW:
         return tracked.quiet_since
     if cpu - start_cpu > QUIET_CPU_RATIO * seconds or moved - start_moved > QUIET_BYTES_PER_SECOND * seconds:
