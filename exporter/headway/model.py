@@ -313,6 +313,10 @@ class Process:
         return getattr(self.state, "started_at", None)
 
     @property
+    def resumed_at(self) -> float | None:
+        return getattr(self.state, "resumed_at", None)
+
+    @property
     def finished_at(self) -> float | None:
         return getattr(self.state, "finished_at", None)
 
@@ -321,10 +325,6 @@ class Process:
         return getattr(self.state, "exit_code", None)
 
     @property
-    @property
-    def resumed_at(self) -> float | None:
-        return getattr(self.state, "resumed_at", None)
-
     def signal(self) -> int | None:
         return getattr(self.state, "signal", None)
 
