@@ -23,7 +23,7 @@ from headway.metrics.family import Family, Scope, Shown, Type
 from headway.metrics.lines import escape, numbers
 from headway.metrics.own import OwnMetrics
 from headway.metrics.page import Format, Piece, accepts_gzip, body, choose_format, gzipped
-from headway.model import Activity, Condition, ConditionReport, Kind, OSProcess, Paused, Queued, Severity, Status
+from headway.model import Activity, Condition, ConditionReport, Kind, OSProcess, Paused, Queued, Running, Severity, Status
 from headway.names import NameStats
 from headway.samples import Sample
 from metrics_world import HOSTILE, ROOT, START, Maker, ended_state, promtool, view, without_own
@@ -305,6 +305,7 @@ def golden_collector() -> Collector:
     )
     running = view(
         "0198-run",
+        Running(START + 1, resumed_at=START + 3),
         name="NLP Backfill",
         kind=Kind.PIPELINE,
         user="otto",
