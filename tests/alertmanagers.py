@@ -25,6 +25,9 @@ def binaries() -> list[str]:
     return [installed, other] if other else [installed]
 
 
+INTERVALS = tuple((f"group_interval: {given}", "1s") for given in ("15s", "30s", "5m"))
+
+
 class RunningAlertmanager:
     """`quick`: groups are told of at once and every second, so that tests need not wait for what people want."""
 
@@ -35,7 +38,7 @@ class RunningAlertmanager:
         base = folder / "base.yml"
         text = (ROOT / "alerting/alertmanager.yml").read_text()
         if quick:
-            for setting, value in (("group_wait: 3s", "300ms"), ("group_interval: 15s", "1s"), ("group_interval: 30s", "1s")):
+            for setting, value in (("group_wait: 3s", "300ms"), ("group_wait: 20s", "300ms"), *INTERVALS):
                 assert setting in text
                 text = text.replace(setting, f"{setting.split(':')[0]}: {value}")
         base.write_text(text)
@@ -88,7 +91,10 @@ class RunningAlertmanager:
 
     def fire(self, labels: dict[str, str], annotations: dict[str, str] | None = None, *, resolve: bool = False) -> None:
         """Posts an alert as Prometheus does; `resolve`: the same alert is over."""
+        self.fire_all([(labels, annotations or {})], resolve=resolve)
+
+    def fire_all(self, alerts: list[tuple[dict[str, str], dict[str, str]]], *, resolve: bool = False) -> None:
+        """Labels and annotations of each, all at the same moment."""
         now = time.time()
-        ends = now - 0.1 if resolve else now + 300
-        alert = {"labels": labels, "annotations": annotations or {}, "startsAt": moment(now - 60), "endsAt": moment(ends)}
-        self.client.post_alerts([alert])
+        times = {"startsAt": moment(now - 60), "endsAt": moment(now - 0.1 if resolve else now + 300)}
+        self.client.post_alerts([{"labels": labels, "annotations": said, **times} for labels, said in alerts])

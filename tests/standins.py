@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from mailserver import MailServer
+from running import RunningExporter
 from waiting import wait_until
 
 TOKEN = "123456:AAbb-cc_dd"
@@ -100,7 +101,7 @@ def slack(path: str, body: Any) -> tuple[int, Any]:
     if not attachments or not any(one.get("text") or one.get("fallback") for one in attachments):
         raise Refused(400, "no_text")
     for one in attachments:
-        if len(one.get("title", "")) > 1024 or len(one["text"]) > 3000 or len(json.dumps(body)) > 40_000:
+        if len(one.get("title", "")) > 1024 or len(one["text"]) > 4000 or len(json.dumps(body)) > 40_000:
             raise Refused(400, "msg_too_long")
         for text in (one["text"], one["title"], one["fallback"]):
             left = re.sub(r"<https?://[^\s|<>]+\|[^<>]+>", "", text)
@@ -243,11 +244,12 @@ def anything(path: str, body: Any) -> tuple[int, Any]:
 
 
 class StandIns:
-    """Every service, and the secret files that lead to them."""
+    """Every service, and the secret files that lead to them. `exporter`: the one that relays, where there is one."""
 
     def __init__(self, folder: Path) -> None:
         self.slack, self.discord, self.teams = StandIn(slack), StandIn(discord), StandIn(teams)
         self.telegram, self.webhook, self.mail = StandIn(telegram), StandIn(anything), MailServer()
+        self.exporter: RunningExporter | None = None
         self.folder = folder
         folder.mkdir(parents=True)
         for name in ("slack", "discord", "teams", "webhook"):

@@ -82,3 +82,10 @@ class ConfigError(HeadwayError):
     """A setting is unknown or has a wrong value; says where it came from and what is accepted."""
 
     title = "Configuration error"
+
+
+class Unreachable(HeadwayError):
+    """A part of the stack that is needed does not answer; says which, where, and how to start it."""
+
+    status = 502
+    title = "Cannot be reached"

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import base64
+import html
+import json
+import re
 from collections.abc import Iterator
+from urllib.parse import quote
 
 import pytest
 
@@ -10,6 +15,7 @@ from alertmanagers import RunningAlertmanager, binaries
 from mailserver import part
 from running import RunningExporter
 from standins import StandIns, telegram_text
+from waiting import wait_until
 
 # What would break careless templates: markup of every receiver, quotes, an emoji, a line end.
 NASTY = 'a <b>&amp; "q" *x* _y_ `z` [l](http://evil) {{ .Labels }} \\ ~s~ 🚚\nnext'
@@ -27,7 +33,12 @@ LABELS = {
     "name": "Nightly import",
     "kind": "cron",
 }
-SAID = {"summary": "Nightly import is stuck: silent for 2m 5s", "description": "The cron Nightly import (0192f0c1-8f7a) runs."}
+SAID = {
+    "summary": "A process writes nothing and gets no further",
+    "description": "The cron Nightly import (0192f0c1-8f7a) runs, but has written no line for 2m 5s; usual are 10s.",
+}
+HEAD = "Nightly import writes nothing and gets no further"
+TIME = r"\d+ \w+ \d\d:\d\d \w+"
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +54,7 @@ def alertmanager(
 ) -> Iterator[RunningAlertmanager]:
     folder = tmp_path_factory.mktemp("alertmanager")
     exporter = RunningExporter(folder / "exporter", ("--alerting-secrets", str(standins.folder))).start()
+    standins.exporter = exporter
     running = RunningAlertmanager(folder, binaries()[request.param], standins.folder, exporter.url)
     try:
         yield running.start()
@@ -51,18 +63,233 @@ def alertmanager(
         exporter.kill()
 
 
-def test_a_stuck_process_reads_well_everywhere(alertmanager: RunningAlertmanager, standins: StandIns) -> None:
+@pytest.fixture(autouse=True)
+def nothing_refused(standins: StandIns) -> Iterator[None]:
     standins.forget()
-    alertmanager.fire(LABELS, SAID | LINKS)
-    head = f"🟠 {SAID['summary']}"
-    (said,) = standins.slack.wait(lambda m: m["attachments"][0]["title"] == head)["attachments"]
-    print(said["text"])
-    embed = standins.discord.wait(lambda m: m["embeds"][0]["title"] == head)["embeds"][0]
-    print(embed["description"])
-    text = standins.telegram.wait(lambda m: SAID["summary"] in m["text"])["text"]
-    print(telegram_text(text), text)
-    card = standins.teams.wait(lambda m: SAID["summary"] in str(m))
-    print(card)
-    mail = standins.mail.wait(lambda m: m["Subject"] == head)
-    print(part(mail, "text/plain"), part(mail, "text/html"))
+    yield
     assert standins.refused == []
+
+
+def silence_of(alertmanager: RunningAlertmanager, matchers: str) -> str:
+    return f"{alertmanager.url}/#/silences/new?filter={quote(matchers, safe='')}"
+
+
+def test_a_stuck_process_reads_well_everywhere(alertmanager: RunningAlertmanager, standins: StandIns) -> None:
+    alertmanager.fire(LABELS, SAID | LINKS)
+    head = f"🟠 {HEAD}"
+    links = {
+        "Output": PROCESS,
+        "Cancel": f"{PROCESS}?cancel",
+        "Dashboard": LINKS["dashboard_url"],
+        "Runbook": LINKS["runbook_url"],
+        "Silence": silence_of(alertmanager, '{alertname="HeadwayProcessStuck", id="0192f0c1-8f7a"}'),
+    }
+
+    (said,) = standins.slack.wait(lambda m: m["attachments"][0]["title"] == head)["attachments"]
+    description, how, row = said["text"].split("\n")
+    assert description == SAID["description"] and said["title_link"] == PROCESS and said["color"] == "warning"
+    assert re.fullmatch(rf"\*warning\* since {TIME} on 127.0.0.1:14323", how)
+    assert row == " · ".join(f"<{url}|{name}>" for name, url in links.items()) and said["fallback"] == head
+
+    embed = standins.discord.wait(lambda m: m["embeds"][0]["title"] == head)["embeds"][0]
+    description, how, row = embed["description"].split("\n\n")
+    assert description == SAID["description"].replace("(", r"\(").replace(")", r"\)")
+    assert re.fullmatch(rf"\*\*warning\*\* since {TIME} on 127.0.0.1:14323", how)
+    assert row == " · ".join(f"[{name}]({url})" for name, url in links.items())
+
+    text = standins.telegram.wait(lambda m: HEAD in m["text"])["text"]
+    assert re.fullmatch(
+        rf"{head}\n{re.escape(SAID['description'])}\nwarning since {TIME} on \S+\n{' · '.join(links)}", telegram_text(text)
+    )
+    assert dict(re.findall(r'<a href="([^"]+)">(\w+)</a>', text)) == {url: name for name, url in links.items()}
+
+    card = standins.teams.wait(lambda m: HEAD in json.dumps(m))["attachments"][0]["content"]
+    assert HEAD in json.dumps(card["body"][0])
+    if native_teams(alertmanager):
+        assert all(f"[{name}]({url})" in card["body"][1]["text"] for name, url in links.items())
+    else:
+        assert {action["title"]: action["url"] for action in card["actions"]} == links
+        assert card["body"][1]["inlines"][0]["text"] == SAID["description"]
+
+    mail = standins.mail.wait(lambda m: m["Subject"] == head)
+    plain, page = part(mail, "text/plain"), part(mail, "text/html")
+    assert plain.startswith(f"{head}\n\n{SAID['description']}\n  warning since ")
+    assert all(url in plain for url in links.values()) and mail["To"] == "ops@example.org"
+    assert set(links.values()) <= {html.unescape(url) for url in re.findall(r'href="([^"]+)"', page)}
+    assert any(base64.b64decode(user.split()[-1]) == b"\0headway\0pass word: 1" for user in standins.mail.users)
+
+    body = standins.webhook.wait(lambda m: m["alerts"][0]["labels"] == LABELS)
+    assert body["alerts"][0]["annotations"] == SAID | LINKS
+
+
+def native_teams(alertmanager: RunningAlertmanager) -> bool:
+    return "msteamsv2_configs" in alertmanager.config.read_text()
+
+
+def test_what_is_over_says_how_long_it_lasted(alertmanager: RunningAlertmanager, standins: StandIns) -> None:
+    labels = LABELS | {"id": "over-1", "name": "Nightly export", "severity": "critical"}
+    alertmanager.fire(labels, SAID | LINKS)
+    firing = standins.slack.wait(lambda m: m["attachments"][0]["title"].startswith("🔴 Nightly export"))
+    assert firing["attachments"][0]["color"] == "danger"
+    alertmanager.fire(labels, SAID | LINKS, resolve=True)
+    head, lasted = "✅ Resolved: Nightly export: Stuck", rf"It lasted (1m\d+s|\d+s|1m \d+s|1m), until {TIME}"
+    (said,) = standins.slack.wait(lambda m: m["attachments"][0]["title"] == head)["attachments"]
+    assert re.match(lasted, said["text"]) and said["color"] == "good"
+    assert "|Cancel>" not in said["text"] and "|Silence>" not in said["text"] and "|Output>" in said["text"]
+    embed = standins.discord.wait(lambda m: m["embeds"][0]["title"] == head)["embeds"][0]
+    assert re.match(lasted, embed["description"])
+    text = telegram_text(standins.telegram.wait(lambda m: "Resolved" in m["text"])["text"])
+    assert re.match(rf"{head}\n{lasted}", text)
+    card = json.dumps(standins.teams.wait(lambda m: "Resolved" in json.dumps(m)), ensure_ascii=False)
+    assert head in card and re.search(lasted, card)
+    mail = standins.mail.wait(lambda m: m["Subject"] == head)
+    assert re.search(lasted, part(mail, "text/plain")) and re.search(lasted, part(mail, "text/html"))
+    assert standins.webhook.wait(lambda m: m["status"] == "resolved")["alerts"][0]["labels"] == labels
+
+
+def test_names_and_texts_may_hold_anything(alertmanager: RunningAlertmanager, standins: StandIns) -> None:
+    labels = LABELS | {"id": "nasty-1", "name": NASTY}
+    alertmanager.fire(labels, SAID | LINKS | {"description": f"It said: {NASTY}"})
+    flat = NASTY.replace("\n", " ")
+    short = flat[:60]
+
+    (said,) = standins.slack.wait(lambda m: "q" in m["attachments"][0]["title"])["attachments"]
+    assert html.unescape(said["title"]) == f"🟠 {short} writes nothing and gets no further"
+    assert html.unescape(said["text"].replace("\u200b", "")).startswith(f"It said: {flat}\n")
+
+    embed = standins.discord.wait(lambda m: "evil" in m["embeds"][0]["description"])["embeds"][0]
+    assert re.sub(r"\\(.)", r"\1", embed["title"]) == f"🟠 {short} writes nothing and gets no further"
+    first = embed["description"].split("\n")[0]
+    assert re.sub(r"\\(.)", r"\1", first) == f"It said: {flat}" and not re.search(r"(?<!\\)[*_~`<>\[\]()]", first)
+
+    text = standins.telegram.wait(lambda m: "evil" in m["text"])["text"]
+    assert telegram_text(text).startswith(f"🟠 {short} writes nothing and gets no further\nIt said: {flat}\n")
+
+    card = standins.teams.wait(lambda m: "evil" in json.dumps(m))["attachments"][0]["content"]
+    if not native_teams(alertmanager):
+        assert card["body"][0]["inlines"][0]["text"] == f"🟠 {short.rstrip()} writes nothing and gets no further"
+        assert card["body"][1]["inlines"][0]["text"] == f"It said: {flat}"
+
+    mail = standins.mail.wait(lambda m: short in str(m["Subject"]))
+    assert f"It said: {flat}" in part(mail, "text/plain")
+    page = part(mail, "text/html")
+    assert "<b>&" not in page and f"It said: {flat}" in html.unescape(page)
+
+
+@pytest.mark.parametrize("kind", ("plain", "nasty"))
+def test_a_crowd_is_one_message_within_every_limit(alertmanager: RunningAlertmanager, standins: StandIns, kind: str) -> None:
+    name = "Thumbnails" if kind == "plain" else "<&>*_[]()`~\\" * 16
+    # A task: the crowd is told of together, whatever the names are.
+    crowd = [LABELS | {"id": f"{kind}-{n}", "name": f"{name}{n}", "kind": "task", "instance": kind} for n in range(40)]
+    annotations = [SAID | LINKS | {"process_url": f"http://{'x' * 60}.example/processes/{labels['id']}"} for labels in crowd]
+    alertmanager.fire_all(list(zip(crowd, annotations, strict=True)))
+    head = "🟠 40 × Stuck"
+    (said,) = standins.slack.wait(lambda m: m["attachments"][0]["title"] == head)["attachments"]
+    assert said["text"].count("\n• ") + said["text"].startswith("• ") == 8 and "… and 32 more" in said["text"]
+    embed = standins.discord.wait(lambda m: m["embeds"][0]["title"] == head)["embeds"][0]
+    assert (
+        embed["description"].count("\n- [") + embed["description"].startswith("- [") == 6 and "and 34 more" in embed["description"]
+    )
+    text = standins.telegram.wait(lambda m: "40 × Stuck" in m["text"])["text"]
+    assert text.count("• ") == 6 and "… and 34 more" in text and len(text) < 4096, "Alertmanager cuts what is longer"
+    assert silence_of(alertmanager, f'{{alertname="HeadwayProcessStuck", instance="{kind}"}}') in text
+    standins.teams.wait(lambda m: "40 × Stuck" in json.dumps(m, ensure_ascii=False))
+    mail = standins.mail.wait(lambda m: m["Subject"] == head)
+    assert part(mail, "text/plain").count("Output:") == 40
+    alertmanager.fire_all(list(zip(crowd, annotations, strict=True)), resolve=True)
+    standins.slack.wait(lambda m: m["attachments"][0]["title"] == "✅ Resolved: 40 × Stuck")
+    text = standins.telegram.wait(lambda m: "Resolved: 40" in m["text"])["text"]
+    assert len(text) < 4096
+    standins.discord.wait(lambda m: "Resolved: 40" in m["embeds"][0]["title"])
+    standins.teams.wait(lambda m: "Resolved: 40" in json.dumps(m))
+
+
+def test_one_message_for_a_name_and_one_for_the_other(alertmanager: RunningAlertmanager, standins: StandIns) -> None:
+    failed = {**LABELS, "alertname": "HeadwayProcessFailed"}
+    runs = [failed | {"id": f"run-{n}", "name": "Rebuild"} for n in range(3)] + [failed | {"id": "other", "name": "Backup"}]
+    alertmanager.fire_all([(labels, {**LINKS, "summary": "A process failed"}) for labels in runs])
+    standins.slack.wait(lambda m: m["attachments"][0]["title"] == "🟠 3 × Failed: Rebuild")
+    (said,) = standins.slack.wait(lambda m: m["attachments"][0]["title"] == "🟠 Backup failed")["attachments"]
+    assert "Cancel" not in said["text"], "it has ended"
+
+
+def test_a_service_and_an_exporter_have_no_process_to_link_to(alertmanager: RunningAlertmanager, standins: StandIns) -> None:
+    links = {"dashboard_url": "http://exporter.example/services", "runbook_url": LINKS["runbook_url"]}
+    labels = {"alertname": "HeadwayServiceDown", "severity": "critical", "instance": "box:1", "service": "web"}
+    alertmanager.fire(labels, {**links, "summary": "A service is down", "description": "It does not answer."})
+    (said,) = standins.slack.wait(lambda m: m["attachments"][0]["title"] == "🔴 web is down")["attachments"]
+    assert said["title_link"] == links["dashboard_url"] and "|Output>" not in said["text"]
+    filled = '{alertname="HeadwayServiceDown", instance="box:1", service="web"}'
+    assert f"<{silence_of(alertmanager, filled)}|Silence>" in said["text"]
+
+
+# ── what is not said ────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def sent(standins: StandIns) -> set[tuple[str, str]]:
+    """(alert, id) of all firing alerts that arrived at the webhook."""
+    alerts = [alert for message in list(standins.webhook.messages) for alert in message["alerts"]]
+    return {(a["labels"]["alertname"], a["labels"].get("id", "")) for a in alerts if a["status"] == "firing"}
+
+
+def test_what_says_it_all_silences_the_rest(alertmanager: RunningAlertmanager, standins: StandIns) -> None:
+    def of(alert: str, severity: str, one: str, instance: str = "calm:1") -> dict[str, str]:
+        more = {"id": one, "name": f"job {one}"} if one else {}
+        return {"alertname": f"Headway{alert}", "severity": severity, "instance": instance, **more}
+
+    alertmanager.fire_all(
+        [
+            (of("ExporterDown", "critical", "", "gone:1"), {}),
+            (of("ProcessStuck", "critical", "a", "gone:1"), {}),
+            (of("ServiceDown", "critical", "", "gone:1"), {}),
+            (of("ProcessTimedOut", "critical", "b"), {}),
+            (of("ProcessStuck", "critical", "b"), {}),
+            (of("ProcessTimeSink", "critical", "b"), {}),
+            (of("ProcessTimeSinkForeseen", "info", "b"), {}),
+            (of("ProcessTimeSink", "critical", "c"), {}),
+            (of("ProcessTimeSink", "warning", "c"), {}),
+            (of("ProcessTimeSinkForeseen", "info", "c"), {}),
+            (of("ProcessStuck", "warning", "d"), {}),
+            (of("ProcessTimeSinkForeseen", "info", "e"), {}),
+            ({"alertname": "Watchdog", "severity": "none"}, {}),
+        ]
+    )
+    expected = {
+        ("HeadwayExporterDown", ""),
+        ("HeadwayProcessTimedOut", "b"),
+        ("HeadwayProcessTimeSink", "c"),
+        ("HeadwayProcessStuck", "d"),
+        ("HeadwayProcessTimeSinkForeseen", "e"),
+    }
+    wait_until(lambda: expected <= sent(standins), 20, "all that is to be said")
+    # One that comes after them has been through the same groups.
+    alertmanager.fire(of("ProcessStuck", "warning", "last"))
+    wait_until(lambda: ("HeadwayProcessStuck", "last") in sent(standins), 20)
+    assert sent(standins) == expected | {("HeadwayProcessStuck", "last")}
+    severities = {a["labels"]["severity"] for m in standins.webhook.messages for a in m["alerts"] if a["labels"].get("id") == "c"}
+    assert severities == {"critical"}
+
+
+def test_a_receiver_that_is_away_is_told_when_it_is_back(alertmanager: RunningAlertmanager, standins: StandIns) -> None:
+    away = (standins.slack, standins.teams, standins.telegram, standins.discord)
+    for one in away:
+        one.away, one.turned_away = True, 0
+    alertmanager.fire(LABELS | {"id": "patience", "name": "Patience"}, SAID | LINKS)
+    standins.webhook.wait(lambda m: m["alerts"][0]["labels"]["name"] == "Patience")  # the others do not wait for them
+    wait_until(lambda: all(one.turned_away for one in away), 20, "each was tried")
+    for one in away:
+        one.away = False
+    for one in away:
+        one.wait(lambda m: "Patience" in json.dumps(m), 60)
+
+
+def test_teams_is_told_after_the_exporter_is_back(alertmanager: RunningAlertmanager, standins: StandIns) -> None:
+    if native_teams(alertmanager):
+        pytest.skip("this Alertmanager needs no exporter for it")
+    assert standins.exporter is not None
+    standins.exporter.stop()
+    alertmanager.fire(LABELS | {"id": "relay", "name": "Relay"}, SAID | LINKS)
+    standins.slack.wait(lambda m: "Relay" in m["attachments"][0]["title"])
+    assert not any("Relay" in json.dumps(m) for m in standins.teams.messages)
+    standins.exporter.start()
+    standins.teams.wait(lambda m: "Relay" in json.dumps(m), 60)

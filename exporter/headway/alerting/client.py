@@ -8,18 +8,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from headway.errors import HeadwayError, InvalidInput, NotFound
+from headway.errors import InvalidInput, NotFound, Unreachable
 
 if TYPE_CHECKING:
     import requests
 
 TIMEOUT: Final = 10.0
-
-
-class Unreachable(HeadwayError):
-    """Nobody answers there as Alertmanager does."""
-
-    title = "Alertmanager cannot be reached"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +61,9 @@ class Alertmanager:
         self._call("DELETE", f"/api/v2/silence/{silence_id}")
 
     def counts(self) -> dict[str, tuple[float, float]]:
-        """By integration (slack, email, …): how many messages it has tried to send since its start, and how many failed."""
+        """By integration (slack, email, …): how many requests it has made to send messages since its start, and how many failed."""
         found: dict[str, list[float]] = {}
-        pattern = r'^alertmanager_notifications(_failed)?_total\{(?:[^}]*,)?integration="(\w+)"[^}]*\} (\S+)$'
+        pattern = r'^alertmanager_notification_requests(_failed)?_total\{(?:[^}]*,)?integration="(\w+)"[^}]*\} (\S+)$'
         for failed, integration, value in re.findall(pattern, self._call("GET", "/metrics").text, re.M):
             found.setdefault(integration, [0.0, 0.0])[bool(failed)] += float(value)
         return {name: (tried, failed) for name, (tried, failed) in found.items()}

@@ -15,7 +15,7 @@ Moment = Annotated[datetime, Meta(tz=True)]
 # A link that no receiver stumbles over.
 _LINK: Final = re.compile(r"https?://[^\s\"<>|()\[\]]{1,300}")
 _CANCELLABLE: Final = re.compile(r"Stuck|TimeSink|Bottleneck|TimedOut|Duplicate|Memory")
-HEAD_MAX: Final = 80
+HEAD_MAX: Final = 110
 NAME_MAX: Final = 60
 
 
@@ -40,13 +40,16 @@ class Alert(Struct, rename="camel", frozen=True):
 
     @property
     def name(self) -> str:
-        return one_line(self.labels.get("name", ""), NAME_MAX)
+        return one_line(self.labels.get("name", ""))[:NAME_MAX]
 
     @property
     def head(self) -> str:
-        """What is wrong with whom."""
-        said, name = one_line(self.annotations.get("summary") or self.labels.get("alertname", "")), self.labels.get("name", "")
-        return one_line(said if not name or said.startswith(one_line(name)) else f"{name}: {said}", HEAD_MAX)
+        """What is wrong with whom. Summaries are constant sentences: who it is takes the place of their subject."""
+        said, name = one_line(self.annotations.get("summary") or self.labels.get("alertname", "")), self.name
+        for subject, who in (("A process ", name), ("A service ", self.labels.get("service", ""))):
+            if who and said.startswith(subject):
+                return one_line(f"{who} {said.removeprefix(subject)}", HEAD_MAX)
+        return one_line(said if not name or said.startswith(name) else f"{name}: {said}", HEAD_MAX)
 
     @property
     def over(self) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import IntEnum
 
-from headway.errors import ConfigError, Forbidden, HeadwayError, NotFound, Unauthenticated
+from headway.errors import ConfigError, Forbidden, HeadwayError, NotFound, Unauthenticated, Unreachable
 
 
 class Exit(IntEnum):
@@ -21,7 +21,7 @@ class Exit(IntEnum):
     OK = 0, "done"
     FAILED = 1, "the operation failed; stderr says why"
     USAGE = 2, "the command line or the configuration is wrong"
-    UNREACHABLE = 3, "the exporter cannot be reached"
+    UNREACHABLE = 3, "the exporter, or Alertmanager, cannot be reached"
     REFUSED = 4, "the exporter refused: a key, or one with another role, is needed"
     NOT_FOUND = 5, "there is no such process, service or key"
     INTERRUPTED = 130, "ended by Ctrl-C"
@@ -40,6 +40,8 @@ def code_of(error: HeadwayError) -> Exit:
     """The exit code for an error of the product."""
     if isinstance(error, ConfigError):
         return Exit.USAGE
+    if isinstance(error, Unreachable):
+        return Exit.UNREACHABLE
     if isinstance(error, NotFound):
         return Exit.NOT_FOUND
     if isinstance(error, Forbidden | Unauthenticated):

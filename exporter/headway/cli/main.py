@@ -76,6 +76,7 @@ def commands(word: str | None = None) -> tuple[ModuleType, ...]:
         run,
         serve,
         show,
+        snooze,
         status,
         tree,
         up,
@@ -97,6 +98,7 @@ def commands(word: str | None = None) -> tuple[ModuleType, ...]:
         retry,
         cleanup,
         dismiss,
+        snooze,
         up,
         down,
         restart,
@@ -144,6 +146,9 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         args.words = [*args.words, *(["--"] if args.words and words else []), *words]
     else:
         args, unknown = parser.parse_known_args(argv)
+    if getattr(args, "words_anywhere", False):  # argparse takes them up to the first option alone
+        args.words += [word for word in unknown if not word.startswith("-")]
+        unknown = [word for word in unknown if word.startswith("-")]
     if unknown:
         command = getattr(args, "parser", parser)
         from difflib import get_close_matches

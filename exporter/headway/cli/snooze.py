@@ -1,0 +1,131 @@
+"""`headway snooze`: alerts that are not sent for a while, by a silence of Alertmanager."""
+
+from __future__ import annotations
+
+import argparse
+import getpass
+import time
+from typing import TYPE_CHECKING, Final
+
+from headway.alerting.client import Alertmanager, Silence
+from headway.cli.alerting_check import alertmanager_help, find_alertmanager
+from headway.cli.command import add_command
+from headway.cli.connection import add_connection_flags, connect
+from headway.cli.exits import CommandError, Exit
+from headway.cli.text import clean, columns
+from headway.durations import format_duration, parse_duration
+from headway.ids import check_id
+
+if TYPE_CHECKING:
+    from headway.cli.command import Subparsers
+
+DESCRIPTION = """\
+Alerts about a process, a name, or of a kind are not sent for a while; they still show on the pages. What is given together must all
+be so. The end of the silence, or headway snooze --end, lets them through again."""
+EXAMPLES = """\
+  headway snooze 0192f0c1 2h                      one process
+  headway snooze --name "Nightly import" 8h       every run of that name
+  headway snooze --alert HeadwayProcessStuck --name sync 30m
+  headway snooze --list
+  headway snooze --end 5b1d8f3e
+"""
+SHORTEST: Final = 4
+LONGEST: Final = 366 * 86400.0
+
+
+def add_parser(commands: Subparsers) -> None:
+    parser = add_command(commands, "snooze", run, "keep alerts quiet for a while", DESCRIPTION, EXAMPLES)
+    parser.add_argument(
+        "words", metavar="[ID] DURATION", nargs="*", help="the process (or a beginning of its id), and for how long: 2h"
+    )
+    parser.add_argument("--name", help="alerts about processes of this name")
+    parser.add_argument("--alert", help="alerts of this kind, such as HeadwayProcessStuck")
+    parser.add_argument("--comment", help="why, for others who look at it")
+    parser.add_argument("--list", action="store_true", help="what is quiet now, and for how long")
+    parser.add_argument("--end", metavar="SILENCE", help="end this silence (a beginning of its id is enough)")
+    parser.add_argument("--alertmanager", metavar="URL", help=alertmanager_help())
+    add_connection_flags(parser)
+    parser.set_defaults(words_anywhere=True)
+
+
+def run(args: argparse.Namespace) -> int:
+    alertmanager = find_alertmanager(args.alertmanager)
+    asked = bool(args.words or args.name or args.alert)
+    if args.list + bool(args.end) + asked != 1:
+        raise CommandError("say what to keep quiet and for how long (headway snooze ID 2h), or --list, or --end", Exit.USAGE)
+    if args.list:
+        return show(alertmanager)
+    if args.end:
+        return end(alertmanager, args.end)
+    return snooze(alertmanager, args)
+
+
+def snooze(alertmanager: Alertmanager, args: argparse.Namespace) -> int:
+    *ids, length = args.words or ("",)
+    if len(ids) > 1 or not (ids or args.name or args.alert):
+        raise CommandError("what to keep quiet is one id, --name or --alert, then a duration: headway snooze ID 2h", Exit.USAGE)
+    try:
+        seconds = parse_duration(length)
+    except ValueError:
+        raise CommandError(
+            f"{length!r} does not say for how long: the last word is a duration, such as 30m or 2h", Exit.USAGE
+        ) from None
+    if not 1 <= seconds <= LONGEST:
+        raise CommandError("a snooze lasts from a second to a year", Exit.USAGE)
+    process = connect(args).resolve(ids[0]) if ids and not is_whole(ids[0]) else None
+    matchers = {
+        **({"id": process["id"] if process else ids[0]} if ids else {}),
+        **({"name": args.name} if args.name else {}),
+        **({"alertname": args.alert} if args.alert else {}),
+    }
+    now = time.time()
+    made = alertmanager.silence(matchers, now, now + seconds, user(), args.comment or "headway snooze")
+    words = " and ".join(f"{name} {clean(value)}" for name, value in matchers.items())
+    print(f"quiet for {format_duration(seconds)}: {words}")
+    print(f"headway snooze --end {made[:8]} ends it")
+    return Exit.OK
+
+
+def show(alertmanager: Alertmanager) -> int:
+    now = time.time()
+    rows = [
+        (one.id[:8], clean(one.matchers), format_duration(max(0.0, one.ends_at - now)), clean(one.created_by), clean(one.comment))
+        for one in alertmanager.silences()
+    ]
+    print(columns(("SILENCE", "OF", "LEFT", "BY", "COMMENT"), rows) if rows else "nothing is snoozed")
+    return Exit.OK
+
+
+def end(alertmanager: Alertmanager, wanted: str) -> int:
+    found = [one for one in alertmanager.silences() if one.id.startswith(wanted)] if len(wanted) >= SHORTEST else []
+    if len(found) != 1:
+        words = (
+            f"{len(found)} silences begin with {wanted}; give more of it"
+            if found
+            else f"no silence {wanted}: headway snooze --list"
+        )
+        raise CommandError(words, Exit.NOT_FOUND)
+    (one,) = found
+    alertmanager.end_silence(one.id)
+    print(f"ended: {words_of(one)} is told of again")
+    return Exit.OK
+
+
+def words_of(one: Silence) -> str:
+    return clean(one.matchers)
+
+
+def is_whole(text: str) -> bool:
+    """Whether it is an id as the server makes them; the exporter need not be asked for these."""
+    try:
+        check_id(text)
+    except ValueError:
+        return False
+    return len(text) == 36 and text.count("-") == 4
+
+
+def user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a user without a name
+        return "headway"
