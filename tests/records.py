@@ -7,7 +7,7 @@ from typing import Any, cast, get_type_hints
 
 from hypothesis import strategies as st
 
-from headway.model import STATES, Activity, Done, Kind, OSProcess, Process, Running, Spec, State, Status, Thresholds, Transition
+from headway.model import STATES, Activity, Done, Kind, OSProcess, Process, Running, Spec, State, Status, Thresholds, Transition, Usage
 from headway.names import NameStats
 from headway.store.base import LogLine
 
@@ -90,6 +90,7 @@ processes = any_of(
     state=states,
     activity=any_of(Activity),
     metadata=st.dictionaries(texts, json_values, max_size=4),
+    usage=st.none() | any_of(Usage),
 )
 names = any_of(
     NameStats,

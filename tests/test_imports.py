@@ -15,7 +15,7 @@ import pytest
 PACKAGE = Path(__file__).resolve().parent.parent / "exporter" / "headway"
 # Lowest first. A pattern names modules below `headway`; a package's `__init__` goes by the name of the package.
 LAYERS = (
-    ("version", "durations", "figures", "ids", "masking", "notify"),
+    ("version", "durations", "figures", "cleaning", "costs", "ids", "masking", "notify"),
     ("model", "errors", "forms", "resources"),
     ("samples", "view"),
     ("settings", "gates", "estimate", "forecast", "names", "duplicates", "keys"),
@@ -51,7 +51,7 @@ OPEN_TO_REPORTER = {"", "version", "durations", "ids"}
 USERS_OF_REPORTER = ("", "intake", "app", "cli.*", *REPORTER)
 # Nothing but the standard library, and each other.
 PURE = (
-    *("version", "durations", "figures", "ids", "masking", "model", "errors", "forms", "samples", "view"),
+    *("version", "durations", "figures", "cleaning", "costs", "ids", "masking", "model", "errors", "forms", "samples", "view"),
     *("settings", "gates", "estimate", "forecast", "names", "name_gates", "duplicates"),
 )
 

@@ -218,6 +218,7 @@ class Exporter:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         if self._exits is not None:
             self._exits.close()
+        self.registry.keep_usage()
         try:
             await self.writer.close()
         except StoreUnavailable as error:
@@ -262,6 +263,7 @@ class Exporter:
     async def clean_up(self) -> None:
         """Gives up zombies, fades what is over, forgets what is too old, keeps the logs of each process within their limit."""
         give_up_zombies(self.watch)
+        self.registry.keep_usage()
         self.registry.fade()
         now = self.registry.clock()
         old = now - self.settings.history_retention

@@ -285,6 +285,14 @@ class Activity:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """What its OS processes used, as far as they were sampled: kept with the record when it ends, because samples are not."""
+
+    cpu_seconds: float | None = None
+    peak_memory_bytes: int | None = None  # resident, of the whole tree at one time
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Process:
     """One tracked execution, from its creation to its end."""
 
@@ -295,6 +303,7 @@ class Process:
     metadata: Mapping[str, Any] = field(default_factory=dict)
     cancel_requested_at: float | None = None
     dismissed_at: float | None = None
+    usage: Usage | None = None
 
     @property
     def status(self) -> Status:

@@ -21,9 +21,10 @@ OUTCOMES: Final = tuple(s for s in Status if s in ENDED)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NameStats:
-    """Totals of one (name, kind). `shapes`: for each of the last good runs the seconds at which fixed shares of the work were
-    done (see headway.estimate), newest last. `recent`: when the latest runs ended, oldest first, and whether badly; those that
-    somebody ended on purpose are left out, and those that are older than the window of the failure rate are forgotten."""
+    """Totals of one (name, kind). `cost_dollars`: of all that ended, as far as it is known. `shapes`: for each of the last good runs
+    the seconds at which fixed shares of the work were done (see headway.estimate), newest last. `recent`: when the latest
+    runs ended, oldest first, and whether badly; those that somebody ended on purpose are left out, and those that are older
+    than the window of the failure rate are forgotten."""
 
     name: str
     kind: Kind
@@ -36,6 +37,7 @@ class NameStats:
     good_durations: tuple[float, ...] = ()
     shapes: tuple[tuple[float, ...], ...] = ()
     recent: tuple[tuple[float, bool], ...] = ()
+    cost_dollars: float = 0.0
 
     @property
     def expected_duration(self) -> float | None:
@@ -44,8 +46,8 @@ class NameStats:
             return None
         return median(self.good_durations)
 
-    def with_end(self, process: Process, shape: tuple[float, ...] | None = None) -> NameStats:
-        """These totals and one more ended process. `shape` is kept when the end was good."""
+    def with_end(self, process: Process, shape: tuple[float, ...] | None = None, cost: float | None = None) -> NameStats:
+        """These totals and one more ended process. `shape` is kept when the end was good; `cost` in dollars."""
         finished_at, status = process.finished_at, process.status
         if finished_at is None:
             raise ValueError(f"process {process.id} has not ended: {status}")
@@ -69,6 +71,7 @@ class NameStats:
             last_status=status,
             good_durations=good,
             shapes=shapes,
+            cost_dollars=self.cost_dollars + (cost or 0.0),
             recent=self.recent if (bad := ended_badly(process)) is None else (*self.recent, (finished_at, bad))[-RECENT_ENDS_KEPT:],
         )
 

@@ -14,6 +14,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Final, Literal, TypeVar, get_args
 
+from headway.costs import Price
 from headway.forms import ADDRESS, HOSTS, PATH, URL, AnyForm, Form, boolean, choice, count, duration, ratio, size, split_address
 from headway.model import Kind, Thresholds
 from headway.view import Limits, critical_ratio
@@ -211,6 +212,8 @@ class Settings:
     max_metadata_bytes: int = _setting(65_536, size(least=2), _LIMITS, "The longest metadata of one process, as JSON.")
     # Not a row of the table: the `thresholds` section of the file. Lowest precedence first.
     threshold_rules: tuple[ThresholdRule, ...] = DEFAULT_RULES
+    # Nor this: its section `prices`. Of several that match a model the last counts.
+    prices: tuple[Price, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.external_url:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from headway.model import ConditionReport, Process
+from headway.model import ConditionReport, Process, Usage
 from headway.samples import Sample
 
 TIME_SINK_CRITICAL_RATIO: Final = 3.0
@@ -47,3 +47,6 @@ class View:
     sample: Sample | None = None
     conditions: tuple[ConditionReport, ...] = ()
     blocked_by: tuple[str, ...] = ()
+    # What it used so far, or in all; what it cost so far in dollars, as far as that is known.
+    usage: Usage | None = None
+    cost: float | None = None

@@ -23,7 +23,7 @@ def summary(view: View, children: Sequence[str]) -> dict[str, Any]:
     """One process as it stands in a list: `log_tail` holds the last line, `children` the ids."""
     process = view.process
     spec, activity, sample = process.spec, process.activity, view.sample
-    ratio = process.progress_ratio
+    ratio, usage = process.progress_ratio, view.usage
     os_process = spec.os_process
     return {
         "id": process.id,
@@ -91,6 +91,9 @@ def summary(view: View, children: Sequence[str]) -> dict[str, Any]:
         },
         "cpu_ratio": None if sample is None else sample.cpu_ratio,
         "memory_bytes": None if sample is None else sample.resident_bytes,
+        "cpu_seconds": usage.cpu_seconds if usage is not None else None,
+        "peak_memory_bytes": usage.peak_memory_bytes if usage is not None else None,
+        "cost_dollars": view.cost,
         "proportional_memory_bytes": None if sample is None else sample.proportional_bytes,
         "metadata": process.metadata,
         "log_tail": [] if activity.last_line is None else [activity.last_line],

@@ -150,6 +150,7 @@ def updated(process: Process, form: UpdateIn, *, at: float, now: float, last_lin
             metadata=metadata,
             cancel_requested_at=process.cancel_requested_at,
             dismissed_at=process.dismissed_at,
+            usage=process.usage,
         ),
         progressed,
     )

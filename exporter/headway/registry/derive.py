@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from headway.costs import cost
 from headway.model import Kind, Status
 from headway.names import NameStats
 from headway.registry.entry import Entry
@@ -46,4 +47,6 @@ def view_of(entry: Entry, stats: NameStats | None, settings: Settings, now: floa
         sample=entry.sample if process.status.active and process.status is not Status.QUEUED else None,
         conditions=entry.conditions if process.status.active else (),
         blocked_by=entry.blocked_by if process.status.active else (),
+        usage=entry.usage(),
+        cost=cost(process.metadata, settings.prices),
     )

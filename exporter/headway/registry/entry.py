@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
+from typing import Final
 
 from headway.estimate import Estimator
-from headway.model import ConditionReport, Process
+from headway.model import ConditionReport, Process, Usage
 from headway.registry.logs import LogTail
 from headway.samples import Sample
+
+# The memory of the last five minutes, for a trend: a point every so many seconds.
+MEMORY_EVERY: Final = 5.0
+MEMORY_POINTS: Final = 60
 
 
 class Entry:
@@ -16,7 +22,7 @@ class Entry:
     `version` grows with every change of any process: a stream sends what is newer than the last one it sent.
     `contact_at` is when its reporter was last heard of; `gone_since` when its OS process was first missed; `pending` the last
     change that may not be durable yet: a repeated request must wait for it too; `in_hand` how many are ending, pausing or resuming
-    its OS process right now: they will say what became of it.
+    its OS process right now: they will say what became of it; `memory` how much of the memory it had of late, as (unix s, ratio).
     """
 
     __slots__ = (
@@ -28,6 +34,8 @@ class Entry:
         "gone_since",
         "in_hand",
         "log",
+        "memory",
+        "peak_memory_bytes",
         "pending",
         "process",
         "sample",
@@ -42,8 +50,28 @@ class Entry:
         self.gone_since: float | None = None
         self.pending: asyncio.Future[None] | None = None
         self.sample: Sample | None = None
+        self.memory: deque[tuple[float, float]] = deque(maxlen=MEMORY_POINTS)
+        self.peak_memory_bytes = 0
         self.conditions: tuple[ConditionReport, ...] = ()
         self.blocked_by: tuple[str, ...] = ()
         self.in_hand = 0
         self.children: set[str] = set()
         self.version = 0
+
+    def seen(self, sample: Sample) -> None:
+        """Keeps a sample of it alive, and what of it outlasts the next one."""
+        self.sample = sample
+        if sample.resident_bytes is not None and sample.resident_bytes > self.peak_memory_bytes:
+            self.peak_memory_bytes = sample.resident_bytes
+        if sample.memory_ratio is not None and (not self.memory or sample.at - self.memory[-1][0] >= MEMORY_EVERY):
+            self.memory.append((sample.at, sample.memory_ratio))
+
+    def usage(self) -> Usage | None:
+        """What it used so far, with what was known before this exporter began to look; None when nothing is known."""
+        before = self.process.usage or Usage()
+        now = None if self.sample is None else self.sample.cpu_seconds
+        seconds = [s for s in (before.cpu_seconds, now) if s is not None]
+        peak = max(before.peak_memory_bytes or 0, self.peak_memory_bytes)
+        if not seconds and not peak:
+            return None
+        return Usage(cpu_seconds=max(seconds, default=None), peak_memory_bytes=peak or None)

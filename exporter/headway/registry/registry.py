@@ -17,6 +17,7 @@ from typing import Final, Protocol
 
 from msgspec import UNSET, UnsetType
 
+from headway.costs import cost
 from headway.errors import Conflict, InvalidInput, NotFound, StoreUnavailable, TooLarge
 from headway.estimate import Estimator
 from headway.ids import check_id, new_id
@@ -36,6 +37,8 @@ from headway.view import View
 
 OTHER: Final = "other"
 REMOVALS_KEPT: Final = 10_000
+# A peak of memory that is higher than the one that is stored by less than this factor is not worth a write.
+KEPT_FROM: Final = 1.05
 NameKey = tuple[str, str]
 
 
@@ -167,7 +170,8 @@ class Registry:
             self._writer.behind(process=process, lines=lines)
             self._touch(entry)
             return Outcome(process)
-        return Outcome(process, self._settle(entry, before, at, REPORTED, lines))
+        stored = self._settle(entry, before, at, REPORTED, lines)
+        return Outcome(entry.process, stored)
 
     def end(
         self,
@@ -188,7 +192,8 @@ class Registry:
         state = advance(before, status, at=at, exit_code=exit_code, error=error, signal=signal, requested=requested)
         activity = replace(before.activity, updated_at=self.clock(), summary=summary or before.activity.summary)
         entry.process = replace(before, state=state, activity=activity)
-        return Outcome(entry.process, self._settle(entry, before, at, cause, []))
+        stored = self._settle(entry, before, at, cause, [])
+        return Outcome(entry.process, stored)
 
     def move(
         self, process_id: str, status: Status, *, cause: str, cancel_requested_at: float | UnsetType | None = UNSET
@@ -337,6 +342,13 @@ class Registry:
                 self.names[key] = stats.since(before)
                 self._names_changed.add(key)
 
+    def keep_usage(self) -> None:
+        """Writes down what active processes used so far, where it became notably more: samples do not outlive the exporter."""
+        for entry in self.entries.values():
+            if entry.process.status.active and entry.peak_memory_bytes > KEPT_FROM * _peak(entry.process):
+                entry.process = replace(entry.process, usage=entry.usage())
+                self._writer.behind(process=entry.process)
+
     def set_counts(self, counts: Mapping[Status, int]) -> None:
         """What the store counted after it forgot old ones."""
         self.status_counts = {status: counts.get(status, 0) for status in Status}
@@ -373,12 +385,14 @@ class Registry:
             return self._commit(entry, before=before, lines=lines)
         names: tuple[NameKey, NameStats | None, NameStats] | None = None
         if process.status.ended:
+            process = entry.process = replace(process, usage=entry.usage())
             key = self._name_key(process)
             known = self.names.get(key)
             shape = None
             if entry.estimator is not None and process.status is Status.DONE:
                 shape = entry.estimator.shape() or None
-            stats = (known or NameStats(name=key[0], kind=process.kind)).with_end(process, shape)
+            dollars = cost(process.metadata, self.settings.prices)
+            stats = (known or NameStats(name=key[0], kind=process.kind)).with_end(process, shape, dollars)
             self.names[key] = stats
             names = (key, known, stats)
         elif entry.estimator is None and process.started_at is not None:
@@ -479,3 +493,7 @@ class Registry:
         if key in self.names or len(self.names) < self.settings.max_names:
             return key
         return (OTHER, process.kind)
+
+
+def _peak(process: Process) -> int:
+    return 0 if process.usage is None else process.usage.peak_memory_bytes or 0

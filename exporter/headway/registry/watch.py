@@ -68,7 +68,8 @@ class Watch:
             if sample.alive:
                 before = entry.sample
                 self.neighbours.waited(process_id, gates.cpu_wait_ratio(before, sample))
-                entry.sample, entry.contact_at = sample, now
+                entry.seen(sample)
+                entry.contact_at = now
                 if self.exit_of(process_id) is None:  # else the sample is older than the exit, or of a zombie
                     entry.gone_since = None
             elif entry.in_hand:

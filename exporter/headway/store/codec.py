@@ -14,7 +14,7 @@ from typing import Any, Final, TypeVar, cast, get_type_hints
 
 import msgspec
 
-from headway.model import STATES, Activity, Process, Spec, Status
+from headway.model import STATES, Activity, Process, Spec, Status, Usage
 from headway.names import NameStats
 
 T = TypeVar("T")
@@ -34,6 +34,7 @@ def _compact(model: type) -> type[msgspec.Struct]:
 _StoredSpec: Final = _compact(Spec)
 _StoredActivity: Final = _compact(Activity)
 _StoredName: Final = _compact(NameStats)
+_StoredUsage: Final = _compact(Usage)
 _STORED_STATES: Final = {status: _compact(state) for status, state in STATES.items()}
 
 
@@ -47,6 +48,7 @@ class _Record(msgspec.Struct, omit_defaults=True):
     metadata: dict[str, Any] = msgspec.field(default_factory=dict)
     cancel_requested_at: float | None = None
     dismissed_at: float | None = None
+    usage: Usage | None = None
 
 
 _encode = msgspec.json.Encoder().encode
@@ -74,6 +76,8 @@ def encode_process(process: Process) -> bytes:
         record["cancel_requested_at"] = process.cancel_requested_at
     if process.dismissed_at is not None:
         record["dismissed_at"] = process.dismissed_at
+    if process.usage is not None:
+        record["usage"] = convert(process.usage, _StoredUsage, from_attributes=True)
     return _encode(record)
 
 
@@ -92,6 +96,7 @@ def decode_process(process_id: str, data: bytes | str) -> Process:
         metadata=record.metadata,
         cancel_requested_at=record.cancel_requested_at,
         dismissed_at=record.dismissed_at,
+        usage=record.usage,
     )
 
 
