@@ -23,6 +23,7 @@ LAYERS = (
     ("yamlfile", "services.definition", "discovery.rule", "announcing.rule"),
     ("services", "services.cron", "services.reading", "discovery", "discovery.reading", "announcing", "announcing.reading"),
     ("configuration", "explanation"),
+    ("analysis", "analysis.*"),
     ("alerting", "alerting.*"),
     ("store", "store.*", "sampler", "sampler.*", "ending", "ending.*", "metrics", "metrics.*", "schemas"),
     ("discovery.pidfile", "discovery.judging", "discovery.finder"),
@@ -53,6 +54,11 @@ USERS_OF_REPORTER = ("", "intake", "app", "cli.*", *REPORTER)
 PURE = (
     *("version", "durations", "figures", "cleaning", "costs", "ids", "masking", "model", "errors", "forms", "samples", "view"),
     *("settings", "gates", "estimate", "forecast", "names", "name_gates", "duplicates"),
+    *(f"analysis.{name}" for name in ("findings", "forecasts", "history", "messages", "name_advice", "numbers", "patterns")),
+    *(
+        f"analysis.{name}"
+        for name in ("recommendation", "recommendations", "report", "services", "spending", "suggestion", "whole")
+    ),
 )
 
 

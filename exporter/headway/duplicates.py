@@ -14,7 +14,18 @@ _COMPARED: Final = 8  # each is compared with so many earlier ones of its comman
 
 
 def duplicates(processes: Iterable[Process]) -> dict[str, ConditionReport]:
-    """Which processes run what an earlier one still runs: the same command in the same directory on the same host, by id.
+    """Which processes run what an earlier one still runs, by id, with the evidence; see :func:`originals`."""
+    found = {}
+    for duplicate, original in originals(processes):
+        started = duplicate.started_at or 0.0
+        ahead = span(started - (original.started_at or 0.0))
+        reason = f"same command and directory as {original.name} ({original.id}), which started {ahead} earlier and still runs"
+        found[duplicate.id] = ConditionReport(Condition.DUPLICATE, Severity.WARNING, started, reason)
+    return found
+
+
+def originals(processes: Iterable[Process]) -> Iterator[tuple[Process, Process]]:
+    """Each process that runs what an earlier one still runs, and that one: the same command in the same directory on the same host.
 
     The later one is the duplicate. Meant to be alike, and none: parent and child, children of one parent (its workers), and
     several records of one OS process.
@@ -26,11 +37,9 @@ def duplicates(processes: Iterable[Process]) -> dict[str, ConditionReport]:
         parents[process.id] = spec.parent_id
         if spec.command and process.status in _DUPLICABLE:
             groups.setdefault((spec.command, spec.cwd, spec.host), []).append(process)
-    found: dict[str, ConditionReport] = {}
     for group in groups.values():
         if len(group) > 1:
-            found.update(_duplicates_in(group, parents))
-    return found
+            yield from _duplicates_in(group, parents)
 
 
 def ancestors_of(process_id: str, parents: Mapping[str, str | None]) -> Iterator[str]:
@@ -43,7 +52,7 @@ def ancestors_of(process_id: str, parents: Mapping[str, str | None]) -> Iterator
         parent = parents.get(parent)
 
 
-def _duplicates_in(group: list[Process], parents: Mapping[str, str | None]) -> Iterator[tuple[str, ConditionReport]]:
+def _duplicates_in(group: list[Process], parents: Mapping[str, str | None]) -> Iterator[tuple[Process, Process]]:
     group.sort(key=lambda p: (p.started_at or 0.0, p.id))
     originals: list[Process] = []
     for process in group:
@@ -52,10 +61,7 @@ def _duplicates_in(group: list[Process], parents: Mapping[str, str | None]) -> I
             if len(originals) < _COMPARED:
                 originals.append(process)
             continue
-        started = process.started_at or 0.0
-        ahead = span(started - (original.started_at or 0.0))
-        reason = f"same command and directory as {original.name} ({original.id}), which started {ahead} earlier and still runs"
-        yield process.id, ConditionReport(Condition.DUPLICATE, Severity.WARNING, started, reason)
+        yield process, original
 
 
 def _belong_together(one: Process, other: Process, parents: Mapping[str, str | None]) -> bool:

@@ -60,6 +60,7 @@ PATH_WORDS: Final = frozenset(
         "stop",
         "stop-all",
         "stream",
+        "suggest",
         "summary",
         "track",
         "tree",

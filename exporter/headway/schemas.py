@@ -45,6 +45,7 @@ Duration = (
         Meta(max_length=32, examples=["90s", "5m", "1h30m"], extra_json_schema={"pattern": "^[0-9]{1,6}(s|m|h)$"}),
     ]
 )
+Timeframe = Annotated[str, Meta(max_length=32, examples=["1h", "24h", "30d"], extra_json_schema={"pattern": "^[0-9]{1,3}(m|h|d)$"})]
 Ratio = Annotated[float, Meta(ge=0, le=1e6)]
 ExitCode = Annotated[int, Meta(ge=-255, le=0xFFFFFFFF)]
 Signal = Annotated[int, Meta(ge=1, le=64)]
@@ -315,6 +316,25 @@ class ListParams(Struct, forbid_unknown_fields=True):
     cursor: Annotated[str, Meta(max_length=256)] | None = None
 
 
+
+
+class AnalyzeParams(Struct, forbid_unknown_fields=True):
+    """Of which processes, and how far back: `timeframe` (7d), or `since` a time."""
+
+    type: Kind | None = None
+    name: Name | None = None
+    project: Label | None = None
+    since: Annotated[str, Meta(max_length=64)] | None = None
+    timeframe: Timeframe | None = None
+
+
+class ReportParams(Struct, forbid_unknown_fields=True):
+    timeframe: Timeframe | None = None
+
+
+class SuggestParams(Struct, forbid_unknown_fields=True):
+    name: Name
+    type: Kind | None = None
 class OutputParams(Struct, forbid_unknown_fields=True):
     tail: Annotated[int, Meta(ge=0, le=100_000)] = 500
     follow: bool = False

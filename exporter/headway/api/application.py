@@ -17,7 +17,21 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from headway.alerting.message import MessageIn
-from headway.api import control, discovered, health, openapi, pages, problems, processes, relay, retry, services, stream, track
+from headway.api import (
+    analysis,
+    control,
+    discovered,
+    health,
+    openapi,
+    pages,
+    problems,
+    processes,
+    relay,
+    retry,
+    services,
+    stream,
+    track,
+)
 from headway.api.access import Guard
 from headway.api.context import Context
 from headway.errors import HeadwayError
@@ -32,9 +46,11 @@ from headway.schemas import (
     LogParams,
     OutputParams,
     ServiceIn,
+    ReportParams,
     ServiceParams,
     ServicesIn,
     TrackIn,
+    SuggestParams,
     UpdateIn,
 )
 from headway.version import VERSION
@@ -110,6 +126,7 @@ def add_process_routes(app: FastAPI) -> None:
     route("GET", f"{base}/stream", stream.stream, answers={**ok, **COMMON}, media_types=["text/event-stream"])
     add_service_routes(route)
     route("GET", one, processes.get_process, answers={**ok, **COMMON, **ONE}, on_process=True)
+    add_analysis_routes(route)
     route("PATCH", one, processes.update_process, body=UpdateIn, answers={**ok, **WRITE, **ONE}, on_process=True)
     ends = {**ok, **WRITE, **ONE}
     optional: dict[str, Any] = {"body": EmptyIn, "body_required": False, "on_process": True}
@@ -136,6 +153,14 @@ def add_process_routes(app: FastAPI) -> None:
 
 
 def add_service_routes(route: Callable[..., None]) -> None:
+def add_analysis_routes(route: Callable[..., None]) -> None:
+    base, answers = "/api/processes", {200: "Done", **COMMON, 503: "The history cannot be read"}
+    route("GET", f"{base}/analyze", analysis.analyze_processes, params=AnalyzeParams, answers=answers)
+    route("GET", f"{base}/suggest", analysis.suggest, params=SuggestParams, answers={**answers, **ONE})
+    both = ["text/plain", "application/json"]
+    route("GET", f"{base}/report", analysis.report, params=ReportParams, answers=answers, media_types=both)
+
+
     base, asked = "/api/processes", {200: "Done", **WRITE}
     route("GET", f"{base}/status", services.status, params=ServiceParams, answers={200: "Done", **COMMON, **ONE})
     for word, handler in (("start", services.start), ("stop", services.stop), ("restart", services.restart)):

@@ -141,6 +141,22 @@ class Connection:
     def discovered(self) -> dict[str, Any]:
         with told():
             return self._client.discovered()
+    def analyze(self, filters: Mapping[str, str]) -> dict[str, Any]:
+        with told():
+            return self._client.analyze(**filters)
+
+    def report(self, timeframe: str) -> str:
+        with told():
+            return self._client.report(timeframe)
+
+    def report_parts(self, timeframe: str) -> dict[str, Any]:
+        with told():
+            return self._client.report_parts(timeframe)
+
+    def suggest(self, name: str, kind: str | None) -> list[dict[str, Any]]:
+        with told():
+            return self._client.suggest(name, kind)
+
 
     def services(self) -> list[dict[str, Any]]:
         with told():

@@ -55,6 +55,7 @@ def commands(word: str | None = None) -> tuple[ModuleType, ...]:
         return (run,)
     from headway.cli import (
         alerting,
+        analyze,
         backup,
         cancel,
         cleanup,
@@ -79,6 +80,7 @@ def commands(word: str | None = None) -> tuple[ModuleType, ...]:
         snooze,
         status,
         tree,
+        suggest,
         up,
         version,
     )
@@ -92,6 +94,8 @@ def commands(word: str | None = None) -> tuple[ModuleType, ...]:
         tree,
         output,
         discovered,
+        analyze,
+        suggest,
         cancel,
         kill,
         pause,

@@ -24,7 +24,10 @@ A script never fails or hangs because of this command. When the exporter is down
 and the exit code is 0. `create` still prints an id; it and the end are kept on disk ($HEADWAY_SPOOL, else /var/lib/headway/spool
 for root, else ~/.local/state/headway/spool) until the exporter or another report delivers them; of an update the count is kept for
 the next report of the same process, the rest is lost. With --strict the exit code says what happened. A wrong command line is
-always exit code 2. With HEADWAY_URL=off nothing is reported."""
+always exit code 2. With HEADWAY_URL=off nothing is reported.
+
+Without a command it is the other way round: `headway report` prints one page of plain text, for people and language models, that
+says what runs, what failed and why, what to do, and what is scheduled."""
 EXAMPLES = """\
   #!/bin/sh
   set -eu
@@ -75,8 +78,11 @@ CANCEL_EXAMPLES = """\
 
 
 def add_parser(commands: Subparsers) -> None:
-    parser = add_command(commands, "report", None, "report from a shell script", DESCRIPTION, EXAMPLES)
-    verbs = parser.add_subparsers(title="commands", metavar="COMMAND", dest="verb", required=True)
+    parser = add_command(
+        commands, "report", page, "report from a shell script; alone: what happens here, on one page", DESCRIPTION, EXAMPLES
+    )
+    add_page_flags(parser)
+    verbs = parser.add_subparsers(title="commands", metavar="COMMAND", dest="verb")
     add_create_flags(add_command(verbs, "create", create, "create a process and print its id", CREATE, CREATE_EXAMPLES))
     add_update_flags(add_command(verbs, "update", update, "say how far a process is", UPDATE, UPDATE_EXAMPLES))
     for name, run, summary, examples in (
@@ -85,6 +91,29 @@ def add_parser(commands: Subparsers) -> None:
         ("cancel", cancel, "say that it was ended on purpose before it was done", CANCEL_EXAMPLES),
     ):
         add_end_flags(add_command(verbs, name, run, summary, examples=examples), name)
+
+
+def add_page_flags(parser: argparse.ArgumentParser) -> None:
+    """Of the page alone; the commands have flags of their own, which these must not overwrite."""
+    group = parser.add_argument_group("the page")
+    group.add_argument("--timeframe", metavar="DURATION", default="24h", help="how far back (default 24h)")
+    group.add_argument("--json", dest="page_json", action="store_true", help="its parts as JSON")
+    group.add_argument("--url", dest="page_url", metavar="URL", help="as for the commands")
+    group.add_argument("--key-file", dest="page_key_file", metavar="FILE", help="as for the commands")
+
+
+def page(args: argparse.Namespace) -> int:
+    from headway.cli.connection import connect
+
+    args.url, args.key_file = args.page_url, args.page_key_file
+    connection = connect(args)
+    if args.page_json:
+        import json
+
+        print(json.dumps(connection.report_parts(args.timeframe), indent=2))
+    else:
+        print(connection.report(args.timeframe), end="")
+    return Exit.OK
 
 
 # ── create ──────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -26,6 +26,8 @@ START_TIME: Final = 20.0
 STOP_TIME: Final = 60.0 + KILL_TIME
 # Of all services, which may have to wait for each other (s).
 STOP_ALL_TIME: Final = 600.0
+# Ten thousand ended processes are read and judged (s).
+ANALYSIS_TIME: Final = 20.0
 _LIST = list  # Client.list hides the type in annotations of the class
 
 
@@ -131,6 +133,32 @@ class Client:
         headers = {"Accept": "text/event-stream"}
         if since is not None:
             headers["Last-Event-ID"] = since
+    def analyze(self, **filters: Any) -> dict[str, Any]:
+        """What is slow, why, and what to do: `time_sinks`, `bottlenecks`, `stuck`, `duplicates`, `forecasts`, `windows`, `patterns`
+        (of each name failure rate, durations, trend, errors), `costs`, `recommendations` (with the command for each). Filters:
+        type, name, project, timeframe ("7d") or since."""
+        params = {name: _param(value) for name, value in filters.items() if value is not None}
+        return dict(self._data("GET", "/api/processes/analyze", params=params, timeout=self.timeout + ANALYSIS_TIME))
+
+    def report(self, timeframe: str = "24h") -> str:
+        """One page of plain text, for people and language models: what runs, what failed and why, what to do, what is scheduled."""
+        params, accept = {"timeframe": timeframe}, {"Accept": "text/plain"}
+        more = {"params": params, "headers": accept, "timeout": self.timeout + ANALYSIS_TIME}
+        answer = self._call("GET", "/api/processes/report", **more)
+        answer.encoding = "utf-8"
+        return answer.text
+
+    def report_parts(self, timeframe: str = "24h") -> dict[str, Any]:
+        """The report as data: what `analyze` gives, `running` and `services`."""
+        more = {"params": {"timeframe": timeframe}, "timeout": self.timeout + ANALYSIS_TIME}
+        return dict(self._data("GET", "/api/processes/report", **more))
+
+    def suggest(self, name: str, type: str | None = None) -> _LIST[dict[str, Any]]:
+        """Limits for the next run of a name, for each type that it had: `timeout`, `memory`, `cpu_seconds` (each with `value`,
+        `p99`, `runs`, `trust`), `expected_seconds`, and the `command` with them."""
+        params = {"name": name} if type is None else {"name": name, "type": type}
+        return _LIST(self._data("GET", "/api/processes/suggest", params=params, timeout=self.timeout + ANALYSIS_TIME))
+
         with self._opened("/api/processes/stream", STREAM_SILENCE, headers=headers) as answer:
             yield from _events(_lines(answer, self.url))
         raise Unreachable(self.url, "it ended the stream")

@@ -1,0 +1,19 @@
+"""What to do, with its priority, the reason in numbers, and the command that carries it out. Pure data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from headway.analysis.findings import Level
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recommendation:
+    """`about`: the name; `id`: the process, or None when it is about the name. `action` in words, `command` to carry it out."""
+
+    priority: Level
+    action: str
+    about: str
+    id: str | None
+    reason: str
+    command: str

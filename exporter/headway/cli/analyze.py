@@ -1,0 +1,172 @@
+"""`headway analyze`: what is slow, why, and what to do."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, Final
+
+from headway.cli.command import add_command
+from headway.cli.connection import add_connection_flags, connect
+from headway.cli.exits import CommandError, Exit
+from headway.cli.rows import Json
+from headway.cli.text import clean, columns
+from headway.durations import format_duration
+
+if TYPE_CHECKING:
+    from headway.cli.command import Subparsers
+
+DESCRIPTION = """\
+Says what is slow, why, and what to do. First recommendations, each with its reason in numbers and the command that carries it out;
+nothing is done by itself. Then time sinks, bottlenecks with whom they block, stuck processes, duplicates, what will probably pass
+its timeout or use up the memory, and of each name how often it fails, how long it takes, whether that changes, and its most common
+errors. Looks at the 10,000 processes that ended last in the timeframe."""
+EXAMPLES = """\
+  headway analyze
+  headway analyze --project etl --timeframe 30d
+  headway analyze --json | jq -r '.recommendations[] | select(.priority == "high") | .command'
+"""
+FILTERS: Final = {
+    "type": "subagent, pipeline, cron, daemon or task",
+    "name": "with exactly this name",
+    "project": "of this project",
+    "timeframe": "how far back: 1h, 24h, 30d (default 7d)",
+    "since": "since this time (2026-01-31T08:00:00Z, or unix seconds)",
+}
+LONGEST: Final = 60
+ERRORS: Final = 2
+
+
+def add_parser(commands: Subparsers) -> None:
+    parser = add_command(commands, "analyze", run, "say what is slow, why, and what to do", DESCRIPTION, EXAMPLES)
+    parser.add_argument("--json", action="store_true", help="as the JSON that the API gives")
+    which = parser.add_argument_group("which")
+    for name, words in FILTERS.items():
+        which.add_argument(f"--{name}", metavar=name.upper(), help=words)
+    add_connection_flags(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    if args.since and args.timeframe:
+        raise CommandError("--since and --timeframe exclude each other", Exit.USAGE)
+    filters = {name: value for name in FILTERS if (value := getattr(args, name)) is not None}
+    found = connect(args).analyze(filters)
+    if args.json:
+        print(json.dumps(found, indent=2))
+        return Exit.OK
+    for line in describe(found):
+        print(line)
+    return Exit.OK
+
+
+def describe(found: Json) -> Iterator[str]:
+    """The sections that have something in them; what is to be done comes first, because it is read first."""
+    more = "" if found["history_complete"] else ", the newest of more"
+    yield f"{found['active']} active, {found['history_runs']} ended since {found['since_at']}{more}"
+    yield from todo(found["recommendations"])
+    sections: tuple[tuple[str, tuple[str, ...], list[tuple[str, ...]]], ...] = (
+        ("time sinks", ("SEVERITY", "NAME", "RATIO", "ELAPSED", "EXPECTED", "LEFT", "ID"), [*map(sink, found["time_sinks"])]),
+        ("bottlenecks", ("SEVERITY", "NAME", "CPU", "MEMORY", "BLOCKS", "ID"), [*map(bottleneck, found["bottlenecks"])]),
+        (
+            "stuck",
+            ("SEVERITY", "NAME", "EVIDENCE", "ID"),
+            [(s["severity"], s["name"], s["evidence"], s["id"]) for s in found["stuck"]],
+        ),
+        ("duplicates", ("COMMAND", "INSTANCES"), [*map(duplicate, found["duplicates"])]),
+        ("forecasts", ("WHAT", "NAME", "VERDICT", "PROBABLE", "FROM", "ID"), [*foreseen(found["forecasts"])]),
+        ("scheduled runs that are missing", ("NAME", "MISSED", "EVERY", "RUNS"), [*missing(found["windows"])]),
+        ("names", ("NAME", "RUNS", "FAILED", "RATE", "MEDIAN", "MEAN", "P95", "TREND"), [*map(pattern, found["patterns"])]),
+    )
+    for heading, head, rows in sections:
+        if rows:
+            yield ""
+            yield heading
+            yield from (f"  {line}" for line in columns(head, [tuple(cut(cell) for cell in row) for row in rows]).splitlines())
+    yield from errors(found["patterns"])
+    yield from costs(found["costs"])
+
+
+def cut(text: str) -> str:
+    return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
+
+
+def todo(recommendations: list[Json]) -> Iterator[str]:
+    if not recommendations:
+        yield "nothing to recommend"
+    for one in recommendations:
+        yield ""
+        yield f"{one['priority'].upper()} {clean(one['about'])}: {clean(one['action'])}"
+        yield f"  because {clean(one['reason'])}"
+        yield f"  {clean(one['command'])}"
+
+
+def sink(one: Json) -> tuple[str, ...]:
+    word = f"{one['severity']}{' (foreseen)' if one['foreseen'] else ''}"
+    whence = "" if one["expected_runs"] is None else f" ({one['expected_runs']} runs)"
+    expected, elapsed = format_duration(one["expected_seconds"]) + whence, format_duration(one["elapsed_seconds"])
+    return word, one["name"], f"{one['ratio']:.1f}x", elapsed, expected, span(one["eta_seconds"]), one["id"]
+
+
+def bottleneck(one: Json) -> tuple[str, ...]:
+    blocked = ", ".join(other["name"] for other in one["blocks"]) or "-"
+    return one["severity"], one["name"], percent(one["cpu_ratio"]), percent(one["memory_ratio"]), blocked, one["id"]
+
+
+def duplicate(one: Json) -> tuple[str, ...]:
+    return one["command"], " ".join(f"{i['id']}{' (first)' if i['original'] else ''}" for i in one["instances"])
+
+
+def foreseen(forecasts: list[Json]) -> Iterator[tuple[str, ...]]:
+    for one in forecasts:
+        if one["verdict"] != "no":
+            yield one["what"].replace("_", " "), one["name"], one["verdict"], percent(one["probability"]), one["basis"], one["id"]
+
+
+def missing(windows: list[Json]) -> Iterator[tuple[str, ...]]:
+    for one in windows:
+        if one["missed"]:
+            yield one["name"], one["missed"], format_duration(one["every_seconds"]), str(one["runs"])
+
+
+def pattern(one: Json) -> tuple[str, ...]:
+    low, high = one["failure_rate_range"] or (0.0, 1.0)
+    rate = "-" if one["failure_rate"] is None else f"{one['failure_rate']:.0%} ({low:.0%} to {high:.0%})"
+    trend = one["duration_trend"]
+    words = (
+        "-"
+        if trend is None
+        else trend["direction"]
+        if trend["direction"] == "steady"
+        else f"{trend['change']:+.0%} over {trend['runs']}"
+    )
+    times = (span(one[f"duration_{which}"]) for which in ("median", "mean", "p95"))
+    return one["name"], str(one["runs"]), str(one["failed"]), rate, *times, words
+
+
+def errors(patterns: list[Json]) -> Iterator[str]:
+    rows = [(str(e["count"]), p["name"], e["message"], e["last_id"]) for p in patterns for e in p["errors"][:ERRORS]]
+    if rows:
+        rows.sort(key=lambda row: -int(row[0]))
+        yield ""
+        yield "errors"
+        cells = [(count, cut(name), message[: 2 * LONGEST], last) for count, name, message, last in rows[:10]]
+        yield from (f"  {line}" for line in columns(("TIMES", "NAME", "ERROR", "LAST"), cells).splitlines())
+
+
+def costs(found: Json) -> Iterator[str]:
+    if not found["processes"]:
+        return
+    yield ""
+    yield f"costs ${found['dollars']:.2f} of {found['processes']} processes"
+    for what in ("agent", "project", "day"):
+        shares = ", ".join(f"{clean(share['of'])} ${share['dollars']:.2f}" for share in found[f"by_{what}"][-5:])
+        yield f"  by {what}: {shares}"
+
+
+def span(seconds: float | None) -> str:
+    return "-" if seconds is None else format_duration(seconds)
+
+
+def percent(ratio: Any) -> str:
+    return "-" if ratio is None else f"{ratio:.0%}"
