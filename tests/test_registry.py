@@ -708,6 +708,18 @@ async def test_who_works_on_after_the_clock_was_set_back_is_not_stuck() -> None:
 
 
 @in_loop
+async def test_output_that_is_no_line_yet_is_output() -> None:
+    world = World(stuck_after=60.0)
+    for process_id in ("dots", "question"):
+        world.create(id=process_id)
+        world.update(process_id, output=True)
+    for _ in range(8):
+        world.pass_by(10)
+        world.update("dots", output=True)
+    assert (world.conditions("dots"), world.conditions("question")) == ([], [Condition.STUCK])
+
+
+@in_loop
 async def test_who_goes_on_is_given_time() -> None:
     world = World(stuck_after=60.0)
     world.create(id="a", progress={"total": 10})

@@ -20,6 +20,7 @@ class Ear:
         self.cancel_requested = False
         self.told: list[tuple[Any, ...]] = []
         self.lines: list[str] = []
+        self.stirred = 0
 
     def update(
         self,
@@ -33,6 +34,9 @@ class Ear:
 
     def log(self, line: str) -> None:
         self.lines.append(line)
+
+    def stir(self) -> None:
+        self.stirred += 1
 
     def pause(self) -> None:
         self.told.append(("paused",))
@@ -75,6 +79,15 @@ def test_lines_and_progress_are_told_once_as_they_come() -> None:
         case.tracked.output(piece)
     assert case.ear.lines == ["[1/4] one", "[2/4] twö", "[2/4] again"]
     assert [told[0] for told in case.ear.told] == [1, 2] and case.ear.told[0][1] == 4
+
+
+def test_what_is_no_line_yet_is_a_sign_of_life() -> None:
+    case = Case()
+    case.tracked.output(b"collecting\n")
+    assert case.ear.stirred == 0
+    for piece in (b".", b".", b"\rOverwrite? [y/N] "):
+        case.tracked.output(piece)
+    assert (case.ear.lines, case.ear.stirred) == (["collecting"], 3)
 
 
 def test_a_last_line_without_its_end_counts() -> None:

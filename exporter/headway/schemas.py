@@ -123,6 +123,7 @@ class UpdateIn(Struct, forbid_unknown_fields=True, kw_only=True):
     expected_duration: Duration | UnsetType | None = UNSET
     timeout: Duration | UnsetType | None = UNSET
     thresholds: ThresholdsIn | UnsetType = UNSET
+    output: Annotated[bool, Meta(description="true: something was written that is no line yet")] | UnsetType = UNSET
     alive: Annotated[bool, Meta(description="true only renews the lease; it is not progress")] = False
     seq: Sequence | UnsetType = UNSET
     age: Annotated[float, Meta(ge=0, le=1e10)] = 0.0

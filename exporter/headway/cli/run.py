@@ -59,6 +59,7 @@ TIMED_OUT: Final = 124
 NEVER_RAN: Final = "never ran"  # nothing that --retry could mend
 FIRST_PAUSE: Final = 1.0  # s before the first repetition; then twice as long each time
 LONGEST_PAUSE: Final = 60.0
+STATUS_WAIT: Final = 1.0  # s, at Ctrl-Z, until the exporter has heard of it
 # The key of who runs us for somebody else (see headway.supervisor.launch): not for the command.
 KEY_VARIABLE: Final = "HEADWAY_RUN_KEY_FILE"
 
@@ -146,6 +147,7 @@ def run(args: argparse.Namespace) -> int:
 
 def once(args: argparse.Namespace, words: Sequence[str], attempt: int) -> tuple[str, int]:
     """Runs it one time: the status it ended with, and the exit code to pass on."""
+    from headway.reporter.hub import hub
     from headway.supervisor.command import CannotStart, Command
     from headway.supervisor.tracked import Limits, Tracked
 
@@ -171,6 +173,7 @@ def once(args: argparse.Namespace, words: Sequence[str], attempt: int) -> tuple[
         warn,
         not args.no_progress,
         passed=lambda: None if usage is None else usage.passed,
+        arrives=lambda: hub().await_status(report, STATUS_WAIT),
     )
     ending = command.wait(tracked)
     if usage is not None:

@@ -132,7 +132,7 @@ def updated(process: Process, form: UpdateIn, *, at: float, now: float, last_lin
         summary=old.summary if form.summary is UNSET else form.summary,
         rate=old.rate if form.rate is UNSET else (None if form.rate is None else form.rate / SECONDS_PER_MINUTE),
         ends_at=old.ends_at if form.eta_seconds is UNSET else (None if form.eta_seconds is None else at + form.eta_seconds),
-        last_output_at=latest(old.last_output_at, at, now) if last_line is not None else old.last_output_at,
+        last_output_at=latest(old.last_output_at, at, now) if last_line is not None or form.output is True else old.last_output_at,
         last_progress_at=latest(old.last_progress_at, at, now) if progressed else old.last_progress_at,
         last_line=old.last_line if last_line is None else last_line,
         seq=old.seq if form.seq is UNSET else form.seq,

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 # How long the end of the interpreter waits for the last request; what is not delivered by then goes to the spool.
 EXIT_WAIT: Final = 2.0
+# Between two looks whether a change of status has arrived.
+STATUS_PAUSE: Final = 0.02
 # A fork waits this long at most for the thread to finish its imports, which take about 0.1 s.
 LONGEST_IMPORT: Final = 5.0
 
@@ -82,6 +84,17 @@ class Hub:
             self.close(0.0)
         else:
             self.wake()
+
+    def await_status(self, reporter: Reporter, wait: float) -> bool:
+        """Waits until the exporter has heard of its last change of status, or for so long. For who is about to be stopped."""
+        deadline = clock() + wait
+        if id(reporter) not in self.reporters:
+            return False
+        while self.sender is None or not self.sender.status_arrived(reporter):
+            if clock() >= deadline:
+                return False
+            time.sleep(STATUS_PAUSE)
+        return True
 
     def merge(self, reporter: Reporter, metadata: Mapping[str, Any]) -> None:
         """Adds to what is to be sent, as the exporter will merge it: mappings merge, everything else replaces."""

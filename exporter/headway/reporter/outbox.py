@@ -44,6 +44,7 @@ _FIELDS: Final[dict[str, Callable[[Any], Any]]] = {
     "expected_duration": duration,
     "timeout": duration,
     "thresholds": thresholds,
+    "output": lambda value: True,  # a new moment each time
 }
 _PROGRESS: Final[dict[str, Callable[[Any], Any]]] = {
     "total": values.count,
@@ -161,6 +162,11 @@ class Outbox:
                 item.body = {field: value for field, value in item.body.items() if field in ("log", "metadata")}
             left = [item for item in left if item.body]
         return left
+
+    @property
+    def status_arrived(self) -> bool:
+        """Whether the exporter has heard of its last change of status."""
+        return self._created and self._state_seen is self.reporter._state and self._state is None and not self._waiting
 
     @property
     def ended(self) -> bool:

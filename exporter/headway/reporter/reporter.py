@@ -229,6 +229,10 @@ class Reporter:
         if self._attention == Attention.ELSEWHERE:
             self._attend()
 
+    def stir(self) -> None:
+        """Something was written that is no line yet (a question, a row of dots): a sign of life without words."""
+        self._more(None, output=clock())
+
     def estimate(self, *, rate: float | None = None, eta_seconds: float | None = None) -> None:
         """Overrides what the exporter works out: `rate` in items per minute, `eta_seconds` until the end. For scripts that know."""
         self._more(None, rate=rate, eta_seconds=eta_seconds)

@@ -13,6 +13,7 @@ from headway.reporter import spool
 from headway.reporter.hub import Hub, clock
 from headway.reporter.link import Link, Undelivered, encode
 from headway.reporter.outbox import Item, Outbox, surroundings_in
+from headway.reporter.reporter import Reporter
 
 INTERVAL: Final = 1.0
 # A creation or an end is sent at once; many in a row share requests, so that they cannot slow the script.
@@ -95,6 +96,12 @@ class Sender:
             gap = GAP
         while not hub.wakes.empty():
             hub.wakes.get()
+
+    def status_arrived(self, reporter: Reporter) -> bool:
+        """Whether the exporter has heard of its last change of status."""
+        with self.lock:
+            box = self._outboxes.get(id(reporter))
+            return box is not None and box.status_arrived
 
     def turn(self) -> None:
         """Looks at every reporter and sends what is due."""

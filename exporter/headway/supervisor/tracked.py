@@ -36,6 +36,8 @@ class Report(Protocol):
 
     def log(self, line: str) -> None: ...
 
+    def stir(self) -> None: ...
+
     def pause(self) -> None: ...
 
     def resume(self) -> None: ...
@@ -54,7 +56,7 @@ class Limits:
 
 class Tracked:
     """The watcher of one command (see headway.supervisor.command.Watcher). `stop` begins to end it and returns at once; `passed`
-    says in words which limit of what it may use was passed."""
+    says in words which limit of what it may use was passed; `arrives` waits a moment until a change of status was heard of."""
 
     def __init__(
         self,
@@ -67,6 +69,7 @@ class Tracked:
         read_progress: bool = True,
         clock: Callable[[], float] = time.monotonic,
         passed: Callable[[], str | None] = lambda: None,
+        arrives: Callable[[], object] = lambda: None,
     ) -> None:
         self._report = report
         self._reader = reader
@@ -77,6 +80,7 @@ class Tracked:
         self._read_progress = read_progress
         self._clock = clock
         self._passed = passed
+        self._arrives = arrives
         self._over_limit: str | None = None
         self._started = clock()
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
@@ -98,6 +102,7 @@ class Tracked:
 
     def paused(self) -> None:
         self._report.pause()
+        self._arrives()  # Ctrl-Z stops whoever reports as well
 
     def resumed(self) -> None:
         self._report.resume()
@@ -151,7 +156,10 @@ class Tracked:
         if self._blind:
             return
         try:
-            self._lines(self._reader.feed(self._decoder.decode(data, final)))
+            lines = self._reader.feed(self._decoder.decode(data, final))
+            self._lines(lines)
+            if data and not lines:
+                self._report.stir()
             if final:
                 self._lines(self._reader.close())
             reading = self._reader.reading if self._read_progress else None
