@@ -54,7 +54,7 @@ def secrets_folder(layout: Layout, environ: Mapping[str, str]) -> Path:
     return layout.root / (environ.get("HEADWAY_ALERTING_SECRETS") or "alerting/secrets")
 
 
-def prometheus(layout: Layout, ports: Ports, binary: str) -> Service:
+def prometheus(layout: Layout, ports: Ports, binary: str, environ: Mapping[str, str]) -> Service:
     """It runs in a folder with links to this clone's configuration and the two addresses that depend on the ports."""
     folder, source = layout.state / "prometheus", layout.root / "prometheus"
     config = folder / "config"
@@ -66,7 +66,7 @@ def prometheus(layout: Layout, ports: Ports, binary: str) -> Service:
             f"--storage.tsdb.path={folder / 'data'}",
             "--storage.tsdb.retention.time=30d",
             f"--web.listen-address={HOST}:{ports.prometheus}",
-            f"--web.external-url={ports.url('prometheus')}",
+            *_reached_at(environ.get("HEADWAY_PROMETHEUS_URL") or ports.url("prometheus")),
             # Serves the runbook at /user/runbook.txt, where alerts point to; every browser shows that, not every one Markdown.
             f"--web.user-assets={folder / 'assets'}",
         ),
@@ -114,7 +114,7 @@ def alertmanager(layout: Layout, ports: Ports, binary: str, environ: Mapping[str
             f"--config.file={folder / 'alertmanager.yml'}",
             f"--storage.path={folder / 'data'}",
             f"--web.listen-address={HOST}:{ports.alertmanager}",
-            f"--web.external-url={ports.url('alertmanager')}",
+            *_reached_at(environ.get("HEADWAY_ALERTMANAGER_URL") or ports.url("alertmanager")),
             "--cluster.listen-address=",  # one on this machine; without this it would take a fifth port
         ),
         ports.url("alertmanager"),
@@ -123,6 +123,11 @@ def alertmanager(layout: Layout, ports: Ports, binary: str, environ: Mapping[str
         mark=f"--config.file={folder / 'alertmanager.yml'}",
         secret_files={folder / "alertmanager.yml": rendered.stdout, remembered: url},
     )
+
+
+def _reached_at(url: str) -> tuple[str, ...]:
+    """What its links begin with. A path in there is that of a proxy, and none of its own."""
+    return f"--web.external-url={url}", "--web.route-prefix=/"
 
 
 def grafana_command(environ: Mapping[str, str]) -> tuple[str, ...] | None:

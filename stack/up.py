@@ -37,7 +37,7 @@ def up(layout: Layout, environ: Mapping[str, str], say: Callable[[str], None]) -
     every = {
         "exporter": services.exporter(layout, ports, environ),
         "alertmanager": services.alertmanager(layout, ports, commands["alertmanager"], environ),
-        "prometheus": services.prometheus(layout, ports, commands["prometheus"]),
+        "prometheus": services.prometheus(layout, ports, commands["prometheus"], environ),
         **({"grafana": services.grafana(layout, ports, grafana)} if grafana is not None else {}),
     }
     said = settings_of(layout)
