@@ -14,6 +14,7 @@ import pytest
 import requests
 
 from osprocesses import wait_gone
+from running import RunningExporter
 from serving import Serving, free_port
 from waiting import wait_until
 
@@ -57,7 +58,7 @@ def test_started_with_the_exporter_in_order_and_ready_when_its_port_answers(serv
 
 def test_starting_until_its_health_check_passes(serve: Serve, tmp_path: Path) -> None:
     serving = serve({"slow": {"command": "sleep 1000", "health": {"command": ["test", "-e", "ready"]}}})
-    found = serving.until("slow", "starting", reason="waits: test ended with 1")
+    found = serving.until("slow", "starting", reason="waits: its check test -e ready ended with 1")
     assert found["process_id"] is not None and found["health"] is None
     (tmp_path / "ready").touch()
     assert serving.until("slow", "running")["health"] == "ok"
@@ -90,7 +91,7 @@ def test_the_answer_to_a_start_says_what_came_of_it(serve: Serve) -> None:
         "service none is in error: ./not-here: command not found"
     )
     assert serving.call("POST", "/start", {"name": "above"}, 409) == (
-        "service above is in error: it needs bad, which is error: OSError: no space (exit code 4)"
+        "service above is in error: it needs bad, which is in error: OSError: no space (exit code 4)"
     )
     assert serving.call("POST", "/start", {"name": "god"}, 404) == "there is no service god: did you mean good?"
     assert serving.call("POST", "/start", {"nam": "good"}, 422).startswith("unknown field nam: did you mean name?")
@@ -222,6 +223,7 @@ def test_killed_through_headway_it_stays_down_and_by_others_it_does_not(serve: S
     os.kill(found["pid"], signal.SIGKILL)
     again = serving.until("web", "running", restarts=1)
     assert again["process_id"] != found["process_id"]
+    assert serving.process(found["process_id"])["dismissed_at"] is not None, "a failure that was mended needs nobody"
     serving.call("POST", f"/{again['process_id']}/kill")
     stopped = serving.until("web", "stopped")
     assert (stopped["reason"], stopped["wanted"], stopped["restarts"]) == ("ended on request", False, 1)
@@ -268,7 +270,7 @@ def test_one_that_does_not_answer_any_more(serve: Serve, tmp_path: Path) -> None
     before = serving.until("s", "running")
     (tmp_path / "sick").touch()
     found = serving.until("s", "error")
-    assert found["reason"] == "it runs, but does not answer: test ended with 1"
+    assert found["reason"] == "it runs, but does not answer: its check test ! -e sick ended with 1"
     assert found["process_id"] == before["process_id"]
     (tmp_path / "sick").unlink()
     assert serving.until("s", "running")["process_id"] == before["process_id"]
@@ -281,6 +283,84 @@ def test_one_that_is_started_anew_when_it_does_not_answer(serve: Serve, tmp_path
     (tmp_path / "sick").touch()
     after = serving.until("s", "running", restarts=1)
     assert after["process_id"] != before["process_id"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_the_shell_of_a_service_is_killed_and_what_it_ran_is_not_taken_for_the_service(serve: Serve, number: int) -> None:
+    port = free_port()
+    command = f"{sys.executable} -u server.py {port}; true"
+    serving = serve({"web": {"command": command, "port": port, "restart": {"backoff": "0.1s"}}})
+    before = serving.until("web", "running")
+    (below,) = [pid for pid in wait_until(lambda: _pids(serving, before["process_id"], 2), 10) or [] if pid != before["pid"]]
+    os.kill(before["pid"], number)
+    after = serving.until("web", "running", restarts=1)
+    wait_gone(below)
+    assert after["pid"] not in (before["pid"], below)
+    assert "taken_over" not in serving.process(after["process_id"])["metadata"]
+
+
+def test_what_a_failed_one_left_behind_is_ended(serve: Serve, tmp_path: Path) -> None:
+    command = "setsid sleep 4242.5 & echo $! >> pids; sleep 0.2; exit 1"
+    serving = serve({"s": {"command": command, "restart": {"policy": "on-failure", "backoff": "0.1s", "tries": 3}}})
+    serving.until("s", "error", gave_up=True)
+    pids = [int(pid) for pid in (tmp_path / "pids").read_text().split()]
+    assert len(pids) == 3
+    wait_gone(*pids)
+
+
+def test_down_ends_what_is_left_of_one_that_has_ended(serve: Serve, tmp_path: Path) -> None:
+    serving = serve({"s": {"command": "setsid sleep 4243.5 & echo $! > pid"}})
+    serving.until("s", "stopped", reason="ended with exit code 0")
+    pid = int((tmp_path / "pid").read_text())
+    os.kill(pid, 0)  # what ended well may leave there what it was meant to
+    serving.call("POST", "/stop", {"name": "s"})
+    wait_gone(pid)
+
+
+def test_what_was_given_up_or_had_its_one_try_stays_so(serve: Serve) -> None:
+    serving = serve(
+        {
+            "never": {"command": "echo 'OSError: 1' >&2; exit 3", "restart": "never"},
+            "tries": {"command": "echo 'OSError: 2' >&2; exit 3", "restart": {"backoff": "0.1s", "tries": 2}},
+        }
+    )
+    before = [serving.until(name, "error", gave_up=True) for name in ("never", "tries")]
+    serving.exporter.restart()
+    after = [serving.status(name) for name in ("never", "tries")]
+    facts = ("reason", "status", "wanted", "gave_up", "last_process_id", "restarts", "failures")
+    assert [[one[fact] for fact in facts] for one in after] == [[one[fact] for fact in facts] for one in before]
+    assert before[0]["wanted"] and "given up after 2 failures in a row: OSError: 2" in before[1]["reason"]
+    # Another start of the machine is another beginning.
+    serving.exporter.stop()
+    memory = serving.exporter.data_dir / "services.json"
+    memory.write_text(memory.read_text().replace('"boot": "', '"boot": "another '))
+    serving.exporter.start()
+    assert serving.until("never", "error", gave_up=True)["last_process_id"] != before[0]["last_process_id"]
+
+
+def test_one_that_waits_for_a_failed_one_is_started_when_that_runs(serve: Serve, tmp_path: Path) -> None:
+    serving = serve(
+        {
+            "db": {"command": "test -e there || exit 3; sleep 1000", "restart": "never"},
+            "web": {"command": "sleep 1000", "depends_on": ["db"]},
+        }
+    )
+    found = serving.until("web", "error")
+    assert found["reason"].startswith("it needs db, which is in error: ")
+    assert (found["failures"], found["restarts"], found["settled"]) == (0, 0, True)
+    (tmp_path / "there").touch()
+    serving.call("POST", "/start", {"name": "db"})
+    serving.until("web", "running")
+
+
+def test_stopped_for_now_is_started_by_the_next_exporter(serve: Serve) -> None:
+    serving = serve({"s": {"command": "sleep 1000"}})
+    before = serving.until("s", "running")
+    assert serving.call("POST", "/stop-all", {"for_now": True})[0]["status"] == "stopped"
+    wait_gone(before["pid"])
+    assert serving.status("s")["wanted"]
+    serving.exporter.restart()
+    assert serving.until("s", "running")["pid"] != before["pid"]
 
 
 # ── taken over and adopted ──────────────────────────────────────────────────────────────────────────────────────────
@@ -342,9 +422,52 @@ def test_what_runs_already_is_not_ended_for_its_silence(serve: Serve, tmp_path: 
     (tmp_path / "well").unlink()
     serving.exporter.start()
     found = serving.until("s", "error")
-    assert (found["reason"], found["pid"]) == ("it runs, but does not answer: test ended with 1", before["pid"])
+    assert (found["reason"], found["pid"]) == ("it runs, but does not answer: its check test -e well ended with 1", before["pid"])
     (tmp_path / "well").touch()
     assert serving.until("s", "running")["pid"] == before["pid"]
+
+
+@pytest.mark.parametrize("pause", ["0", "0.5", "2"])
+@pytest.mark.parametrize("sign", ["pid_file", "port"])
+def test_a_daemon_whose_starter_takes_its_time(serve: Serve, tmp_path: Path, pause: str, sign: str) -> None:
+    port = free_port()
+    command = f"setsid {sys.executable} -u server.py {port} </dev/null >/dev/null 2>&1 & echo $! > s.pid; sleep {pause}"
+    known = {"pid_file": "s.pid"} if sign == "pid_file" else {"port": port}
+    serving = serve({"d": {"command": command, **known}})
+    serving.until("d", "running", 20)
+    pid = int((tmp_path / "s.pid").read_text())
+    found = serving.until("d", "running", 20, pid=pid)
+    assert found["restarts"] == 0
+    assert serving.call("POST", "/stop", {"name": "d"})["status"] == "stopped"
+    wait_gone(pid)
+
+
+def test_one_that_was_taken_over_and_is_a_zombie_has_ended(serve: Serve, tmp_path: Path) -> None:
+    port = free_port()
+    child = subprocess.Popen([sys.executable, "-u", "server.py", str(port)], cwd=tmp_path, stdout=subprocess.DEVNULL)
+    wait_until(lambda: _listens(port), 10, "the service")
+    serving = serve({"web": server(port, restart={"backoff": "0.1s"})})
+    assert serving.until("web", "running")["pid"] == child.pid
+    child.kill()  # and nobody waits for it
+    try:
+        assert serving.until("web", "running", 20, restarts=1)["pid"] != child.pid
+    finally:
+        child.wait()
+
+
+def test_a_relative_data_directory(tmp_path: Path) -> None:
+    """The folder that services run in is another than the exporter's."""
+    (tmp_path / "site").mkdir()
+    config = tmp_path / "headway.yaml"
+    config.write_text('{"services": {"s": {"command": "pwd; sleep 1000", "cwd": "site"}}}')
+    serving = Serving(tmp_path)
+    serving.exporter = RunningExporter(Path(os.path.relpath(tmp_path / "data")), ("--config", str(config)))
+    try:
+        serving.exporter.start()
+        serving.until("s", "running")
+        wait_until(lambda: serving.call("GET", "/s/logs") == [str(tmp_path / "site")], 10, "its log")
+    finally:
+        serving.end()
 
 
 def test_a_changed_configuration_is_said(serve: Serve) -> None:

@@ -109,6 +109,11 @@ def test_every_field(tmp_path: Path) -> None:
     assert found["hourly"].schedule == Schedule(cron="0 * * * *")
 
 
+def test_a_check_as_a_text_is_for_the_shell(tmp_path: Path) -> None:
+    found = services(tmp_path, "services:\n  a: {command: x, health: {command: test -e ready && true}}\n")
+    assert found["a"].health == Health(command=("/bin/sh", "-c", "test -e ready && true"))
+
+
 def test_dependencies_come_first(tmp_path: Path) -> None:
     found = services(
         tmp_path,

@@ -197,8 +197,9 @@ def test_one_that_accepts_and_says_nothing() -> None:
 def test_a_command(tmp_path: Path) -> None:
     (tmp_path / "there").touch()
     assert probe.check(Health(command=("test", "-e", "there")), str(tmp_path)) is None
-    assert probe.check(Health(command=("test", "-e", "missing")), str(tmp_path)) == "test ended with 1"
-    words = ("sh", "-c", 'echo "not yet, $NAME" >&2; exit 3')
-    assert probe.check(Health(command=words), None, {**os.environ, "NAME": "ann"}) == "sh ended with 3: not yet, ann"
-    assert probe.check(Health(command=("sleep", "100"), timeout=0.2)) == "sleep did not end within 0.2 s"
-    assert probe.check(Health(command=("./nothing-here",))) == "./nothing-here cannot be run: No such file or directory"
+    assert probe.check(Health(command=("test", "-e", "missing")), str(tmp_path)) == "its check test -e missing ended with 1"
+    words = ("/bin/sh", "-c", 'echo "not yet, $NAME" >&2; exit 3')
+    said = 'its check echo "not yet, $NAME" >&2; exit 3 ended with 3: not yet, ann'
+    assert probe.check(Health(command=words), None, {**os.environ, "NAME": "ann"}) == said
+    assert probe.check(Health(command=("sleep", "100"), timeout=0.2)) == "its check sleep 100 did not end within 0.2 s"
+    assert probe.check(Health(command=("./nothing-here",))) == "its check ./nothing-here cannot be run: No such file or directory"

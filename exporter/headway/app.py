@@ -108,7 +108,7 @@ class Exporter:
         self.named = NameWatch(self.registry, lambda: runs(self.supervisor))
         self.control = Control(self.watch, system=OSSystem(marks=marks))
         self.unfinished = Unfinished(self.watch, {})
-        self.launcher = Launcher(settings.data_dir)
+        self.launcher = Launcher(settings.data_dir.absolute())
         self.launches = Launches(settings.data_dir)
         self.supervisor = Supervisor(services, self.registry, self.control, self.launcher, self.store.get)
         self.discovery = Discovery(discovery, self.watch)

@@ -282,6 +282,7 @@ class ServicesIn(Struct, forbid_unknown_fields=True, kw_only=True):
 
     group: Label | None = None
     names: Annotated[list[ServiceName], Meta(max_length=1000)] | None = None
+    for_now: Annotated[bool, Meta(description="of a stop: the next start of the exporter starts them again")] = False
     wait: Duration = 90.0
 
 

@@ -113,7 +113,7 @@ async def stop_all(request: Request) -> Response:
         form = await optional(request, ServicesIn)
         chosen = those(context, who, form)
         audit.what = quoted(", ".join(unit.name for unit in chosen))
-        await context.supervisor.take_down(chosen, who.name)
+        await context.supervisor.take_down(chosen, who.name, form.for_now)
         failed = [unit.name for unit in chosen if unit.phase is Phase.ERROR]
         audit.result(f"{len(failed)} could not be ended" if failed else "stopped", not failed)
     return data([picture(context.supervisor, unit) for unit in chosen])

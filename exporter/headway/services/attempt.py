@@ -11,6 +11,7 @@ from headway.errors import InvalidInput
 from headway.ids import new_id
 from headway.model import OSProcess, Process
 from headway.services.answering import missing
+from headway.services.definition import Service
 from headway.services.launching import creation_of, flags_of, words_of
 from headway.services.phase import End, Phase, end_of, how
 from headway.services.recognition import Found, Taken
@@ -26,6 +27,8 @@ REPORTED_WITHIN: Final = 20.0
 POLL: Final = 0.05
 # Until what a command left in the background is to be seen there.
 BACKGROUND_WITHIN: Final = 5.0
+# The same for one that was ready before its command ended: what it left has been there for a while.
+FOLLOWED_WITHIN: Final = 1.0
 # Between two questions whether it answers.
 READY_POLL: Final = 0.2
 
@@ -36,6 +39,10 @@ class NotStarted(Exception):
     def __init__(self, reason: str, final: bool = False) -> None:
         super().__init__(reason)
         self.final = final
+
+
+class Needed(NotStarted):
+    """What it depends on does not run: nothing of its own has failed."""
 
 
 class Over(Exception):
@@ -64,6 +71,7 @@ class Attempt:
         self.service = unit.service
         self.fresh = False
         self._aborting = False
+        self._following = False
         self._launched: Launched | None = None
 
     def abort(self) -> None:
@@ -73,7 +81,15 @@ class Attempt:
     async def bring_up(self) -> None:
         """Until it is ready."""
         await self._wait_for_needed()
+        await self._clear()
         await self._wait_until_ready(await self._launch())
+
+    async def follow(self) -> None:
+        """Until what its command, which has ended well, left in the background is ready. Raises Over when there is nothing."""
+        process = self.unit.process
+        assert process is not None
+        self.fresh = self._following = True
+        await self._wait_until_ready(process)
 
     async def take_up(self) -> None:
         """Until what an exporter before this one started is ready."""
@@ -89,9 +105,19 @@ class Attempt:
             first = late[0]
             over = now() >= deadline and first.phase is not Phase.STARTING
             if (first.settled and first.phase in (Phase.ERROR, Phase.STOPPED)) or over:
-                raise NotStarted(f"it needs {first.name}, which is {first.phase}" + (f": {first.reason}" if first.reason else ""))
+                what = "in error" if first.phase is Phase.ERROR else first.phase
+                raise Needed(f"it needs {first.name}, which is {what}" + (f": {first.reason}" if first.reason else ""))
             self.unit.say(f"waits for {', '.join(one.name for one in late)}")
             await asyncio.sleep(POLL)
+
+    async def _clear(self) -> None:
+        """Ends what a process before, that did not end well, has left running: the new one would find it in its way, or be one too
+        many. What ended well may have left there what it was meant to."""
+        if self.unit.clearing is not None:
+            await asyncio.wait([self.unit.clearing])
+        process = await self.unit.last_process()
+        if process is not None and process.status.ended and end_of(process) is not End.GOOD:
+            await clear(self.unit, process)
 
     async def _launch(self) -> Process:
         """Takes over one that runs already, or starts one."""
@@ -173,7 +199,7 @@ class Attempt:
                 ended = process or await self.world.stored_process(started.id)
                 if ended is not None and not self.fresh:
                     raise Over(ended)
-                if ended is None or end_of(ended) is not End.GOOD or not self._may_fork():
+                if ended is None or end_of(ended) is not End.GOOD or not may_fork(self.service):
                     raise NotStarted("it ended before it was ready" if ended is None else how(ended))
                 # What a program that went into the background left there is the service.
                 lacking: str | None = await self._background()
@@ -185,7 +211,9 @@ class Attempt:
             if lacking is None:
                 return
             self.unit.say(f"waits: {lacking}")
-            if now() >= deadline or (gone_at and now() >= gone_at + BACKGROUND_WITHIN):
+            if now() >= deadline or (gone_at and now() >= gone_at + (FOLLOWED_WITHIN if self._following else BACKGROUND_WITHIN)):
+                if self._following and gone_at:
+                    raise Over(started)
                 if process is not None and process.status.active:
                     if not self.fresh:
                         raise Silent(lacking)
@@ -195,9 +223,6 @@ class Attempt:
                 )
                 raise NotStarted(f"{late}{lacking}")
             await asyncio.sleep(READY_POLL)
-
-    def _may_fork(self) -> bool:
-        return any(sign is not None for sign in (self.service.pid_file, self.service.port, self.service.match))
 
     async def _background(self) -> str:
         found = await self.world.thread(lambda: self.world.find_running(self.service))
@@ -216,6 +241,19 @@ class Attempt:
     def _check_abort(self) -> None:
         if self._aborting:
             raise Stopped
+
+
+async def clear(unit: Unit, process: Process) -> None:
+    """Ends what is left of a process that has ended."""
+    control = unit.world.control
+    if await control.living([process]):
+        log.info("service %s: what its process %s has left running is ended", unit.name, process.id)
+        await control.kill([process], unit.asked())
+
+
+def may_fork(service: Service) -> bool:
+    """Whether what it leaves in the background could be recognised."""
+    return any(sign is not None for sign in (service.pid_file, service.port, service.match))
 
 
 def now() -> float:

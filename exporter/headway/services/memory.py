@@ -6,7 +6,7 @@ import json
 import logging
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,7 +20,8 @@ FILE: Final = "services.json"
 class Remembered:
     """`wanted`: None until somebody or the configuration has said. `launched_at`, `last_run_at`, `seen_due` in unix seconds;
     `seen_due`: up to then the schedule was looked at; `late_at`, `overlapped_at`: when a run was last found missed, and
-    left out. `pid` and `create_time` are of the OS process of `process_id`."""
+    left out. `pid` and `create_time` are of the OS process of `process_id`.
+    `over`: why it was given up, or failed and is not to be started again; a new start of the machine is a new beginning."""
 
     wanted: bool | None = None
     process_id: str | None = None
@@ -30,6 +31,7 @@ class Remembered:
     fingerprint: str | None = None
     restarts: int = 0
     failures: int = 0
+    over: str | None = None
     last_run_at: float | None = None
     last_process_id: str | None = None
     seen_due: float | None = None
@@ -49,7 +51,9 @@ class Memory:
         """By name of the service. A file that cannot be read is put aside, and nothing is remembered."""
         try:
             said = json.loads(self.path.read_text(encoding="utf-8"))
-            return {name: remembered(facts) for name, facts in said["services"].items()}
+            anew = said.get("boot") != boot_id()
+            found = {name: remembered(facts) for name, facts in said["services"].items()}
+            return {name: replace(one, over=None, failures=0) if anew else one for name, one in found.items()}
         except FileNotFoundError:
             return {}
         except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
@@ -63,7 +67,7 @@ class Memory:
 
     def save(self, known: Mapping[str, Remembered]) -> None:
         """Raises StoreUnavailable; the file is then as it was."""
-        body = json.dumps({"services": {name: asdict(one) for name, one in sorted(known.items())}}, indent=1)
+        body = json.dumps({"boot": boot_id(), "services": {name: asdict(one) for name, one in sorted(known.items())}}, indent=1)
         new = self.path.with_suffix(".new")
         try:
             fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
@@ -74,6 +78,14 @@ class Memory:
             new.replace(self.path)
         except OSError as error:
             raise StoreUnavailable(f"{self.path} cannot be written: {error.strerror}; nothing was changed") from None
+
+
+def boot_id(path: str | Path = "/proc/sys/kernel/random/boot_id") -> str | None:
+    """What tells this start of the machine from others; None where that cannot be known."""
+    try:
+        return Path(path).read_text().strip()
+    except OSError:
+        return None
 
 
 def remembered(facts: Mapping[str, Any]) -> Remembered:

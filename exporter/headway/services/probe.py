@@ -55,8 +55,24 @@ def _http(url: str, timeout: float) -> str | None:
     except requests.Timeout:
         return f"{url}: no answer within {timeout:g} s"
     except (requests.RequestException, ValueError) as error:
-        reason = getattr(getattr(error.args[0], "reason", None) if error.args else None, "args", None)
-        return f"{url} does not answer: {str(reason[-1] if reason else error).rpartition('] ')[2]}"
+        return f"{url} does not answer: {_root_cause(error)}"
+
+
+def named(words: tuple[str, ...]) -> str:
+    """A check in a few words: its command, without the shell that runs it."""
+    shown = words[2] if words[:2] == ("/bin/sh", "-c") else " ".join(words)
+    return shown if len(shown) <= 60 else f"{shown[:59]}…"
+
+
+def _root_cause(error: BaseException) -> str:
+    """What the system said, beneath what the libraries made of it."""
+    at: BaseException | None = error
+    while at is not None:
+        if isinstance(at, OSError) and at.strerror:
+            return at.strerror
+        inner = getattr(at, "reason", None) or next((arg for arg in reversed(at.args) if isinstance(arg, BaseException)), None)
+        at = inner if isinstance(inner, BaseException) else at.__cause__ or at.__context__
+    return "the connection was closed" if "Remote" in str(error) or "Aborted" in str(error) else type(error).__name__
 
 
 def _command(words: tuple[str, ...], timeout: float, cwd: str | None, env: Mapping[str, str] | None) -> str | None:
@@ -71,14 +87,14 @@ def _command(words: tuple[str, ...], timeout: float, cwd: str | None, env: Mappi
             start_new_session=True,
         )
     except OSError as error:
-        return f"{words[0]} cannot be run: {error.strerror}"
+        return f"its check {words[0]} cannot be run: {error.strerror}"
     with process:
         try:
             output, _ = process.communicate(timeout=timeout)
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
-            return f"{words[0]} did not end within {timeout:g} s"
+            return f"its check {named(words)} did not end within {timeout:g} s"
     if process.returncode == 0:
         return None
     last = output.decode("utf-8", "replace").strip().rpartition("\n")[2][-_MOST_WORDS:]
-    return f"{words[0]} ended with {process.returncode}" + (f": {last}" if last else "")
+    return f"its check {named(words)} ended with {process.returncode}" + (f": {last}" if last else "")

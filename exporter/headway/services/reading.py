@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+SHELL: Final = ("/bin/sh", "-c")
 LONGEST_GRACE: Final = 60.0
 SIGNALS: Final = ("SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2", "SIGKILL")
 
@@ -116,6 +117,11 @@ def _command(field: Field) -> str | tuple[str, ...]:
     if isinstance(raw, list) and raw and raw[0]:
         return tuple(raw)
     raise field.wrong("accepted: a text for the shell, or a list of words")
+
+
+def _check_command(field: Field) -> tuple[str, ...]:
+    found = _command(field)
+    return (*SHELL, found) if isinstance(found, str) else found
 
 
 def _env(field: Field) -> dict[str, str]:
@@ -215,7 +221,7 @@ _seconds: Final = one(duration())
 HEALTH: Final[Mapping[str, Reader]] = {
     "http": one(Form("an address that begins with http:// or https://", _http)),
     "tcp": _tcp,
-    "command": words,
+    "command": _check_command,
     "interval": one(duration(least=0.5)),
     "timeout": one(duration(least=0.1)),
     "failures": one(count()),

@@ -42,16 +42,18 @@ def find_running(
     details: Details,
     not_these: Container[int] = (),
     belongs_elsewhere: Callable[[str], bool] = lambda mark: False,
+    ours: Callable[[str], bool] = lambda mark: False,
 ) -> Found | Taken | None:
     """`not_these`: pids that are never it, such as the exporter's own and what belongs to other services; `belongs_elsewhere`:
-    whether what was started for this process, by the mark in its environment, is somebody else's. Of a program and the children it
+    whether what was started for this process, by the mark in its environment, is somebody else's; `ours`: whether it was started
+    for a process of this service. Of a program and the children it
     forked of itself the first is meant."""
     rows = host.rows()
     pids = [pid for pid, row in rows.items() if not row.zombie and pid not in not_these]
     if service.pid_file is not None and (row := by_pid_file(service.pid_file, rows)) is not None:
         words = details.argv(row.pid) or []
         # A pid file that was left behind may name somebody else by now.
-        if row.pid not in not_these and (is_command(service, words) or _matches(service, words) or service.match is None):
+        if row.pid not in not_these and (service.match is None or is_command(service, words) or _matches(service, words)):
             return _found(row, words, f"its pid file {service.pid_file}")
     if service.port is not None and (there := details.listeners([service.port]).get(service.port)) is not None:
         holders = [rows[pid] for pid in sorted(there) if pid in rows]
@@ -59,7 +61,8 @@ def find_running(
             return Taken(f"port {service.port} is in use by a process of another user")
         for row in _first_of(holders, rows):
             words = details.argv(row.pid) or []
-            if row.pid not in not_these and (is_command(service, words) or _matches(service, words)):
+            known = is_command(service, words) or _matches(service, words) or ours(_mark(row.pid, details))
+            if known and row.pid not in not_these:
                 return _found(row, words, f"its port {service.port}")
         other = holders[0]
         return Taken(
@@ -68,11 +71,16 @@ def find_running(
     same = [rows[pid] for pid in pids if _is_it(service, pid, details)]
     for row in _first_of(same, rows):
         # Two services may be started with the same words, and differ in their environment.
-        mark = (details.environ(row.pid) or {}).get("HEADWAY_PARENT_ID")
-        if mark is not None and belongs_elsewhere(mark):
+        mark = _mark(row.pid, details)
+        if mark and belongs_elsewhere(mark):
             continue
         return _found(row, details.argv(row.pid) or [], "its command line" if service.match is None else "match")
     return None
+
+
+def _mark(pid: int, details: Details) -> str:
+    """The id of the process that it was started for; "" when it was started for none."""
+    return (details.environ(pid) or {}).get("HEADWAY_PARENT_ID", "")
 
 
 def by_pid_file(path: str, rows: dict[int, Row]) -> Row | None:

@@ -80,7 +80,8 @@ class Supervisor:
         for unit in self.units.values():
             await unit.adopt()
         for unit in self.units.values():
-            idle = unit.remembered.process_id is None and unit.again_at is None and unit.phase is Phase.STOPPED
+            known = unit.remembered
+            idle = known.process_id is None and known.over is None and unit.again_at is None and unit.phase is Phase.STOPPED
             if idle and unit.wanted and unit.service.schedule is None:
                 unit.begin()
         self._tasks = [
@@ -112,15 +113,15 @@ class Supervisor:
         names = [unit.name for unit in units]
         return [self.units[one.name] for one in with_needed(names, {unit.name: unit.service for unit in self.units.values()})]
 
-    async def take_down(self, units: Iterable[Unit], by: str) -> None:
-        """Ends these, each after those that need it."""
+    async def take_down(self, units: Iterable[Unit], by: str, for_now: bool = False) -> None:
+        """Ends these, each after those that need it; `for_now`: the next exporter starts them again."""
         chosen = {unit.name: unit for unit in units}
         tasks: dict[str, asyncio.Task[None]] = {}
 
         async def end(unit: Unit) -> None:
             above = [other.name for other in chosen.values() if unit.name in other.service.depends_on]
             await asyncio.wait([tasks[name] for name in above]) if above else None
-            await unit.stop(by)
+            await unit.stop(by, for_now)
 
         for name in reversed(chosen):
             tasks[name] = asyncio.create_task(end(chosen[name]))
@@ -168,6 +169,10 @@ class Supervisor:
 
     def changed(self, unit: Unit) -> None:
         self.hub.wake()
+        if unit.phase is Phase.RUNNING:
+            for other in self.units.values():
+                if other.blocked and other.wanted and unit.name in other.service.depends_on:
+                    other.begin()
 
     def find_running(self, service: Service) -> Found | Taken | None:
         others = {one.remembered.pid for one in self.units.values() if one.name != service.name and one.remembered.pid is not None}
@@ -179,7 +184,14 @@ class Supervisor:
                 return mark in starting
             return bool(entry.process.metadata.get("service") != service.name)
 
-        return find_running(service, host_here(), self._details, {os.getpid(), *others}, belongs_elsewhere)
+        known = self.units[service.name].remembered
+
+        def ours(mark: str) -> bool:
+            entry = self.registry.entries.get(mark)
+            own = entry is not None and entry.process.metadata.get("service") == service.name
+            return own or (bool(mark) and mark in (known.process_id, known.last_process_id))
+
+        return find_running(service, host_here(), self._details, {os.getpid(), *others}, belongs_elsewhere, ours)
 
     def needed(self, service: Service) -> list[Unit]:
         return [self.units[name] for name in service.depends_on]

@@ -20,7 +20,7 @@ from headway.errors import HeadwayError, StoreUnavailable
 from headway.model import Process, Status
 from headway.registry.registry import Registry
 from headway.services.answering import missing
-from headway.services.attempt import REPORTED_WITHIN, Attempt, NotStarted, Over, Silent, Stopped
+from headway.services.attempt import REPORTED_WITHIN, Attempt, Needed, NotStarted, Over, Silent, Stopped, clear, may_fork
 from headway.services.definition import Policy, Service
 from headway.services.memory import Remembered
 from headway.services.phase import End, Phase, after_end, end_of, how
@@ -30,6 +30,8 @@ from headway.supervisor.launch import Launcher
 T = TypeVar("T")
 log = logging.getLogger(__name__)
 
+# So long one must have been a zombie (s): a parent that is slow to wait for it may do so yet.
+ZOMBIE: Final = 2.0
 SILENT: Final = "it runs, but does not answer"
 
 
@@ -59,10 +61,15 @@ class Unit:
         self.ready_at: float | None = None
         self.again_at: float | None = None
         self.gave_up = False
+        if remembered.over is not None:
+            self.phase, self.reason, self.gave_up = Phase.ERROR, remembered.over, True
         self.port_open: bool | None = None
         self.unhealthy = 0
         self.health: str | None = None
         self.scheduled_for: float | None = None
+        # What is still being cleared away after a process that failed; whether it waits for another service to run.
+        self.clearing: asyncio.Task[None] | None = None
+        self.blocked = False
         self._attempt: Attempt | None = None
         self._task: asyncio.Task[None] | None = None
         self._adopting: asyncio.Task[None] | None = None
@@ -112,15 +119,17 @@ class Unit:
             return
         if self.phase is Phase.ERROR and (process := self.process) is not None and process.status.active:
             return  # it runs, and does not answer
-        self.again_at, self.gave_up = None, False
+        self.again_at, self.gave_up, self.blocked = None, False, False
+        self.remembered = replace(self.remembered, over=None)
         self.scheduled_for = scheduled_for
         self._go(self._try(Attempt(self), Attempt.bring_up))
 
-    async def stop(self, by: str) -> None:
-        """Ends it with everything below it; it is not started again by itself. Raises StoreUnavailable when that could not be
-        written down; what could not be ended is in error afterwards."""
+    async def stop(self, by: str, for_now: bool = False) -> None:
+        """Ends it with everything below it; it is not started again by itself, or, `for_now`, not by this exporter. Raises
+        StoreUnavailable when that could not be written down; what could not be ended is in error afterwards."""
         async with self._lock:
-            await self._want(False)
+            if not for_now:
+                await self._want(False)
             await self._end(by)
 
     async def arm(self) -> None:
@@ -172,17 +181,47 @@ class Unit:
     def look(self) -> None:
         """Its process changed."""
         process = self.process
-        if (
-            process is not None
-            and process.status.ended
-            and self.phase in (Phase.RUNNING, Phase.ERROR)
-            and self.ready_at is not None
+        if process is None or self.phase not in (Phase.RUNNING, Phase.ERROR) or self.ready_at is None:
+            return
+        if process.status.active:
+            self._see_zombie(process)
+        elif (
+            end_of(process) is End.GOOD and may_fork(self.service) and self.remembered.fingerprint is not None and self._task_done()
         ):
+            self._go(self._try(Attempt(self), Attempt.follow))
+        else:
             self._ended(process)
+
+    def _may_have_forked(self, process: Process) -> bool:
+        """Whether its command may have ended because what it started goes on in the background."""
+        ours = self.remembered.fingerprint is not None
+        return ours and end_of(process) is End.GOOD and may_fork(self.service) and self._task_done()
+
+    def _see_zombie(self, process: Process) -> None:
+        """One that was taken over has ended, whether its parent has waited for it or not."""
+        entry = self.world.registry.entries[process.id]
+        since = None if entry.sample is None else entry.sample.zombie_since
+        if since is None or self.world.registry.clock() - since < ZOMBIE:
+            return
+        outcome = self.world.registry.end(
+            process.id,
+            Status.ORPHANED,
+            at=max(since, process.started_at or since),
+            cause="its OS process has ended",
+            error="its OS process has ended; how is not known, for its parent has not waited for it",
+        )
+        settle(outcome.stored)
+
+    def _put_away(self) -> None:
+        """A failure that is mended by a new start needs nobody's attention; it stays in the history."""
+        entry = self.world.registry.entries.get(self.remembered.last_process_id or "")
+        if entry is not None and entry.process.status.ended and end_of(entry.process) is End.BAD:
+            settle(self.world.registry.dismiss(entry.process.id).stored)
 
     def tick(self, now: float) -> None:
         """About every second."""
         if self.again_at is not None and now >= self.again_at and self._task_done():
+            self._put_away()
             self.remembered = replace(self.remembered, restarts=self.remembered.restarts + 1)
             again = self.scheduled_for
             self.again_at = None
@@ -210,6 +249,11 @@ class Unit:
         except Silent as silent:
             self.ready_at = self.world.registry.clock()
             self._set(Phase.ERROR, f"{SILENT}: {silent}")
+        except Needed as error:
+            # Started as soon as what it needs runs.
+            self.blocked = True
+            self._forget_process()
+            self._set(Phase.ERROR, str(error))
         except NotStarted as error:
             self._not_started(error)
         except StoreUnavailable as error:
@@ -251,7 +295,7 @@ class Unit:
             again = None if final else following.again_in
             self.gave_up = end is End.BAD and again is None
             self.again_at = None if again is None else self.world.registry.clock() + again
-            if again is None and not following.gave_up and not final and self.service.schedule is None:
+            if again is None and end is not End.BAD:
                 # It had its run, and is not to have another one only because the exporter is started again.
                 self.remembered = replace(self.remembered, wanted=False)
             tries = self.service.restart.tries
@@ -260,17 +304,38 @@ class Unit:
             elif again is not None and end is End.BAD:
                 reason += f"; started again in {again:g} s ({following.failures} of {tries} tries)" if tries else "; started again"
             bad = end is End.BAD and self.service.schedule is None
+            if bad and again is None:
+                self.remembered = replace(self.remembered, over=reason)
             self._set(Phase.ERROR if bad else Phase.STOPPED, reason)
+        if end is End.BAD:
+            self.clearing = asyncio.create_task(self._clear_away())
         self._remember_later()
 
+    async def _clear_away(self) -> None:
+        process = await self.last_process()
+        if process is not None and process.status.ended:
+            with contextlib.suppress(HeadwayError):
+                await clear(self, process)
+
+    async def last_process(self) -> Process | None:
+        """Its present or last process."""
+        known = self.remembered.last_process_id
+        entry = None if known is None else self.world.registry.entries.get(known)
+        if entry is not None:
+            return entry.process
+        return None if known is None else await self.world.stored_process(known)
+
     async def _end(self, by: str) -> None:
-        self.again_at, self.gave_up = None, False
+        self.again_at, self.gave_up, self.blocked = None, False, False
+        self.remembered = replace(self.remembered, over=None)
         if self._task is not None and not self._task.done():
             if self._attempt is not None:
                 self._attempt.abort()
             await asyncio.wait([self._task])
         process = self.process
         if process is None or process.status.ended:
+            self._set(Phase.STOPPING, "")
+            await self._clear_away()
             self._forget_process()
             self._set(Phase.STOPPED, "")
             self._remember_later()
@@ -383,3 +448,9 @@ class Unit:
         if reason != self.reason:
             self.reason = reason
             self.world.changed(self)
+
+
+def settle(stored: asyncio.Future[None] | None) -> None:
+    """What cannot be stored is undone by the registry, and tried again with the next look."""
+    if stored is not None:
+        stored.add_done_callback(lambda future: future.cancelled() or future.exception())
