@@ -10,7 +10,8 @@ from grafana_foundation_sdk.builders import dashboard as build
 from grafana_foundation_sdk.cog.builder import Builder
 from grafana_foundation_sdk.models import dashboard
 
-from grafana.queries import BUILD
+from grafana.facts import BUILD, FIRING
+from grafana.look import GREY
 from grafana.tables import SOURCE
 
 # The exporter says itself where its pages are (setting external_url), so that a changed port needs nothing here.
@@ -65,6 +66,22 @@ def page(title: str, path: str, tooltip: str) -> build.DashboardLink:
     return link.tooltip(tooltip).icon("external link").target_blank(True)
 
 
+def alerts() -> build.AnnotationQuery:
+    """What fires, drawn over every graph."""
+    return (
+        build.AnnotationQuery()
+        .name("Alerts")
+        .datasource(SOURCE)
+        .enable(True)
+        .icon_color(GREY)
+        .expr(FIRING)
+        .step("10s")
+        .title_format("{{alertname}}")
+        .text_format("{{name}} {{id}}")
+        .tag_keys("severity,gate")
+    )
+
+
 def board(uid: str, title: str, description: str, refresh: str, since: str, places: Iterable[Place]) -> dashboard.Dashboard:
     """A dashboard. `uid` and the ids of the panels are never changed once released: links and alerts point to them."""
     made = (
@@ -80,6 +97,7 @@ def board(uid: str, title: str, description: str, refresh: str, since: str, plac
         .tooltip(dashboard.DashboardCursorSync.CROSSHAIR)
         .with_variable(source())
         .with_variable(exporter_url())
+        .annotation(alerts())
         .link(page("All processes", "/processes", "The live list with logs, trees and cancelling"))
         .link(page("History", "/history", "What ended, and how"))
     )

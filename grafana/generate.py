@@ -1,4 +1,4 @@
-"""Writes every dashboard to grafana/dashboards/UID.json:  python -m grafana.generate [--check]
+"""Writes every dashboard to grafana/dashboards/UID.json, and their recording rules:  python -m grafana.generate [--check]
 
 --check writes nothing and exits with 1 when a file differs from what would be written.
 """
@@ -12,15 +12,18 @@ from typing import Final
 
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 
+from grafana import recording
 from grafana.overview import overview
 
 FOLDER: Final = Path(__file__).parent / "dashboards"
+RULES: Final = Path(__file__).parents[1] / "prometheus" / "rules" / "dashboards.yml"
 
 
 def files() -> dict[Path, str]:
     """Path → the JSON that belongs there."""
     boards = [overview()]
-    return {FOLDER / f"{b.uid}.json": JSONEncoder(sort_keys=True, indent=2).encode(b) + "\n" for b in boards}
+    written = {FOLDER / f"{b.uid}.json": JSONEncoder(sort_keys=True, indent=2).encode(b) + "\n" for b in boards}
+    return written | {RULES: recording.text()}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -28,7 +31,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--check", action="store_true", help="write nothing; exit with 1 if a committed file is out of date")
     check = parser.parse_args(arguments).check
     wanted = files()
-    present = {path: path.read_text(encoding="utf-8") for path in FOLDER.glob("*.json")}
+    present = {path: path.read_text(encoding="utf-8") for path in [*FOLDER.glob("*.json"), *RULES.parent.glob(RULES.name)]}
     stale = sorted({path.name for path in wanted.keys() | present.keys() if wanted.get(path) != present.get(path)})
     if check:
         for name in stale:

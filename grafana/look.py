@@ -14,6 +14,7 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from headway.model import Condition, Status
+from headway.services.phase import Phase
 
 Config = dict[str, Any]
 
@@ -106,7 +107,16 @@ CONDITION: Final[Mapping[Condition, Look]] = {
 FADES: Final[Mapping[int, str]] = {0: "1", 100: ".65", 200: ".35", 300: ".35"}
 
 
-def words(name: Status | Condition) -> str:
+PHASE: Final[Mapping[Phase, str]] = {
+    Phase.STOPPED: GREY,
+    Phase.STARTING: BLUE,
+    Phase.RUNNING: "text",
+    Phase.STOPPING: GREY,
+    Phase.ERROR: RED,
+}
+
+
+def words(name: Status | Condition | Phase) -> str:
     """The name as people read it: `Timed out`."""
     return name.value.replace("_", " ").capitalize()
 
@@ -149,6 +159,7 @@ def special(match: str, **result: str) -> Config:
     return {"type": "special", "options": {"match": match, "result": {**result, "index": 0}}}
 
 
+STATUS_WORDS: Final = values({str(s.code): {"text": words(s), "color": look.colour} for s, look in STATUS.items()})
 # Without it some versions draw the frame of a missing image.
 NO_PICTURE: Final = [special("null", text=svg("")), special("empty", text=svg(""))]
 SYMBOLS: Final = values(

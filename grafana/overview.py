@@ -8,13 +8,19 @@ from grafana_foundation_sdk.builders import common as build
 from grafana_foundation_sdk.builders import stat, table
 from grafana_foundation_sdk.models import common, dashboard
 
-from grafana import queries as q
+from grafana import cells as q
+from grafana import facts as f
 from grafana.boards import EXPORTER, PAGE, Place, board
+from grafana.facts import top
 from grafana.look import AMBER, BARS, CONDITION, FAILED_ROW, FLAGS, RED, STATUS, SYMBOLS, Config, between, svg, values
+from grafana.problems import severity_of
+from grafana.promql import keyed
+from grafana.services import schedules, services
 from grafana.tables import CENTER, HIDDEN, IMAGE, LEFT, PILLS, RIGHT, SOURCE, Column, instant, properties, rows
 from headway.model import Condition, Status
 
 UID: Final = "headway-overview"
+PROBLEM_ROWS: Final = 50
 NO_EXPORTER: Final = "No exporter is scraped. Start one with: make up"
 NOTHING_WRONG: Final = "Nothing needs attention"
 NOTHING_TRACKED: Final = (
@@ -46,18 +52,18 @@ def counts() -> stat.Panel:
         .no_value(NO_EXPORTER)
     )
     for title, vector, colour, path in (
-        ("Total", q.LISTED, "text", "/processes"),
-        ("Running", q.RUNNING, "text", "/processes"),
-        ("Completed", f"({q.LISTED} == {Status.DONE.code})", "text", "/history"),
-        ("Failed", q.FAILED, RED, "/attention"),
-        ("Time sinks", q.SINK, AMBER, "/attention"),
-        ("Bottlenecks", q.NECK, AMBER, "/attention"),
-        ("Stuck", q.STUCK, RED, "/attention"),
-        ("Zombies", q.ZOMBIE, AMBER, "/attention"),
+        ("Total", f"sum({f.STATUS_COUNT})", "text", "/processes"),
+        ("Running", f'sum({f.STATUS_COUNT}{{code="{Status.RUNNING.code}"}})', "text", "/processes"),
+        ("Completed", f'sum({f.STATUS_COUNT}{{code="{Status.DONE.code}"}})', "text", "/history"),
+        ("Failed", f"count({f.BAD_CODE})", RED, "/attention"),
+        ("Time sinks", f"count({f.SINK})", AMBER, "/attention"),
+        ("Bottlenecks", f"count({f.NECK})", AMBER, "/attention"),
+        ("Stuck", f"count({f.STUCK})", RED, "/attention"),
+        ("Zombies", f"count({f.ZOMBIE})", AMBER, "/attention"),
     ):
         ref = title.lower().replace(" ", "_")
         # 0 only while an exporter is there to say so; without one the panel says what to do.
-        panel.with_target(instant(ref, f"count({vector}) or 0 * count({q.BUILD})", title))
+        panel.with_target(instant(ref, f"{vector} or 0 * count({f.BUILD})", title))
         coloured = {"mode": "absolute", "steps": [PLAIN, {"color": colour, "value": 1}]}
         links = [{"title": title, "url": EXPORTER + path, "targetBlank": True}]
         panel.override_by_query(ref, properties({"thresholds": coloured, "links": links}))
@@ -66,10 +72,10 @@ def counts() -> stat.Panel:
 
 def attention() -> table.Panel:
     """What is wrong, as sentences, the worst first."""
-    symbols = {q.severity_of(9, s): STATUS[s] for s in (Status.FAILED, Status.KILLED, Status.TIMED_OUT, Status.ORPHANED)}
+    symbols = {severity_of(9, s): STATUS[s] for s in (Status.FAILED, Status.KILLED, Status.TIMED_OUT, Status.ORPHANED)}
     ranks = (Condition.DUPLICATE, Condition.ZOMBIE, Condition.BOTTLENECK, Condition.TIME_SINK, Condition.OVERDUE)
-    symbols |= {q.severity_of(rank, c): CONDITION[c] for rank, c in enumerate(ranks, 1)}
-    symbols[q.severity_of(7, Condition.STUCK)] = CONDITION[Condition.STUCK]
+    symbols |= {severity_of(rank, c): CONDITION[c] for rank, c in enumerate(ranks, 1)}
+    symbols[severity_of(7, Condition.STUCK)] = CONDITION[Condition.STUCK]
     pictures = values({severity: {"text": svg(look.symbol)} for severity, look in symbols.items()})
     columns = [
         Column(title=" ", label="severity", width=50, config=IMAGE | CENTER | {"mappings": [pictures]}),
@@ -77,7 +83,7 @@ def attention() -> table.Panel:
         Column(title="What", label="text", config={"custom.minWidth": 240, "custom.inspect": True}),
         Column(
             title="Since",
-            expr=q.problems(),
+            expr=f"sort_desc(topk({PROBLEM_ROWS}, {f.PROBLEM}))",
             width=140,
             config=LEFT | {"unit": "dateTimeFromNow", "mappings": [between(0, 0, text="now")]},
         ),
@@ -101,36 +107,36 @@ def processes() -> table.Panel:
     tone = {"type": "color-background", "mode": "basic", "applyToRow": True}
     pills = PILLS | {"mappings": FLAGS}
     percent: Config = {"unit": "percentunit", "decimals": 0, **RIGHT}
-    who = q.keyed(q.named(q.SYMBOL), "id", "title", "external_url")
+    who = keyed(q.SYMBOL, "id", "title", "external_url")
     columns = [
         Column(title=" ", expr=who, width=50, config=IMAGE | CENTER | {"mappings": [SYMBOLS]}),
         Column(title="Process", label="title", links=LINKS, config={"custom.minWidth": 190}),
-        Column(title="Progress", expr=q.keyed(q.BAR, "bar"), label="bar", width=126, config=IMAGE | {"mappings": BARS}),
-        Column(title="%", expr=q.keyed(q.RATIO), width=52, config=percent),
-        Column(title="Items", expr=q.keyed(q.ITEMS, "items"), label="items", width=138),
-        Column(title="Time left", expr=q.keyed(q.LEFT_OR_AGO, "text"), label="text", width=104, config=RIGHT),
-        Column(title="Elapsed", expr=q.keyed(q.ELAPSED), width=80, config=RIGHT | {"unit": "dthms"}),
-        Column(title="Flags", expr=q.keyed(q.FLAGS, "flag"), label="flag", width=150, many=True, config=pills),
-        Column(title="Rate", expr=q.keyed(q.per_time(), "rate"), label="rate", width=82, config=RIGHT),
-        Column(title="CPU", expr=q.keyed(q.CPU), width=56, config=percent),
-        Column(title="Memory", expr=q.keyed(q.MEMORY), width=78, config=RIGHT | {"unit": "bytes", "decimals": 0}),
+        Column(title="Progress", expr=keyed(q.BAR, "bar"), label="bar", width=126, config=IMAGE | {"mappings": BARS}),
+        Column(title="%", expr=keyed(q.RATIO), width=52, config=percent),
+        Column(title="Items", expr=keyed(q.ITEMS, "items"), label="items", width=138),
+        Column(title="Time left", expr=keyed(q.LEFT_OR_AGO, "text"), label="text", width=104, config=RIGHT),
+        Column(title="Elapsed", expr=keyed(q.ELAPSED), width=80, config=RIGHT | {"unit": "dthms"}),
+        Column(title="Flags", expr=keyed(q.FLAGS, "flag"), label="flag", width=150, many=True, config=pills),
+        Column(title="Rate", expr=keyed(q.per_time(), "rate"), label="rate", width=82, config=RIGHT),
+        Column(title="CPU", expr=keyed(top(f.CPU)), width=56, config=percent),
+        Column(title="Memory", expr=keyed(top(f.MEMORY)), width=78, config=RIGHT | {"unit": "bytes", "decimals": 0}),
         Column(
             title="Cancel",
-            expr=q.keyed(q.ACTIVE),
+            expr=keyed(q.ACTIVE),
             width=66,
             links={"Cancel": PAGE + "?cancel"},
             config=CENTER | {"mappings": [between(0, Status.DONE.code - 1, text="Cancel")]},
         ),
         Column(
             title="Result",
-            expr=q.keyed(q.ENDINGS, "result"),
+            expr=keyed(q.ENDINGS, "result"),
             label="result",
             config={"custom.minWidth": 180, "custom.inspect": True},
         ),
-        Column(title="order", expr=q.keyed(q.order()), config=HIDDEN),
+        Column(title="order", expr=keyed(f.TOP_ORDER), config=HIDDEN),
         Column(
             title="tone",
-            expr=q.keyed(f"0 * {q.FAILED} + 1"),
+            expr=keyed(f"0 * {f.BAD_CODE} + 1"),
             config=HIDDEN | {"custom.cellOptions": tone, "color": {"mode": "thresholds"}, "thresholds": failed_row},
         ),
         Column(title="id", label="id", config=HIDDEN),
@@ -140,10 +146,10 @@ def processes() -> table.Panel:
         rows("Active processes", columns, sort="order")
         .no_value(NOTHING_TRACKED)
         .description(
-            "Everything that runs, waits or has just ended: what failed or is stuck first, a child (↳) with its parent. Time left "
-            "of an ended one says how long ago that was. CPU: 100% is one core; CPU and memory are those of the "
-            "whole process tree. Done ones fade and leave after 30 minutes, failed ones stay until dismissed. A name opens its "
-            "log, tree and metadata; Cancel asks first."
+            f"What runs, waits or has just ended, the {f.SHOWN_ROWS} that matter most: what failed or is stuck first, a child (↳) "
+            "with its parent. Time left of an ended one says how long ago that was. CPU: 100% is one core; CPU and memory are those "
+            "of the whole process tree. Done ones fade and leave after 30 minutes, failed ones stay until dismissed. A name opens "
+            "its log, tree and metadata; Cancel asks first."
         )
     )
 
@@ -158,6 +164,8 @@ def overview() -> dashboard.Dashboard:
         places=(
             Place(1, 0, 0, 24, 3, counts()),
             Place(2, 0, 3, 24, 6, attention()),
-            Place(3, 0, 9, 24, 24, processes()),
+            Place(4, 0, 9, 12, 5, services()),
+            Place(5, 12, 9, 12, 5, schedules()),
+            Place(3, 0, 14, 24, 24, processes()),
         ),
     )

@@ -21,6 +21,7 @@ LEFT: Final[Config] = {"custom.align": "left"}
 RIGHT: Final[Config] = {"custom.align": "right"}
 CENTER: Final[Config] = {"custom.align": "center"}
 IMAGE: Final[Config] = {"custom.cellOptions": {"type": "image"}}
+TEXT: Final[Config] = {"custom.cellOptions": {"type": "color-text"}}
 PILLS: Final[Config] = {"custom.cellOptions": {"type": "pill"}}
 # The first is what Grafana 12.2 reads, the second what later ones do.
 HIDDEN: Final[Config] = {"custom.hidden": True, "custom.hideFrom": {"viz": True, "legend": False, "tooltip": False}}
@@ -74,8 +75,8 @@ def look(column: Column) -> Config:
     return config | column.config
 
 
-def rows(title: str, columns: Sequence[Column], sort: str, key: str = "key") -> table.Panel:
-    """A table of the columns, sorted descending by the column `sort`, with the rows of the first column's query."""
+def rows(title: str, columns: Sequence[Column], sort: str, key: str = "key", descending: bool = True) -> table.Panel:
+    """A table of the columns, sorted by the column `sort`, with the rows of the first column's query."""
     panel = table.Panel().title(title).datasource(SOURCE).cell_height(common.TableCellHeight.SM)
     queries = [c for c in columns if c.expr]
     alone = len(queries) == 1
@@ -95,7 +96,7 @@ def rows(title: str, columns: Sequence[Column], sort: str, key: str = "key") -> 
         panel.with_transformation(step("joinByField", byField=key, mode="outer"))
         present = {"fieldName": queries[0].source(alone), "config": {"id": "isNotNull", "options": {}}}
         panel.with_transformation(step("filterByValue", type="include", match="all", filters=[present]))
-    panel.with_transformation(step("sortBy", sort=[{"field": sources[sort], "desc": True}]))
+    panel.with_transformation(step("sortBy", sort=[{"field": sources[sort], "desc": descending}]))
     names = list(sources.values())
     panel.with_transformation(
         step(

@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
+
+import yaml
+from grafana.asking import Asked, asked, substituted, values
 
 ROOT: Final = Path(__file__).parents[1]
 FOLDER: Final = ROOT / "grafana" / "dashboards"
@@ -16,12 +22,34 @@ def panels(uid: str) -> list[dict[str, Any]]:
     return list(BOARDS[uid]["panels"])
 
 
+@cache
+def recorded() -> dict[str, str]:
+    """The recording rules that are generated with the dashboards, in their order: record → expression."""
+    groups = yaml.safe_load((ROOT / "prometheus" / "rules" / "dashboards.yml").read_text(encoding="utf-8"))["groups"]
+    return {rule["record"]: rule["expr"] for group in groups for rule in group["rules"]}
+
+
+# What is chosen in a dashboard of one process, where the small world is asked.
+CHOSEN: Final = {"id": "backfill", "name": "NLP Backfill"}
+
+
+def panel_named(uid: str, title: str) -> dict[str, Any]:
+    return next(p for p in panels(uid) if p["title"] == title)
+
+
+def questions(chosen: Mapping[str, str] = CHOSEN) -> list[Asked]:
+    """Every query of every panel and annotation, with the variables put in."""
+    made = [(BOARDS[uid], one) for uid in BOARDS for one in asked(uid, BOARDS[uid])]
+    return [replace(one, expr=substituted(one.expr, values(board, chosen))) for board, one in made]
+
+
 def queries() -> list[Query]:
-    return [(uid, target["refId"], target["expr"]) for uid in BOARDS for panel in panels(uid) for target in panel["targets"]]
+    return [(one.dashboard, f"{one.panel}/{one.ref}", one.expr) for one in questions()]
 
 
-def expression(uid: str, ref: str) -> str:
-    return next(expr for board, name, expr in queries() if (board, name) == (uid, ref))
+def expression(uid: str, ref: str, title: str = "") -> str:
+    """`title`: of the panel, where several have such a query."""
+    return next(one.expr for one in questions() if (one.dashboard, one.ref) == (uid, ref) and title in ("", one.panel))
 
 
 def overrides(panel: dict[str, Any]) -> dict[str, dict[str, Any]]:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
+
+from headway.metrics.families import FAMILIES
+from headway.metrics.family import Scope, Type
 
 HOSTILE: Final = 'a "quoted"\nname \\ with $1 ${2} <b>&\u00e9 \U0001f680'
 
@@ -89,6 +92,8 @@ WORLD: Final[Mapping[str, Actor]] = {
     "stopping": Actor(name="About to end", code=5, start=100),
     "hostile": Actor(name=HOSTILE, code=11, start=100, end=50, exit=3, result=HOSTILE.replace("\n", " ")),
 }
+# Service → its code and how often it was started again.
+SERVICES: Final = {"api": (2, 0), "worker": (4, 3), "mail": (0, 0)}
 CONDITIONS: Final = ("stuck", "time_sink", "bottleneck", "overdue", "zombie", "duplicate")
 
 
@@ -134,12 +139,44 @@ def series(now: float, external_url: str) -> Iterator[tuple[str, Mapping[str, st
             yield "headway_process_blocked_by", {**who, "blocker_id": actor.blocked}, 1
         for condition in () if ended else CONDITIONS:
             yield "headway_process_condition", {**who, "condition": condition}, condition in actor.conditions
+    for service, (code, restarts) in SERVICES.items():
+        labels = {"service": service, "group": "app"}
+        yield from (("headway_service_status_code", labels, code), ("headway_service_restarts_total", labels, restarts))
+    nightly = {"name": "Nightly", "kind": "cron"}
+    yield "headway_next_run_timestamp_seconds", nightly, now + 3600
+    yield "headway_last_run_timestamp_seconds", nightly, now - 82_800
+    yield "headway_last_status_code", nightly, 11
+    yield "headway_missed_runs_total", {**nightly, "reason": "late"}, 2
+
+
+# A label of the exporter's own → a value that it has there.
+USUAL: Final = {"gate": "stuck", "outcome": "failed", "direction": "input", "condition": "failing", "reason": "late"}
+
+
+def others(now: float, named: Container[str]) -> Iterator[tuple[str, Mapping[str, str], float]]:
+    """A series of each family that is not named, as the process backfill, the job Nightly or the exporter itself would have it."""
+    owners = {
+        Scope.PROCESS: {"id": "backfill", "name": "NLP Backfill", "kind": "task"},
+        Scope.NAME: {"name": "Nightly", "kind": "cron"},
+    }
+    for family in FAMILIES:
+        if family.name in named:
+            continue
+        value = now - 60 if "timestamp" in family.name else 1
+        labels = {label: USUAL.get(label, label) for label in family.labels if label != "le"} | owners.get(family.scope, {})
+        if family.type is not Type.HISTOGRAM:
+            yield family.name, labels, value
+            continue
+        for bound, count in (("10.0", 4), ("60.0", 9), ("+Inf", 10)):
+            yield f"{family.name}_bucket", {**labels, "le": bound}, count
+        yield from ((f"{family.name}_sum", labels, 300), (f"{family.name}_count", labels, 10))
 
 
 def exposition(now: float, external_url: str) -> str:
     """The text of /metrics at `now` (unix s) of an exporter whose pages are at `external_url`. Empty labels are left out."""
     lines = []
-    for name, labels, value in series(now, external_url):
+    own = list(series(now, external_url))
+    for name, labels, value in (*own, *others(now, {name for name, _, _ in own})):
         inside = ",".join(f"{key}={quoted(text)}" for key, text in labels.items() if text)
         lines.append(f"{name}{{{inside}}} {float(value)!r}\n")
     return "".join(sorted(lines))

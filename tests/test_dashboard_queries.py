@@ -22,7 +22,7 @@ from typing import Any
 import pytest
 import yaml
 
-from dashboards import ROOT, expression, queries, without_zero
+from dashboards import ROOT, expression, queries, questions, recorded, without_zero
 from exposition import HOSTILE, WORLD, exposition
 from running import RunningExporter
 from waiting import wait_until
@@ -70,12 +70,14 @@ def find_prometheus() -> str | None:
 
 @contextmanager
 def prometheus(folder: Path, targets: list[str]) -> Iterator[str]:
-    """The address of a real Prometheus that has scraped each of the targets (host:port) and does so every second."""
+    """The address of a real Prometheus with our rules that has scraped each of the targets (host:port) and does so every second."""
     binary = find_prometheus()
     if binary is None:
         pytest.skip("no prometheus in .headway/bin or on PATH: run make up")
     jobs = [{"job_name": "headway", "static_configs": [{"targets": targets}]}]
-    (folder / "prometheus.yml").write_text(yaml.safe_dump({"global": {"scrape_interval": "1s"}, "scrape_configs": jobs}))
+    rules = [str(ROOT / "prometheus" / "rules" / "*.yml")]
+    config = {"global": {"scrape_interval": "1s", "evaluation_interval": "1s"}, "rule_files": rules, "scrape_configs": jobs}
+    (folder / "prometheus.yml").write_text(yaml.safe_dump(config))
     port = free_port()
     command = [binary, "--config.file=prometheus.yml", "--storage.tsdb.path=data", f"--web.listen-address=127.0.0.1:{port}"]
     with (folder / "log").open("wb") as log:
@@ -119,6 +121,9 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     port = server.server_address[1]
     try:
         with prometheus(tmp_path_factory.mktemp("prometheus"), [f"127.0.0.1:{port}", f"localhost:{port}"]) as url:
+            # The last of the rules, which are evaluated one after the other.
+            last = f"count by (instance) ({list(recorded())[-1]})"
+            wait_until(lambda: len(ask(url, last)) == 2, timeout=30, what="the recording rules")
             yield World(url, port, born)
     finally:
         server.shutdown()
@@ -132,6 +137,8 @@ LISTED = {key for key, actor in WORLD.items() if not actor.dismissed}
 @pytest.mark.parametrize(("uid", "ref", "expr"), queries())
 def test_every_query_gives_data(world: World, uid: str, ref: str, expr: str) -> None:
     itself = without_zero(expr)
+    # The rules of the alerts are evaluated beside, and a rate needs two scrapes.
+    wait_until(lambda: world.ask(itself), timeout=20, what=expr, interval=0.2)
     rows = world.ask(itself)
     assert rows and (itself == expr or rows[0]["value"] > 0)
 
@@ -225,6 +232,16 @@ def test_attention_is_in_sentences_with_since_when(world: World) -> None:
     assert "webpack" not in ago  # since when is not known: the mapping of 0 says now
 
 
+def test_services_and_schedules(world: World) -> None:
+    services = world.ask(expression("headway-overview", "services"))
+    badges = {(row["service"], row["value"]): row.get("more") for row in services if row["instance"] == world.first}
+    assert badges == {("api", 2): None, ("worker", 4): " · restarted 3×", ("mail", 0): None}
+    (due,) = (row for row in world.ask(expression("headway-overview", "next_run")) if row["key"].startswith(world.first))
+    assert due["name"] == "Nightly" and due["value"] == pytest.approx(1000 * (world.born + 3600))
+    missed = world.ask(expression("headway-overview", "missed"))
+    assert [row["value"] for row in missed] == [2, 2]
+
+
 # ── what they answer about a live exporter ──────────────────────────────────────────────────────────────────────────
 
 WORK = """
@@ -245,15 +262,16 @@ for n in itertools.count(1):
     child.update(n)
     time.sleep(0.1)
 """
-# Nothing in that load waits for another or is left unreaped.
-QUIET = {"bottlenecks", "zombies"}
+# Nothing in that load waits for another, is left unreaped, is a service, or fires as early as that.
+QUIET = {"bottlenecks", "zombies", "services", "next_run", "last_result", "last_run", "missed", "annotation"}
 
 
 def test_every_query_gives_data_about_a_live_exporter(exporter: RunningExporter, tmp_path: Path) -> None:
     with subprocess.Popen([sys.executable, "-c", WORK], env=exporter.client_env) as work:
         try:
             with prometheus(tmp_path, [f"127.0.0.1:{exporter.port}"]) as url:
-                waiting = {ref: without_zero(expr) for _, ref, expr in queries()}
+                asked = {one.ref: one.expr for one in questions() if one.dashboard == "headway-overview"}
+                waiting = {ref: without_zero(expr) for ref, expr in asked.items()}
 
                 def answered() -> bool:
                     for ref in [ref for ref, expr in waiting.items() if ask(url, expr)]:
@@ -261,12 +279,11 @@ def test_every_query_gives_data_about_a_live_exporter(exporter: RunningExporter,
                     return waiting.keys() <= QUIET
 
                 wait_until(answered, timeout=30, what="data for every query", interval=0.2)
-                overview = {ref: expr for _, ref, expr in queries()}
-                titles = {row["title"] for row in ask(url, overview["symbol"])}
+                titles = {row["title"] for row in ask(url, asked["symbol"])}
                 assert titles == {"Release", "↳ Build images", "Silent", "Later", "Import", "Graph"}
-                said = {row["name"]: row["text"] for row in ask(url, overview["since"])}
+                said = {row["name"]: row["text"] for row in ask(url, asked["since"])}
                 assert re.fullmatch(r"Failed.*no column: phone", said["Import"])
-                assert {row["result"] for row in ask(url, overview["result"])} >= {"412 nodes merged"}
-                assert any(row["items"].endswith(" images") for row in ask(url, overview["items"]))
+                assert {row["result"] for row in ask(url, asked["result"])} >= {"412 nodes merged"}
+                assert any(row["items"].endswith(" images") for row in ask(url, asked["items"]))
         finally:
             work.kill()

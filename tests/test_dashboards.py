@@ -14,16 +14,19 @@ from typing import Any
 import pytest
 import yaml
 
-from dashboards import BOARDS, FOLDER, ROOT, overrides, panels, queries
+from dashboards import BOARDS, FOLDER, ROOT, overrides, panel_named, panels, queries, recorded
 from headway.metrics.families import FAMILIES
 from headway.metrics.family import Type
 from headway.model import STATUS_CODES, Condition
 
 # Released ids: alerts, bookmarks and other dashboards point to them.
-PANELS = {"headway-overview": {1: "Processes", 2: "Needs attention", 3: "Active processes"}}
+PANELS = {
+    "headway-overview": {1: "Processes", 2: "Needs attention", 3: "Active processes", 4: "Services", 5: "Scheduled"},
+}
 PAGES = {"/processes", "/processes/ID", "/processes/ID?cancel", "/history", "/attention", "/services"}
 # Labels that Prometheus itself adds, or that mean something to it.
 GIVEN_LABELS = {"instance", "job", "le"}
+ALERT_LABELS = {"alertname", "alertstate", "severity", "gate", "id", "name", "kind"}
 
 
 def mappings(uid: str) -> Iterator[dict[str, Any]]:
@@ -101,14 +104,14 @@ def test_hidden_columns_are_hidden_in_old_and_new_grafana() -> None:
 
 
 def test_every_status_has_a_picture() -> None:
-    symbols = overrides(panels("headway-overview")[2])[" "]["mappings"][0]["options"]
+    symbols = overrides(panel_named("headway-overview", "Active processes"))[" "]["mappings"][0]["options"]
     codes = {str(code) for code in STATUS_CODES.values()}
     assert codes <= symbols.keys()
     assert len({symbols[code]["text"] for code in codes}) == len(codes)
 
 
 def test_every_condition_has_a_coloured_flag() -> None:
-    patterns = [m["options"] for m in overrides(panels("headway-overview")[2])["Flags"]["mappings"]]
+    patterns = [m["options"] for m in overrides(panel_named("headway-overview", "Active processes"))["Flags"]["mappings"]]
     for condition in Condition:
         flag = condition.value.replace("_", " ")
         assert [p["result"]["color"] for p in patterns if re.fullmatch(p["pattern"], flag)], flag
@@ -126,7 +129,7 @@ def test_pictures_are_well_formed(uid: str) -> None:
 
 
 def test_cells_without_a_picture_stay_empty() -> None:
-    bars = overrides(panels("headway-overview")[2])["Progress"]["mappings"]
+    bars = overrides(panel_named("headway-overview", "Active processes"))["Progress"]["mappings"]
     nothing = {m["options"]["match"]: m["options"]["result"]["text"] for m in bars if m["type"] == "special"}
     assert nothing.keys() == {"null", "empty"} and all("%3C/svg%3E" in picture for picture in nothing.values())
 
@@ -148,18 +151,11 @@ SERIES = {f.name + s for f in FAMILIES for s in (("_bucket", "_sum", "_count") i
 STRING = r'"(?:[^"\\]|\\.)*"'
 
 
-def recorded() -> set[str]:
-    """The names of the recording rules."""
-    files = (ROOT / "prometheus" / "rules").glob("*.yml")
-    groups = [group for path in files for group in yaml.safe_load(path.read_text(encoding="utf-8"))["groups"]]
-    return {rule["record"] for group in groups for rule in group["rules"] if "record" in rule}
-
-
 def made_labels(expr: str) -> set[str]:
     """Labels that the expression makes itself."""
     counted = re.findall(r'count_values by \([^)]*\) \("(\w+)"', expr)
     replaced = re.findall(rf', "(\w+)", {STRING}, "\w*", {STRING}\)', expr)
-    joined = re.findall(rf', "(\w+)", {STRING}(?:, "\w+")+\)', expr)
+    joined = re.findall(rf', "(\w+)", {STRING}(?:, "[a-z_]\w*")+\)', expr)
     return {*counted, *replaced, *joined}
 
 
@@ -168,17 +164,40 @@ def used_labels(expr: str) -> set[str]:
     found = {label.strip() for listed in lists for label in listed.split(",") if label.strip()}
     found |= set(re.findall(r"[{,]\s*(\w+)\s*(?:=~|!~|!=|=)\s*\"", expr))
     found |= set(re.findall(rf', "\w+", {STRING}, "(\w+)", {STRING}\)', expr))  # label_replace
-    for sources in re.findall(rf', "\w+", {STRING}((?:, "\w+")+)\)', expr):
+    for sources in re.findall(rf', "\w+", {STRING}((?:, "[a-z_]\w*")+)\)', expr):
         found |= set(re.findall(r'"(\w+)"', sources))
     return found
 
 
+def named(expr: str) -> set[str]:
+    """The series that an expression reads."""
+    return set(re.findall(r"(?<![\w:])(?:\w+:)?headway[\w:]+|ALERTS", re.sub(STRING, '""', expr)))
+
+
+def labels_of(name: str) -> set[str]:
+    """The labels of a family of the exporter; of a recorded series those of what it is made from, and what the rule makes."""
+    if name == "ALERTS":
+        return ALERT_LABELS
+    if rule := recorded().get(name):
+        return made_labels(rule) | {label for source in named(rule) for label in labels_of(source)}
+    return {
+        label for f in FAMILIES if f.name == re.sub("_(bucket|sum|count)$", "", name) or f.name == name for label in f.all_labels
+    }
+
+
+@pytest.mark.parametrize(("record", "expr"), recorded().items())
+def test_rules_read_what_exists(record: str, expr: str) -> None:
+    names = named(expr)
+    assert names <= SERIES | recorded().keys() | {"ALERTS"} and record not in names
+    known = {label for name in names for label in labels_of(name)} | GIVEN_LABELS | made_labels(expr)
+    assert used_labels(expr) <= known, used_labels(expr) - known
+
+
 @pytest.mark.parametrize(("uid", "ref", "expr"), queries())
 def test_every_metric_and_label_exists(uid: str, ref: str, expr: str) -> None:
-    plain = re.sub(STRING, '""', expr)
-    names = set(re.findall(r"\b(headway[\w:]+)", plain))
-    assert names and names <= SERIES | recorded(), names - SERIES - recorded()
-    known = {label for f in FAMILIES if f.name in names for label in f.all_labels} | GIVEN_LABELS | made_labels(expr)
+    names = named(expr)
+    assert names and names <= SERIES | recorded().keys() | {"ALERTS"}, names - SERIES - recorded().keys()
+    known = {label for name in names for label in labels_of(name)} | GIVEN_LABELS | made_labels(expr)
     assert used_labels(expr) <= known, used_labels(expr) - known
 
 
