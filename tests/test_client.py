@@ -25,7 +25,7 @@ from waiting import wait_until
 NOWHERE = "http://127.0.0.1:9"
 # Every operation of the API and the methods that make it.
 METHODS = {
-    ("get", "/api/processes"): ("list", "iterate"),
+    ("get", "/api/processes"): ("list", "page", "iterate"),
     ("post", "/api/processes"): ("create",),
     ("post", "/api/processes/batch"): ("batch",),
     ("get", "/api/processes/stats"): ("stats",),

@@ -42,14 +42,14 @@ LAYERS = (
         ),
     ),
     ("collector", "intake", "api", "api.*"),
-    ("app",),
+    ("app", "mcp", "mcp.*"),
     ("cli", "cli.*"),
     ("__main__",),
 )
 # The client side stands apart: scripts import it, and it imports only this of the rest.
 REPORTER = ("reporter", "reporter.*")
 OPEN_TO_REPORTER = {"", "version", "durations", "ids"}
-USERS_OF_REPORTER = ("", "intake", "app", "cli.*", *REPORTER)
+USERS_OF_REPORTER = ("", "intake", "app", "mcp.*", "cli.*", *REPORTER)
 # Nothing but the standard library, and each other.
 PURE = (
     *("version", "durations", "figures", "cleaning", "costs", "ids", "masking", "model", "errors", "forms", "samples", "view"),

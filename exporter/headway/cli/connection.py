@@ -45,18 +45,25 @@ def connect(args: argparse.Namespace) -> Connection:
 
 def key_of(args: argparse.Namespace) -> str | None:
     """The key by flag, environment or the data directory of this machine. Raises CommandError when it cannot be read."""
-    from headway.reporter.address import find_key, find_url
+    from headway.reporter.address import find_url
 
-    try:
-        key = Path(args.key_file).read_text(encoding="utf-8").strip() if args.key_file else find_key()
-    except (OSError, UnicodeDecodeError) as error:
-        where = args.key_file or os.environ.get("HEADWAY_KEY_FILE")
-        words = error.strerror if isinstance(error, OSError) else "it is not text"
-        raise CommandError(f"cannot read the key file {where}: {words}; check --key-file or HEADWAY_KEY_FILE", Exit.USAGE) from None
+    key = given_key(args)
     if key is None:
         data_dir = Path(os.environ.get(SETTINGS["data_dir"].variable) or default_data_dir(os.environ, os.geteuid()))
         key = local_admin_key(find_url(args.url), data_dir)
     return key
+
+
+def given_key(args: argparse.Namespace) -> str | None:
+    """The key by flag or environment. Raises CommandError when it cannot be read."""
+    from headway.reporter.address import find_key
+
+    try:
+        return Path(args.key_file).read_text(encoding="utf-8").strip() if args.key_file else find_key()
+    except (OSError, UnicodeDecodeError) as error:
+        where = args.key_file or os.environ.get("HEADWAY_KEY_FILE")
+        words = error.strerror if isinstance(error, OSError) else "it is not text"
+        raise CommandError(f"cannot read the key file {where}: {words}; check --key-file or HEADWAY_KEY_FILE", Exit.USAGE) from None
 
 
 class Connection:

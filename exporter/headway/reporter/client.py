@@ -99,13 +99,18 @@ class Client:
         """One page of processes, newest first; the running ones unless `state` says otherwise ("all", "active", "failed", "stuck",
         "failed,orphaned" …). Filters: type, user, project, task, attempt, agent, group, parent, name, executors_only, since,
         limit (20), cursor."""
-        return _LIST(self._page(filters)["data"])
+        return _LIST(self.page(**filters)["data"])
+
+    def page(self, **filters: Any) -> dict[str, Any]:
+        """What `list` gives as `data`, and as `next` the `cursor` of the page after it; None after the last."""
+        params = {name: _param(value) for name, value in filters.items() if value is not None}
+        return self._envelope("GET", "/api/processes", params=params)
 
     def iterate(self, **filters: Any) -> Iterator[dict[str, Any]]:
         """All processes that `list` would give, page by page as they are needed."""
         filters = {"limit": 200, **filters}
         while True:
-            page = self._page(filters)
+            page = self.page(**filters)
             yield from page["data"]
             if not page.get("next"):
                 return
@@ -309,10 +314,6 @@ class Client:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
-
-    def _page(self, filters: Mapping[str, Any]) -> dict[str, Any]:
-        params = {name: _param(value) for name, value in filters.items() if value is not None}
-        return self._envelope("GET", "/api/processes", params=params)
 
     def _data(self, method: str, path: str, **more: Any) -> Any:
         return self._envelope(method, path, **more)["data"]
