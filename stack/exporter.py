@@ -39,13 +39,23 @@ class Supervised:
 def supervised(layout: Layout) -> dict[str, Supervised]:
     """All that the last `up` made services of the exporter, by name."""
     found = {}
-    configured, known = _json(layout.services), _json(layout.memory)
+    configured, known, alive = _json(layout.services), _json(layout.memory), kept(layout)
     for name, facts in configured.get("services", {}).items():
         remembered = known.get("services", {}).get(name, {})
-        pid, create_time = remembered.get("pid"), remembered.get("create_time")
-        process = OSProcess.born(pid, create_time) if pid and create_time else None
         url = f"http://127.0.0.1:{facts['port']}"
-        found[name] = Supervised(name, url, facts["health"]["http"], remembered.get("wanted") is not False and bool(known), process)
+        wanted = remembered.get("wanted") is not False and bool(known)
+        found[name] = Supervised(name, url, facts["health"]["http"], wanted, alive.get(name))
+    return found
+
+
+def kept(layout: Layout) -> dict[str, OSProcess]:
+    """The OS processes of all services of the exporter that live, the user's own too, by name."""
+    found = {}
+    for name, facts in _json(layout.memory).get("services", {}).items():
+        pid, create_time = facts.get("pid"), facts.get("create_time")
+        process = OSProcess.born(pid, create_time) if pid and create_time else None
+        if process is not None:
+            found[name] = process
     return found
 
 

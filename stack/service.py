@@ -24,7 +24,7 @@ _OPENER: Final = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 class Service:
     """`ready`: the path that answers 200 once it can work. `mark`: a word of its command line that nobody else has. `env` is added
     to the environment. Before it starts, `files` are written (by path), `secret_files` readable for this user only; `kept_files`
-    are made empty unless they exist, and belong to the user."""
+    are made empty unless they exist, and belong to the user. `reads`: texts of the user's that it reads at its start."""
 
     name: str
     command: tuple[str, ...]
@@ -38,6 +38,7 @@ class Service:
     kept_files: tuple[Path, ...] = ()
     links: Mapping[Path, Path] = field(default_factory=dict)
     folders: tuple[Path, ...] = ()
+    reads: tuple[str, ...] = ()
 
     @property
     def port(self) -> int:
@@ -47,6 +48,7 @@ class Service:
     def fingerprint(self) -> str:
         """Changes with everything that is said to it at its start."""
         said = [self.command, sorted(self.env.items()), sorted((str(p), t) for p, t in {**self.files, **self.secret_files}.items())]
+        said += [self.reads]
         return hashlib.sha256(json.dumps(said).encode()).hexdigest()
 
     def write(self) -> None:

@@ -19,13 +19,14 @@ from stack.service import Service
 
 NAMES: Final = ("exporter", "alertmanager", "prometheus", "grafana")  # in the order of their start
 SUPERVISED: Final = NAMES[1:]
+_CONFIG: Final = "HEADWAY_CONFIG"
 _WEBHOOK: Final = "HEADWAY_WEBHOOK_URL"
 
 
 def exporter(layout: Layout, ports: Ports, environ: Mapping[str, str]) -> Service:
     data = layout.state / "exporter"
-    given = [name for name in environ.get("HEADWAY_CONFIG", "").split(os.pathsep) if name]
-    configs = [*(given or [str(layout.root / "exporter/headway.yaml")]), str(layout.services)]
+    chosen = configurations(layout, environ)
+    configs = [*(chosen or [str(layout.root / "exporter/headway.yaml")]), str(layout.services)]
     links = {
         "HEADWAY_EXTERNAL_URL": ports.url("exporter"),
         "HEADWAY_GRAFANA_URL": ports.url("grafana"),
@@ -46,12 +47,25 @@ def exporter(layout: Layout, ports: Ports, environ: Mapping[str, str]) -> Servic
         layout.log("exporter"),
         # Someone who reaches the machine by another name says so in the environment.
         env={name: environ.get(name) or url for name, url in links.items()},
+        files={layout.state / "config.txt": os.pathsep.join(chosen)},
+        reads=tuple(_read(Path(config)) for config in configs[:-1]),
     )
 
 
 def secrets_folder(layout: Layout, environ: Mapping[str, str]) -> Path:
     """Where the secret files are that switch on receivers of alerts."""
     return layout.root / (environ.get("HEADWAY_ALERTING_SECRETS") or "alerting/secrets")
+
+
+def configurations(layout: Layout, environ: Mapping[str, str]) -> list[str]:
+    """Configuration files of the user's own: HEADWAY_CONFIG, which is remembered until it is given anew; empty forgets it."""
+    given = environ.get(_CONFIG)
+    if given is None:
+        return [name for name in _read(layout.state / "config.txt").split(os.pathsep) if name]
+    # Under make -C a relative path is meant from where it was typed.
+    places = [Path.cwd(), Path(environ.get("PWD", "."))]
+    names = [name.strip() for name in given.split(os.pathsep) if name.strip()]
+    return [str(next((at / name for at in places if (at / name).exists()), places[0] / name)) for name in names]
 
 
 def prometheus(layout: Layout, ports: Ports, binary: str, environ: Mapping[str, str]) -> Service:

@@ -17,6 +17,7 @@ def write(layout: Layout, url: str) -> None:
         # Commands on the files themselves: key, config, backup, restore.
         "HEADWAY_DATA_DIR": exporter,
         "HEADWAY_SPOOL": exporter / "spool",
+        "HEADWAY_LOG_DIR": exporter / "logs",
     }
     lines = [f"export {name}={shlex.quote(str(value))}" for name, value in values.items()]
     path = shlex.quote(str(layout.venv / "bin"))

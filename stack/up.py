@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from stack import environment, services, tools
-from stack.down import end_supervised
+from stack.down import end_kept
 from stack.exporter import Unanswered, call, supervised
 from stack.layout import Layout
 from stack.ports import Ports, check_free
@@ -129,7 +129,7 @@ def _undone_on_failure(layout: Layout, whole: bool, names: list[str]) -> Iterato
     try:
         yield
     except BaseException:
-        end_supervised(layout, names)
+        end_kept(layout, names)
         record = Running.load(layout.run, "exporter")
         if whole and record is not None:
             record.process.end()

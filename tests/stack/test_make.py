@@ -139,6 +139,22 @@ def test_down_ends_the_others_too_when_the_exporter_has_died(stack: LiveStack) -
     assert not set(stack.pids().values()) & set(pids.values())
 
 
+def test_services_of_the_users_own_come_and_go_with_the_stack(stack: LiveStack) -> None:
+    config = stack.state.parent / "mine.yaml"
+    config.write_text("services: {mine: {command: sleep 4711.5}, off: {command: sleep 4711.6, autostart: false}}")
+    stack.up(HEADWAY_CONFIG=str(config))
+    before = wait_until(lambda: stack.pids().get("mine"), what="the service")
+    said = stack.down()
+    assert "mine stopped" in said and "off" not in said and not is_alive(before or 0)
+    stack.up()  # remembered
+    after = wait_until(lambda: stack.pids().get("mine"), what="the service again")
+    assert after != before and "off" not in stack.pids()
+    config.write_text("services: {mine: {command: sleep 4711.7}}")
+    assert "exporter: running with other settings" in stack.up()
+    os.kill(stack.pids()["exporter"], signal.SIGKILL)
+    assert "mine stopped" in stack.down() and not is_alive(after or 0)
+
+
 def test_another_port_for_what_runs_is_refused(stack: LiveStack) -> None:
     stack.up()
     before = stack.pids()

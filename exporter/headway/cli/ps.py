@@ -112,7 +112,7 @@ def look(connection: Connection, filters: dict[str, str], limit: int) -> tuple[l
     if filters.get("state") == ACTIVE:
         ended, _ = connection.processes({**filters, "state": FAILED}, limit)
         found += [process for process in ended if process["dismissed_at"] is None]
-    return found, more
+    return found[:limit], more or len(found) > limit
 
 
 def filters_of(args: argparse.Namespace) -> dict[str, str]:

@@ -133,6 +133,8 @@ def remark(one: Json) -> str:
     if one["outdated"]:
         parts.append(f"runs with an older configuration: headway restart {one['name']}")
     schedule = one["schedule"]
+    if schedule is not None and schedule["last_status"] is not None:
+        parts.append(f"last run {schedule['last_status']}")
     if schedule is not None and schedule["missed"]:
         parts.append(f"{schedule['missed']} runs were missed")
     return clean("; ".join(part for part in parts if part))

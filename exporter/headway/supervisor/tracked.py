@@ -138,6 +138,8 @@ class Tracked:
             error = f"ended after its timeout of {format_duration(self._limits.timeout or 0)}"
         elif status == "killed":
             error = f"ended by signal {signal_name(ending.signal or ending.status - 128)}"
+        if self.stopped_for is not None and error is not None:
+            self._warn(f"{error}, with all its children")
         self._report.end(status, error=error, exit_code=ending.exit_code, signal=ending.signal)
         return status
 
