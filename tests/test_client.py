@@ -32,6 +32,7 @@ METHODS = {
     ("get", "/api/processes/analyze"): ("analyze",),
     ("get", "/api/processes/report"): ("report", "report_parts"),
     ("get", "/api/processes/suggest"): ("suggest",),
+    ("get", "/api/processes/trends"): ("trends",),
     ("get", "/api/processes/stream"): ("stream",),
     ("get", "/api/processes/{id}"): ("get",),
     ("patch", "/api/processes/{id}"): ("update",),

@@ -24,6 +24,7 @@ LAYERS = (
     ("services", "services.cron", "services.reading", "discovery", "discovery.reading", "announcing", "announcing.reading"),
     ("configuration", "explanation"),
     ("analysis", "analysis.*"),
+    ("promql",),
     ("alerting", "alerting.*"),
     ("store", "store.*", "sampler", "sampler.*", "ending", "ending.*", "metrics", "metrics.*", "schemas"),
     ("discovery.pidfile", "discovery.judging", "discovery.finder"),
@@ -57,7 +58,7 @@ PURE = (
     *(f"analysis.{name}" for name in ("findings", "forecasts", "history", "messages", "name_advice", "numbers", "patterns")),
     *(
         f"analysis.{name}"
-        for name in ("recommendation", "recommendations", "report", "services", "spending", "suggestion", "whole")
+        for name in ("recommendation", "recommendations", "report", "services", "spending", "suggestion", "trends", "whole")
     ),
 )
 

@@ -349,6 +349,7 @@ def golden_collector() -> Collector:
     collector.put_name(NameStats(name="Graph maintenance", kind=Kind.TASK).with_end(done.process))
     collector.put_name(NameStats(name="Import", kind=Kind.TASK).with_end(failed.process).with_gate_trip("stuck"))
     collector.set_status_counts({Status.RUNNING: 1, Status.PAUSED: 1, Status.QUEUED: 1, Status.DONE: 1, Status.FAILED: 1})
+    collector.set_project_costs({"": 0.5, "shop": 1.25})
     return collector
 
 

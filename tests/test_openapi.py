@@ -42,6 +42,7 @@ def test_every_route_is_documented_with_its_errors(start_exporter: Starter) -> N
         "/api/processes/stream",
         "/api/processes/suggest",
         "/api/processes/track",
+        "/api/processes/trends",
         "/api/processes/{id}",
         "/api/processes/{id}/cancel",
         "/api/processes/{id}/kill",

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from headway.metrics.families import NAME_FAMILIES, PROCESS_FAMILIES, TOTAL_FAMILIES, stable_part
 from headway.metrics.family import Family, Rows, Scope, Shown
-from headway.metrics.lines import Population, header, plain
+from headway.metrics.lines import Population, clean, header, plain
 from headway.metrics.own import OwnMetrics
 from headway.metrics.page import Format, Piece, accepts_gzip, body, choose_format, gzipped
 from headway.metrics.totals import NameKey, NameTotals
@@ -52,6 +52,7 @@ class Collector:
         self._told: dict[str, View | None] = {}
         self._told_names: dict[NameKey, NameStats] = {}
         self._counts: Mapping[Status, int] = {}
+        self._project_costs: Mapping[str, float] = {}
         # Notes pile up while nobody asks for a page; past this many they are worked off by whoever tells.
         self._told_limit = 2 * max_processes + 1_000
 
@@ -85,6 +86,10 @@ class Collector:
     def set_status_counts(self, counts: Mapping[Status, int]) -> None:
         """How many processes are kept of each status; one that is not mentioned has none."""
         self._counts = dict(counts)
+
+    def set_project_costs(self, costs: Mapping[str, float]) -> None:
+        """Dollars by project; bounded by who tells."""
+        self._project_costs = dict(costs)
 
     # ── showing ────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -190,4 +195,5 @@ class Collector:
     def _total_rows(self) -> tuple[Rows, ...]:
         counts = self._counts
         statuses: Rows = tuple(("", (status.value,), counts.get(status, 0)) for status in Status) if counts else ()
-        return statuses, (("", (), self._dropped),), (("", (), self._totals.dropped),)
+        costs: Rows = tuple(("", (clean(project),), dollars) for project, dollars in sorted(self._project_costs.items()))
+        return statuses, costs, (("", (), self._dropped),), (("", (), self._totals.dropped),)

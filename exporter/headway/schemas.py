@@ -332,6 +332,16 @@ class AnalyzeParams(Struct, forbid_unknown_fields=True):
 
 class ReportParams(Struct, forbid_unknown_fields=True):
     timeframe: Timeframe | None = None
+class TrendParams(Struct, forbid_unknown_fields=True):
+    """`source`: store does not ask Prometheus."""
+
+    timeframe: Timeframe = "24h"
+    type: Kind | None = None
+    name: Name | None = None
+    project: Label | None = None
+    source: Literal["auto", "store"] = "auto"
+
+
 
 
 class SuggestParams(Struct, forbid_unknown_fields=True):

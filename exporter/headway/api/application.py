@@ -31,6 +31,7 @@ from headway.api import (
     services,
     stream,
     track,
+    trends,
 )
 from headway.api.access import Guard
 from headway.api.context import Context
@@ -51,6 +52,8 @@ from headway.schemas import (
     ServicesIn,
     TrackIn,
     SuggestParams,
+    TrackIn,
+    TrendParams,
     UpdateIn,
 )
 from headway.version import VERSION
@@ -156,6 +159,7 @@ def add_service_routes(route: Callable[..., None]) -> None:
 def add_analysis_routes(route: Callable[..., None]) -> None:
     base, answers = "/api/processes", {200: "Done", **COMMON, 503: "The history cannot be read"}
     route("GET", f"{base}/analyze", analysis.analyze_processes, params=AnalyzeParams, answers=answers)
+    route("GET", f"{base}/trends", trends.trends, params=TrendParams, answers=answers)
     route("GET", f"{base}/suggest", analysis.suggest, params=SuggestParams, answers={**answers, **ONE})
     both = ["text/plain", "application/json"]
     route("GET", f"{base}/report", analysis.report, params=ReportParams, answers=answers, media_types=both)

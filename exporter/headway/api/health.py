@@ -57,3 +57,4 @@ def refresh(context: Context) -> None:
     for stats in registry.names_changed():
         collector.put_name(stats)
     collector.set_status_counts(registry.status_counts)
+    collector.set_project_costs(registry.project_costs)

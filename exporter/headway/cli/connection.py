@@ -145,6 +145,10 @@ class Connection:
         with told():
             return self._client.tree(process_id)
 
+    def trends(self, timeframe: str, filters: Mapping[str, str]) -> dict[str, Any]:
+        with told():
+            return self._client.trends(timeframe, **filters)
+
     def discovered(self) -> dict[str, Any]:
         with told():
             return self._client.discovered()

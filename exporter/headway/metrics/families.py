@@ -262,6 +262,8 @@ NAME_FAMILIES: Final[tuple[Family, ...]] = (
     Family(name="headway_recent_runs", type=G, scope=N, labels=("outcome",), rows=_recent,
            help="How the latest runs of this name ended that count for its failure rate (at most 20, those within "
                 "failure_rate_window): good or bad."),
+    Family(name="headway_cost_dollars_total", type=C, scope=N, unit="dollars", value=lambda s: s.cost_dollars,
+           help="What ended processes of this name cost, as far as it is known; there from 0 on."),
     Family(name="headway_gate_trips_total", type=C, scope=N, labels=("gate",), rows=_gate_trips,
            help="How often a condition began to hold for a process of this name, by gate; there from 0 on."),
 )
@@ -269,6 +271,9 @@ NAME_FAMILIES: Final[tuple[Family, ...]] = (
 TOTAL_FAMILIES: Final[tuple[Family, ...]] = (
     Family(name="headway_processes", type=G, scope=T, labels=("status",),
            help="Processes that are kept, by status; ended ones include the history."),
+    Family(name="headway_project_cost_dollars_total", type=C, scope=T, unit="dollars", labels=("project",),
+           help="What processes of this project cost that ended since the exporter started, as far as it is known; at most 100 "
+                "projects, the rest count as other."),
     Family(name="headway_processes_dropped_total", type=C, scope=T,
            help="Processes without series of their own, because max_processes others had theirs."),
     Family(name="headway_names_dropped_total", type=C, scope=T,

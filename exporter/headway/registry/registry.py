@@ -36,6 +36,7 @@ from headway.store.base import LogLine
 from headway.view import View
 
 OTHER: Final = "other"
+PROJECTS: Final = 100
 REMOVALS_KEPT: Final = 10_000
 # A peak of memory that is higher than the one that is stored by less than this factor is not worth a write.
 KEPT_FROM: Final = 1.05
@@ -95,6 +96,7 @@ class Registry:
         self.names: dict[NameKey, NameStats] = {}
         self.name_reports: tuple[NameReport, ...] = ()
         self.status_counts: dict[Status, int] = dict.fromkeys(Status, 0)
+        self.project_costs: dict[str, float] = {}  # of what ended since the start, in dollars
         self.version = 0
         self._names_changed: set[NameKey] = set()
         self._recent: dict[str, Entry] = {}  # by version, oldest change first
@@ -392,6 +394,8 @@ class Registry:
             if entry.estimator is not None and process.status is Status.DONE:
                 shape = entry.estimator.shape() or None
             dollars = cost(process.metadata, self.settings.prices)
+            if dollars is not None:
+                self._spent(process.spec.project, dollars)
             stats = (known or NameStats(name=key[0], kind=process.kind)).with_end(process, shape, dollars)
             self.names[key] = stats
             names = (key, known, stats)
@@ -487,6 +491,13 @@ class Registry:
             self.status_counts[before] -= 1
         if after is not None:
             self.status_counts[after] += 1
+
+    def _spent(self, project: str | None, dollars: float) -> None:
+        """A change that cannot be stored is not taken back here: a counter that falls would count everything anew."""
+        name = project or ""
+        if name not in self.project_costs and len(self.project_costs) >= PROJECTS:
+            name = OTHER
+        self.project_costs[name] = self.project_costs.get(name, 0.0) + dollars
 
     def _name_key(self, process: Process) -> NameKey:
         key = (process.name, process.kind)

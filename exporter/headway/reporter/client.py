@@ -140,6 +140,13 @@ class Client:
             headers["Last-Event-ID"] = since
     def analyze(self, **filters: Any) -> dict[str, Any]:
         """What is slow, why, and what to do: `time_sinks`, `bottlenecks`, `stuck`, `duplicates`, `forecasts`, `windows`, `patterns`
+    def trends(self, timeframe: str = "24h", **filters: Any) -> dict[str, Any]:
+        """How things went over time: `series` (ended, failed, failure_rate, duration_p50, duration_p95, cpu_cores, memory_bytes,
+        time_sinks, cost_dollars), a value for each step that ends at the time in `ends`; `source` says whether Prometheus or the
+        store knew it, `note` why. Filters: type, name, project, source="store"."""
+        params = {"timeframe": timeframe} | {name: _param(value) for name, value in filters.items() if value is not None}
+        return dict(self._data("GET", "/api/processes/trends", params=params, timeout=self.timeout + ANALYSIS_TIME))
+
         (of each name failure rate, durations, trend, errors), `costs`, `recommendations` (with the command for each). Filters:
         type, name, project, timeframe ("7d") or since."""
         params = {name: _param(value) for name, value in filters.items() if value is not None}

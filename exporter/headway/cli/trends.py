@@ -1,0 +1,116 @@
+"""`headway trends`: how things went over time, drawn in the terminal."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Final
+
+from headway.cli.command import add_command
+from headway.cli.connection import add_connection_flags, connect
+from headway.cli.exits import Exit
+from headway.cli.rows import Json
+from headway.cli.text import clean, columns
+from headway.durations import format_duration
+from headway.figures import number, size
+
+if TYPE_CHECKING:
+    from headway.cli.command import Subparsers
+
+DESCRIPTION = """\
+Draws how things went over time: processes that ended and failed, failure rate, durations (median and 95%), CPU (cores in use),
+memory, time sinks and cost. From Prometheus, else from the exporter's store; the first line says which, and why. Each line has a
+scale of its own, from 0 to its largest value; a gap is a step of which nothing is known."""
+EXAMPLES = """\
+  headway trends
+  headway trends --timeframe 30d --project etl
+  headway trends --json | jq '.series.failure_rate'
+"""
+BLOCKS: Final = "▁▂▃▄▅▆▇█"
+ASCII: Final = "_.-=+*#@"
+FILTERS: Final = {
+    "type": "subagent, pipeline, cron, daemon or task",
+    "name": "with exactly this name",
+    "project": "of this project",
+    "source": "store: do not ask Prometheus",
+}
+Show = Callable[[float], str]
+
+
+def add_parser(commands: Subparsers) -> None:
+    parser = add_command(commands, "trends", run, "draw how things went over time", DESCRIPTION, EXAMPLES)
+    parser.add_argument("--timeframe", metavar="DURATION", default="24h", help="how far back: 1h, 24h (default), 30d")
+    parser.add_argument("--json", action="store_true", help="as the JSON that the API gives")
+    parser.add_argument("--ascii", action="store_true", help="draw with ASCII alone (so anyway where the output is not UTF-8)")
+    which = parser.add_argument_group("which")
+    for name, words in FILTERS.items():
+        which.add_argument(f"--{name}", metavar=name.upper(), help=words)
+    add_connection_flags(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    filters = {name: value for name in FILTERS if (value := getattr(args, name)) is not None}
+    found = connect(args).trends(args.timeframe, filters)
+    if args.json:
+        print(json.dumps(found, indent=2))
+        return Exit.OK
+    unicode = not args.ascii and (sys.stdout.encoding or "").lower().startswith("utf")
+    for line in draw(found, BLOCKS if unicode else ASCII):
+        print(line)
+    return Exit.OK
+
+
+def draw(found: Json, marks: str) -> Iterator[str]:
+    note = f" ({clean(found['note'])})" if found["note"] else ""
+    steps = f"{len(found['ends'])} steps of {format_duration(found['step_seconds'])}"
+    yield f"from {found['since']} to {found['until']}, {steps}, source: {found['source']}{note}"
+    rows = []
+    for label, name, show, whole in LINES:
+        values: Sequence[float | None] = found["series"][name]
+        known = [value for value in values if value is not None]
+        if known:
+            total = show(sum(known)) if whole else "-"
+            rows.append((label, sparkline(values, marks), show(known[-1]), show(max(known)), total))
+    yield from columns(("", "", "LAST", "MOST", "TOTAL"), rows).splitlines()
+    if not rows:
+        yield "nothing is known of this time"
+
+
+def sparkline(values: Sequence[float | None], marks: str) -> str:
+    """One mark for each value, the lowest for 0 and the highest for the largest; a space where there is none."""
+    most = max((value for value in values if value is not None), default=0.0)
+    return "".join(" " if value is None else mark(value, most, marks) for value in values)
+
+
+def mark(value: float, most: float, marks: str) -> str:
+    if value <= 0 or most <= 0:
+        return marks[0]
+    return marks[min(len(marks) - 1, max(1, round(value / most * (len(marks) - 1))))]
+
+
+def count(value: float) -> str:
+    return number(round(value, 2))
+
+
+def percent(value: float) -> str:
+    return f"{value:.0%}"
+
+
+def dollars(value: float) -> str:
+    return f"${value:.2f}"
+
+
+# Label, series, how a value is shown, whether a sum over all steps means something.
+LINES: Final[tuple[tuple[str, str, Show, bool], ...]] = (
+    ("ended", "ended", count, True),
+    ("failed", "failed", count, True),
+    ("failure rate", "failure_rate", percent, False),
+    ("duration p50", "duration_p50", format_duration, False),
+    ("duration p95", "duration_p95", format_duration, False),
+    ("CPU cores", "cpu_cores", count, False),
+    ("memory", "memory_bytes", size, False),
+    ("time sinks", "time_sinks", count, True),
+    ("cost", "cost_dollars", dollars, True),
+)
