@@ -22,8 +22,9 @@ OUTCOMES: Final = tuple(s for s in Status if s in ENDED)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NameStats:
     """Totals of one (name, kind). `cost_dollars`: of all that ended, as far as it is known. `shapes`: for each of the last good
-    runs the seconds at which fixed shares of the work were done (see headway.estimate), newest last. `recent`: when the latest runs ended,
-    oldest first, and whether badly; those that somebody ended on purpose are left out, and those that are older than the window of the failure rate are forgotten."""
+    runs the seconds at which fixed shares of the work were done (see headway.estimate), newest last. `recent`: when the latest
+    runs ended, oldest first, and whether badly; those that somebody ended on purpose are left out, and those that are older than
+    the window of the failure rate are forgotten."""
 
     name: str
     kind: Kind

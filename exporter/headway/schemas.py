@@ -318,8 +318,6 @@ class ListParams(Struct, forbid_unknown_fields=True):
     cursor: Annotated[str, Meta(max_length=256)] | None = None
 
 
-
-
 class AnalyzeParams(Struct, forbid_unknown_fields=True):
     """Of which processes, and how far back: `timeframe` (7d), or `since` a time."""
 
@@ -332,6 +330,8 @@ class AnalyzeParams(Struct, forbid_unknown_fields=True):
 
 class ReportParams(Struct, forbid_unknown_fields=True):
     timeframe: Timeframe | None = None
+
+
 class TrendParams(Struct, forbid_unknown_fields=True):
     """`source`: store does not ask Prometheus."""
 
@@ -342,11 +342,11 @@ class TrendParams(Struct, forbid_unknown_fields=True):
     source: Literal["auto", "store"] = "auto"
 
 
-
-
 class SuggestParams(Struct, forbid_unknown_fields=True):
     name: Name
     type: Kind | None = None
+
+
 class OutputParams(Struct, forbid_unknown_fields=True):
     tail: Annotated[int, Meta(ge=0, le=100_000)] = 500
     follow: bool = False

@@ -37,6 +37,7 @@ from headway.api.access import Guard
 from headway.api.context import Context
 from headway.errors import HeadwayError
 from headway.schemas import (
+    AnalyzeParams,
     BatchIn,
     CleanupIn,
     CreateIn,
@@ -46,11 +47,10 @@ from headway.schemas import (
     ListParams,
     LogParams,
     OutputParams,
-    ServiceIn,
     ReportParams,
+    ServiceIn,
     ServiceParams,
     ServicesIn,
-    TrackIn,
     SuggestParams,
     TrackIn,
     TrendParams,
@@ -128,8 +128,8 @@ def add_process_routes(app: FastAPI) -> None:
     route("POST", "/api/alerting/relay/{receiver}", relay.relay, body=MessageIn, answers=sent, on_receiver=True)
     route("GET", f"{base}/stream", stream.stream, answers={**ok, **COMMON}, media_types=["text/event-stream"])
     add_service_routes(route)
-    route("GET", one, processes.get_process, answers={**ok, **COMMON, **ONE}, on_process=True)
     add_analysis_routes(route)
+    route("GET", one, processes.get_process, answers={**ok, **COMMON, **ONE}, on_process=True)
     route("PATCH", one, processes.update_process, body=UpdateIn, answers={**ok, **WRITE, **ONE}, on_process=True)
     ends = {**ok, **WRITE, **ONE}
     optional: dict[str, Any] = {"body": EmptyIn, "body_required": False, "on_process": True}
@@ -155,16 +155,16 @@ def add_process_routes(app: FastAPI) -> None:
     )
 
 
-def add_service_routes(route: Callable[..., None]) -> None:
 def add_analysis_routes(route: Callable[..., None]) -> None:
     base, answers = "/api/processes", {200: "Done", **COMMON, 503: "The history cannot be read"}
     route("GET", f"{base}/analyze", analysis.analyze_processes, params=AnalyzeParams, answers=answers)
-    route("GET", f"{base}/trends", trends.trends, params=TrendParams, answers=answers)
     route("GET", f"{base}/suggest", analysis.suggest, params=SuggestParams, answers={**answers, **ONE})
+    route("GET", f"{base}/trends", trends.trends, params=TrendParams, answers=answers)
     both = ["text/plain", "application/json"]
     route("GET", f"{base}/report", analysis.report, params=ReportParams, answers=answers, media_types=both)
 
 
+def add_service_routes(route: Callable[..., None]) -> None:
     base, asked = "/api/processes", {200: "Done", **WRITE}
     route("GET", f"{base}/status", services.status, params=ServiceParams, answers={200: "Done", **COMMON, **ONE})
     for word, handler in (("start", services.start), ("stop", services.stop), ("restart", services.restart)):

@@ -141,20 +141,13 @@ class Connection:
         with told():
             return self._client.cleanup(older_than, dry_run)
 
-    def tree(self, process_id: str) -> dict[str, Any]:
+    def analyze(self, filters: Mapping[str, str]) -> dict[str, Any]:
         with told():
-            return self._client.tree(process_id)
+            return self._client.analyze(**filters)
 
     def trends(self, timeframe: str, filters: Mapping[str, str]) -> dict[str, Any]:
         with told():
             return self._client.trends(timeframe, **filters)
-
-    def discovered(self) -> dict[str, Any]:
-        with told():
-            return self._client.discovered()
-    def analyze(self, filters: Mapping[str, str]) -> dict[str, Any]:
-        with told():
-            return self._client.analyze(**filters)
 
     def report(self, timeframe: str) -> str:
         with told():
@@ -168,6 +161,13 @@ class Connection:
         with told():
             return self._client.suggest(name, kind)
 
+    def tree(self, process_id: str) -> dict[str, Any]:
+        with told():
+            return self._client.tree(process_id)
+
+    def discovered(self) -> dict[str, Any]:
+        with told():
+            return self._client.discovered()
 
     def services(self) -> list[dict[str, Any]]:
         with told():

@@ -133,24 +133,19 @@ class Client:
         """How many processes there are, by status, type and condition."""
         return dict(self._data("GET", "/api/processes/stats"))
 
-    def stream(self, since: str | None = None) -> Iterator[Event]:
-        """Every change as it happens: first all processes of the active view, then each that changes. Ends only by an error."""
-        headers = {"Accept": "text/event-stream"}
-        if since is not None:
-            headers["Last-Event-ID"] = since
     def analyze(self, **filters: Any) -> dict[str, Any]:
         """What is slow, why, and what to do: `time_sinks`, `bottlenecks`, `stuck`, `duplicates`, `forecasts`, `windows`, `patterns`
+        (of each name failure rate, durations, trend, errors), `costs`, `recommendations` (with the command for each). Filters:
+        type, name, project, timeframe ("7d") or since."""
+        params = {name: _param(value) for name, value in filters.items() if value is not None}
+        return dict(self._data("GET", "/api/processes/analyze", params=params, timeout=self.timeout + ANALYSIS_TIME))
+
     def trends(self, timeframe: str = "24h", **filters: Any) -> dict[str, Any]:
         """How things went over time: `series` (ended, failed, failure_rate, duration_p50, duration_p95, cpu_cores, memory_bytes,
         time_sinks, cost_dollars), a value for each step that ends at the time in `ends`; `source` says whether Prometheus or the
         store knew it, `note` why. Filters: type, name, project, source="store"."""
         params = {"timeframe": timeframe} | {name: _param(value) for name, value in filters.items() if value is not None}
         return dict(self._data("GET", "/api/processes/trends", params=params, timeout=self.timeout + ANALYSIS_TIME))
-
-        (of each name failure rate, durations, trend, errors), `costs`, `recommendations` (with the command for each). Filters:
-        type, name, project, timeframe ("7d") or since."""
-        params = {name: _param(value) for name, value in filters.items() if value is not None}
-        return dict(self._data("GET", "/api/processes/analyze", params=params, timeout=self.timeout + ANALYSIS_TIME))
 
     def report(self, timeframe: str = "24h") -> str:
         """One page of plain text, for people and language models: what runs, what failed and why, what to do, what is scheduled."""
@@ -171,6 +166,11 @@ class Client:
         params = {"name": name} if type is None else {"name": name, "type": type}
         return _LIST(self._data("GET", "/api/processes/suggest", params=params, timeout=self.timeout + ANALYSIS_TIME))
 
+    def stream(self, since: str | None = None) -> Iterator[Event]:
+        """Every change as it happens: first all processes of the active view, then each that changes. Ends only by an error."""
+        headers = {"Accept": "text/event-stream"}
+        if since is not None:
+            headers["Last-Event-ID"] = since
         with self._opened("/api/processes/stream", STREAM_SILENCE, headers=headers) as answer:
             yield from _events(_lines(answer, self.url))
         raise Unreachable(self.url, "it ended the stream")
