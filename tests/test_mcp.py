@@ -32,6 +32,7 @@ from waiting import wait_until
 
 TOOLS = {
     *("list_processes", "show_process", "find_problems", "report_start", "report_progress", "report_end", "start_command"),
+    *("report", "analyze", "recommend", "suggest_limits"),
     *("cancel_process", "kill_process", "kill_scope", "clean_up", "list_services", "ensure_services", "service_logs"),
 }
 Use = Callable[["Tools"], Awaitable[None]]
@@ -61,10 +62,13 @@ class Tools:
         return block.text, bool(result.is_error)
 
     async def read(self, uri: str) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(await self.text(uri))
+        return found
+
+    async def text(self, uri: str) -> str:
         (content,) = (await self.client.read_resource(uri)).contents
         assert isinstance(content, TextResourceContents)
-        found: dict[str, Any] = json.loads(content.text)
-        return found
+        return content.text
 
 
 @asynccontextmanager
@@ -207,6 +211,31 @@ def test_stuck_ones_are_found_with_the_evidence(shared_exporter: RunningExporter
             (found,) = (await tools("find_problems", project=mine))["problems"]
             assert found["id"] == made["id"] and found["flags"][0].startswith("stuck (")
             assert (await tools("find_problems", project=mine, problems=["overdue"]))["note"] == "no process is overdue"
+
+    run(use())
+
+
+def test_what_is_slow_and_what_to_do(shared_exporter: RunningExporter, mine: str) -> None:
+    with Exporter(shared_exporter.url, shared_exporter.key) as exporter:
+        for number in range(4):
+            made = exporter.create(f"Fails {mine}", project=mine, id=f"{mine[:40]}-{number}")
+            exporter.update(made["id"], status="failed", error=f"row {number}: no such column", exit_code=1)
+
+    async def use() -> None:
+        async with stdio(shared_exporter) as tools:
+            found = await tools("analyze", project=mine)
+            (pattern,) = found["patterns"]
+            assert (pattern["runs"], pattern["failed"], pattern["failure_rate"]) == (4, 4, 1.0)
+            assert len(pattern["errors"]) == 1
+            (advice, *_) = (await tools("recommend", project=mine, limit=1))["recommendations"]
+            assert advice["about"] == f"Fails {mine}" and advice["reason"] and advice["command"].startswith("headway ")
+            assert (await tools("analyze", project="nobody"))["note"]
+            (limits,) = (await tools("suggest_limits", name=f"Fails {mine}"))["suggestions"]
+            assert limits["runs"] == 0 and limits["reason"]
+            assert "analyze" in await tools.refused("suggest_limits", name="nobody")
+            page, failed = await tools.said("report")
+            assert not failed and page.startswith("Headway ") and "no such column" in page
+            assert (await tools.text("headway://report")).startswith("Headway ")
 
     run(use())
 
@@ -376,7 +405,7 @@ def test_an_exporter_that_is_away_is_said(tmp_path: Path) -> None:
     async def use() -> None:
         async with stdio(nowhere) as tools:
             assert "headway serve" in await tools.refused("list_processes")
-            assert (await tools.client.list_resources()).resources == []
+            assert [str(one.uri) for one in (await tools.client.list_resources()).resources] == ["headway://report"]
 
     run(use())
 

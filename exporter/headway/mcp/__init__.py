@@ -3,6 +3,7 @@
 - ``calls.py``      one call of the exporter: in a thread, with whose key, and its errors as what to do next
 - ``shapes.py``     answers that a model can read: what matters, cut to a bound, and how to get the rest
 - ``looking.py``    tools that look: processes, problems
+- ``judging.py``    tools that judge: analysis, recommendations, limits, the report
 - ``reporting.py``  tools with which an agent reports its own work
 - ``acting.py``     tools that start and end things
 - ``services.py``   tools for configured services
