@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from headway.announcing.rule import DEFAULT_RULES as ANNOUNCED
 from headway.announcing.rule import AnnounceRule, by_name_last
+from headway.costs import Price
 from headway.discovery.rule import Rule
 from headway.errors import ConfigError
 from headway.forms import Raw
@@ -30,7 +31,7 @@ from headway.settings import (
     ThresholdRule,
     default_data_dir,
 )
-from headway.yamlfile import compose, items, raw_of, shown, suggestion
+from headway.yamlfile import compose, fields, items, one, raw_of, shown, suggestion
 
 if TYPE_CHECKING:
     import yaml
@@ -40,7 +41,8 @@ RULES_KEY: Final = "thresholds"
 SERVICES_KEY: Final = "services"
 ANNOUNCE_KEY: Final = "announce"
 DISCOVERY_KEY: Final = "discover"
-SECTIONS: Final = (RULES_KEY, SERVICES_KEY, DISCOVERY_KEY, ANNOUNCE_KEY)
+PRICES_KEY: Final = "prices"
+SECTIONS: Final = (RULES_KEY, SERVICES_KEY, DISCOVERY_KEY, ANNOUNCE_KEY, PRICES_KEY)
 # A misspelled variable would be ignored silently, but other HEADWAY_… variables are legitimate: refuse only near misses.
 _NEAR_MISS: Final = 0.85
 
@@ -80,6 +82,7 @@ def load(
     services: list[Service] = []
     announce = ANNOUNCED
     discovery: list[Rule] = []
+    prices: list[Price] = []
     for path in files:
         contents = _file(path)
         given |= contents.given
@@ -88,6 +91,7 @@ def load(
         services += contents.services
         announce += tuple(contents.announce)
         discovery += contents.discovery
+        prices += contents.prices
     given.update(_environment(environ))
     for name, text in argv_values.items():
         if name not in SETTINGS:
@@ -98,7 +102,7 @@ def load(
     for name, value in given.items():
         values[name] = _read(SETTINGS[name], value)
         sources[name] = value.source
-    settings = Settings(**values, threshold_rules=rules)
+    settings = Settings(**values, threshold_rules=rules, prices=tuple(prices))
     if settings.time_sink_critical_ratio < settings.time_sink_ratio:
         raise ConfigError(
             f"time_sink_critical_ratio ({settings.time_sink_critical_ratio:g}, {sources['time_sink_critical_ratio']}) is below "
@@ -154,6 +158,7 @@ class _Contents:
     services: list[Service] = field(default_factory=list)
     announce: list[AnnounceRule] = field(default_factory=list)
     discovery: list[Rule] = field(default_factory=list)
+    prices: list[Price] = field(default_factory=list)
 
 
 def _file(path: Path) -> _Contents:
@@ -175,6 +180,8 @@ def _file(path: Path) -> _Contents:
             from headway.discovery.reading import read_rules
 
             found.discovery = read_rules(value, path)
+        elif name == PRICES_KEY:
+            found.prices = _prices(value, path)
         elif name not in SETTINGS:
             raise ConfigError(f"{place}: unknown setting {name}{suggestion(name, [*SETTINGS, *SECTIONS])}", field=name)
         else:
@@ -204,6 +211,21 @@ def _rules(node: yaml.Node, path: Path) -> list[ThresholdRule]:
             else:
                 raise ConfigError(f"{line}: unknown type {key}{suggestion(key, list(Kind))}", field=where)
     return by_kind + by_name
+
+
+def _prices(node: yaml.Node, path: Path) -> list[Price]:
+    """Dollars for a million tokens, in and out, by the name of the model or a pattern of it."""
+    read = {"input": one(dollars()), "output": one(dollars())}
+    found = []
+    for model, value, place in items(node, PRICES_KEY, path):
+        where = f"{PRICES_KEY}.{model}"
+        if not 0 < len(model) <= NAME_MAX:
+            raise ConfigError(f"{place}: a pattern of a model has 1 to {NAME_MAX} characters", field=PRICES_KEY)
+        given = fields(value, where, path, read)
+        if given.keys() != read.keys():
+            raise ConfigError(f"{where}: input and output are needed, in dollars for a million tokens ({place})", field=where)
+        found.append(Price(model=model, **given))
+    return found
 
 
 def _limits(node: yaml.Node, where: str, path: Path) -> dict[str, float | None]:

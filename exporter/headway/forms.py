@@ -125,6 +125,18 @@ def ratio(*, above: float = 0.0, most: float = math.inf) -> Form[float]:
     return Form(f"a number above {above:g}" + (f", at most {most:g}" if math.isfinite(most) else ""), read, "{:g}".format, "NUMBER")
 
 
+def dollars() -> Form[float]:
+    """A finite number, 0 or more."""
+
+    def read(raw: Raw) -> float:
+        number = float(_text(raw))
+        if not (math.isfinite(number) and number >= 0):
+            raise ValueError("out of range")
+        return number
+
+    return Form("a number of dollars, 0 or more", read, "{:g}".format, "NUMBER")
+
+
 def count(*, least: int = 1) -> Form[int]:
     def read(raw: Raw) -> int:
         number = int(_text(raw))
