@@ -97,7 +97,7 @@ def test_up_says_what_is_not_ready_when_the_wait_is_over(serve: Serve) -> None:
     serving = serve({"slow": {**SLEEP, "health": {"command": ["test", "-e", "ready"]}}})
     done = said(serving, "up", "slow", "--wait", "1s")
     assert done.returncode == Exit.FAILED
-    assert done.stderr.splitlines()[-1] == "headway: slow: not ready within 1s: starting: test ended with 1"
+    assert done.stderr.splitlines()[-1] == "headway: slow: not ready within 1s: starting: its check test -e ready ended with 1"
     assert statuses(serving) == {"slow": "starting"}, "and goes on"
     assert said(serving, "up", "slow", "--wait", "0").returncode == 0
 
@@ -284,9 +284,10 @@ def test_ensure_ends_when_one_was_given_up_with_the_reason_of_each(serve: Serve)
     serving = serve({"hopeless": hopeless, "above": {**SLEEP, "depends_on": ["hopeless"], "restart": "never"}, "good": SLEEP})
     done = said(serving, "ensure", "above", "good")
     assert done.returncode == Exit.FAILED and done.stdout.startswith("good runs (pid ")
+    why = "in error: given up after 2 failures in a row: no licence (exit code 9)"
     assert {line for line in done.stderr.splitlines() if "waiting for" not in line} == {
-        "headway: hopeless: in error: given up after 2 failures in a row: no licence (exit code 9)",
-        "headway: above: in error: it needs hopeless, which is error: given up after 2 failures in a row: no licence (exit code 9)",
+        f"headway: hopeless: {why}",
+        f"headway: above: in error: it needs hopeless, which is {why}",
     }
     checked = said(serving, "ensure", "hopeless", "--check")
     assert checked.returncode == Exit.FAILED and "no licence" in checked.stderr
@@ -310,7 +311,9 @@ def test_ensure_leaves_schedules_to_their_time(serve: Serve) -> None:
 def test_ensure_is_ended_by_ctrl_c_and_leaves_the_service_starting(serve: Serve, tmp_path: Path) -> None:
     serving = serve({"slow": {**SLEEP, "health": {"command": ["test", "-e", "ready"]}}})
     with on_terminal("ensure", "slow", environ=serving.exporter.client_env) as command:
-        wait_until(lambda: "waiting for slow, which is starting: test ended with 1" in command.text, 20, "the waiting")
+        wait_until(
+            lambda: "waiting for slow, which is starting: its check test -e ready ended with 1" in command.text, 20, "the waiting"
+        )
         os.kill(command.child.pid, signal.SIGINT)
         assert command.child.wait(5) == Exit.INTERRUPTED
     assert "Traceback" not in command.text and statuses(serving) == {"slow": "starting"}
