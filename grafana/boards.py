@@ -17,6 +17,8 @@ from grafana.tables import SOURCE
 # The exporter says itself where its pages are (setting external_url), so that a changed port needs nothing here.
 EXPORTER: Final = "${exporter_url:raw}"
 PAGE: Final = "${__data.fields.external_url:raw}/processes/${__data.fields.id}"
+# Grafana's own page of one process; ids are unique everywhere, so it needs no instance.
+PROCESS: Final = "/d/headway-process?var-id=${__data.fields.id}"
 INTERVALS: Final = ["2s", "5s", "30s", "1m", "5m"]
 
 
@@ -82,7 +84,38 @@ def alerts() -> build.AnnotationQuery:
     )
 
 
-def board(uid: str, title: str, description: str, refresh: str, since: str, places: Iterable[Place]) -> dashboard.Dashboard:
+def choice(name: str, metric: str) -> build.QueryVariable:
+    """A filter by a label of the metric: several values, or all, which is preset."""
+    return (
+        build.QueryVariable(name)
+        .label(name.capitalize())
+        .datasource(SOURCE)
+        .query(f"label_values({metric}, {name})")
+        .refresh(dashboard.VariableRefresh.ON_TIME_RANGE_CHANGED)
+        .sort(dashboard.VariableSort.ALPHABETICAL_ASC)
+        .multi(True)
+        .include_all(True)
+        .all_value(".*")
+        .current(dashboard.VariableOption(text=["All"], value=["$__all"], selected=True))
+    )
+
+
+def others() -> build.DashboardLink:
+    """The other dashboards, for the same time."""
+    link = build.DashboardLink("Headway").type(dashboard.DashboardLinkType.DASHBOARDS).tags(["headway"])
+    return link.as_dropdown(True).keep_time(True).tooltip("The other dashboards")
+
+
+def board(
+    uid: str,
+    title: str,
+    description: str,
+    refresh: str,
+    since: str,
+    places: Iterable[Place],
+    variables: Iterable[Builder[dashboard.VariableModel]] = (),
+    links: Iterable[build.DashboardLink] = (),
+) -> dashboard.Dashboard:
     """A dashboard. `uid` and the ids of the panels are never changed once released: links and alerts point to them."""
     made = (
         build.Dashboard(title)
@@ -98,9 +131,15 @@ def board(uid: str, title: str, description: str, refresh: str, since: str, plac
         .with_variable(source())
         .with_variable(exporter_url())
         .annotation(alerts())
-        .link(page("All processes", "/processes", "The live list with logs, trees and cancelling"))
-        .link(page("History", "/history", "What ended, and how"))
+        .link(others())
     )
+    for variable in variables:
+        made.with_variable(variable)
+    for link in links or (
+        page("All processes", "/processes", "The live list with logs, trees and cancelling"),
+        page("History", "/history", "What ended, and how"),
+    ):
+        made.link(link)
     for place in places:
         made.with_panel(place)
     return made.build()

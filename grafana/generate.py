@@ -14,6 +14,7 @@ from grafana_foundation_sdk.cog.encoder import JSONEncoder
 
 from grafana import recording
 from grafana.overview import overview
+from grafana.process import process
 
 FOLDER: Final = Path(__file__).parent / "dashboards"
 RULES: Final = Path(__file__).parents[1] / "prometheus" / "rules" / "dashboards.yml"
@@ -21,7 +22,7 @@ RULES: Final = Path(__file__).parents[1] / "prometheus" / "rules" / "dashboards.
 
 def files() -> dict[Path, str]:
     """Path → the JSON that belongs there."""
-    boards = [overview()]
+    boards = [overview(), process()]
     written = {FOLDER / f"{b.uid}.json": JSONEncoder(sort_keys=True, indent=2).encode(b) + "\n" for b in boards}
     return written | {RULES: recording.text()}
 

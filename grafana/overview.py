@@ -10,7 +10,7 @@ from grafana_foundation_sdk.models import common, dashboard
 
 from grafana import cells as q
 from grafana import facts as f
-from grafana.boards import EXPORTER, PAGE, Place, board
+from grafana.boards import EXPORTER, PAGE, PROCESS, Place, board
 from grafana.facts import top
 from grafana.look import AMBER, BARS, CONDITION, FAILED_ROW, FLAGS, RED, STATUS, SYMBOLS, Config, between, svg, values
 from grafana.problems import severity_of
@@ -27,7 +27,7 @@ NOTHING_TRACKED: Final = (
     "Nothing runs, and nothing ended in the last 30 minutes. Track something:  "
     "from headway import track; for x in track(items, name='My job'): …   or:  make demo"
 )
-LINKS: Final = {"Log, tree and metadata": PAGE}
+LINKS: Final = {"Log, tree and metadata": PAGE, "Graphs": PROCESS}
 PLAIN: Final[Config] = {"color": "text", "value": None}
 
 
@@ -147,9 +147,9 @@ def processes() -> table.Panel:
         .no_value(NOTHING_TRACKED)
         .description(
             f"What runs, waits or has just ended, the {f.SHOWN_ROWS} that matter most: what failed or is stuck first, a child (↳) "
-            "with its parent. Time left of an ended one says how long ago that was. CPU: 100% is one core; CPU and memory are those "
-            "of the whole process tree. Done ones fade and leave after 30 minutes, failed ones stay until dismissed. A name opens "
-            "its log, tree and metadata; Cancel asks first."
+            "with its parent. Time left of an ended one says how long ago that was. CPU: 100% is one core; CPU and memory are of "
+            "the whole process tree. Done ones fade and leave after 30 minutes, failed ones stay until dismissed. A name opens "
+            "its log, tree and metadata, or its graphs; Cancel asks first."
         )
     )
 

@@ -43,7 +43,18 @@ class Actor:
 
 WORLD: Final[Mapping[str, Actor]] = {
     "backfill": Actor(
-        name="NLP Backfill", code=3, start=1440, done=51, total=80, unit="sessions", rate=0.035, eta=829, cpu=0.42, memory=412e6
+        name="NLP Backfill",
+        code=3,
+        start=1440,
+        done=51,
+        total=80,
+        unit="sessions",
+        rate=0.035,
+        eta=829,
+        cpu=0.42,
+        memory=412e6,
+        expected=2400,
+        timeout=7200,
     ),
     "deck": Actor(name="Sub-agent: Pitch deck", kind="subagent", code=3, start=262, cpu=0.03, memory=188e6),
     "graph": Actor(
@@ -154,15 +165,15 @@ USUAL: Final = {"gate": "stuck", "outcome": "failed", "direction": "input", "con
 
 
 def others(now: float, named: Container[str]) -> Iterator[tuple[str, Mapping[str, str], float]]:
-    """A series of each family that is not named, as the process backfill, the job Nightly or the exporter itself would have it."""
+    """A series of each family that is not named, as the process backfill, its name or the exporter itself would have it."""
     owners = {
         Scope.PROCESS: {"id": "backfill", "name": "NLP Backfill", "kind": "task"},
-        Scope.NAME: {"name": "Nightly", "kind": "cron"},
+        Scope.NAME: {"name": "NLP Backfill", "kind": "task"},
     }
     for family in FAMILIES:
         if family.name in named:
             continue
-        value = now - 60 if "timestamp" in family.name else 1
+        value = now + (829 if "eta" in family.name else -60) if "timestamp" in family.name else 1
         labels = {label: USUAL.get(label, label) for label in family.labels if label != "le"} | owners.get(family.scope, {})
         if family.type is not Type.HISTOGRAM:
             yield family.name, labels, value
