@@ -17,7 +17,7 @@ from headway.announcing.rule import AnnounceRule, by_name_last
 from headway.costs import Price
 from headway.discovery.rule import Rule
 from headway.errors import ConfigError
-from headway.forms import Raw
+from headway.forms import Raw, dollars
 from headway.model import Kind
 from headway.services.definition import Service
 from headway.settings import (
