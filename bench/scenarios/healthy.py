@@ -7,7 +7,7 @@ import sys
 from typing import Final
 
 from bench.scenarios.stage import Stage
-from bench.scenarios.truth import STUCK_AFTER, Scenario
+from bench.scenarios.truth import STUCK_AFTER, Scenario, stuck
 
 from terminals import Terminal
 
@@ -190,6 +190,22 @@ def quick_ones(stage: Stage) -> None:
     stage.after("started", 12)
 
 
+def download(stage: Stage) -> None:
+    """A trickle from the network into a file: too little CPU to be seen, and a line only in the end. Slow, not dead."""
+    stage.script(
+        "server = socket.create_server(('127.0.0.1', 0))\nopen('port', 'w').write(str(server.getsockname()[1])); mark('listens')\n"
+        "there, _ = server.accept()\nwhile True: there.sendall(bytes(20000)); time.sleep(0.2)",
+        of="server",
+    )
+    stage.wait("listens")
+    stage.run(
+        "mark('started')\nprint('downloading', flush=True); mark('silent')\n"
+        "there = socket.create_connection(('127.0.0.1', int(open('port').read())))\n"
+        "with open('file', 'wb', 0) as file:\n    while True: file.write(there.recv(1 << 16))"
+    )
+    stage.after("silent", STUCK_AFTER + 10)
+
+
 def never_a_word(stage: Stage) -> None:
     """It copies files and says nothing, as many programs do: what never says anything cannot fall silent."""
     stage.run("mark('started')\nwork(1000, 0.1)")
@@ -226,6 +242,8 @@ SCENARIOS: Final = (
              seconds=LONG + 6, hard="when it goes on, its last line is older than the threshold"),
     Scenario(name="hiccup", about="stopped for 70% of the threshold", play=hiccup, seconds=LONG),
     Scenario(name="short-runs", about="thirty short runs of one name", play=quick_ones, seconds=12.0, quick=True),
+    Scenario(name="silent-download", about="a trickle from the network into a file: a warning, never critical", play=download,
+             seconds=17, must=(stuck("warning"),), hard="the network itself cannot be seen, only what is written to the file"),
     Scenario(name="never-a-word", about="computes and never writes a line", play=never_a_word, seconds=LONG,
              hard="silence from the first moment, with output that is captured"),
 )  # fmt: skip

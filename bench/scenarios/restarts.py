@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from typing import Final
 
 from bench.scenarios.endings import ELSEWHERE, LAST_WORDS
@@ -11,6 +12,9 @@ from bench.scenarios.truth import QUIET_WITHIN, STUCK_AFTER, May, Must, Scenario
 # The hanging one is an OS process of its own: its CPU is quiet.
 HANGS: Final = "job = reporter('hangs', total=10)\njob.update(3); mark('silent')\nrest()"
 WORKS: Final = "job = reporter(total=1000)\nfor n in range(1, 1000):\n    job.update(n); time.sleep(0.5)"
+
+
+GAP: Final = 32.0  # s; less than 30 without a look are taken for a busy machine
 
 
 def away(stage: Stage, how: str, seconds: float) -> None:
@@ -68,6 +72,20 @@ def leased(stage: Stage) -> None:
         stage.update(alive=True)
 
 
+def stalled(stage: Stage) -> None:
+    """The exporter is stopped for longer than it takes for a gap; what was reported meanwhile waits for it."""
+    stage.script(WORKS)
+    stage.script(HANGS, of="hangs")
+    stage.after("silent", STUCK_AFTER + QUIET_WITHIN)
+    assert stage.exporter.process is not None
+    stage.mark("away")
+    stage.exporter.process.send_signal(signal.SIGSTOP)
+    stage.rest(GAP)
+    stage.exporter.process.send_signal(signal.SIGCONT)
+    stage.mark("back")
+    stage.after("back", STUCK_AFTER + QUIET_WITHIN + 3)
+
+
 def late_ones(stage: Stage) -> None:
     """Facts are facts: past its timeout and 3 times its expected duration, before and after."""
     stage.script("job = reporter(timeout=4, expected_duration=2)\nrest()")
@@ -90,6 +108,9 @@ SCENARIOS: Final = (
     Scenario(name="exporter-killed", about="the exporter is killed and comes back", play=killed, own=(), must=BACK, seconds=33),
     Scenario(name="long-away", about="the exporter is away for longer than the threshold", play=long_away, own=(), must=BACK,
              seconds=40, hard="the first that it hears of everyone is older than the threshold"),
+    Scenario(name="stalled", about="the exporter stands still for half a minute", play=stalled, own=(), must=BACK,
+             may=(May(gate="stuck", of="hangs", since=BACK_AGAIN, until=When(mark="back", plus=1)),), seconds=58,
+             hard="it knows of no time between its last look and this one"),
     Scenario(name="ended-meanwhile", about="one ends and one is killed while no exporter runs", play=ended_meanwhile, own=(),
              must=(Must(gate="orphaned", severity="critical", of="dies", since=BACK_AGAIN, within=LAST_WORDS + 3),), seconds=22),
     Scenario(name="away-past-lease", about="away for longer than a lease", play=leased, own=(), seconds=22,

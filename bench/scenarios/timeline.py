@@ -55,7 +55,6 @@ class Recorder:
     def __init__(self, exporter: RunningExporter) -> None:
         self.exporter = exporter
         self.timelines: dict[str, Timeline] = {}
-        self.longest = 0.0  # s between two answers
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._follow, daemon=True)
 
@@ -75,15 +74,14 @@ class Recorder:
                 found = {process["id"]: process for process in self._ask(session, "?state=all&limit=1000")}
                 names = self._ask(session, "/stats")["names"]
             except (OSError, ValueError, KeyError):
-                found, names = {}, []
+                found, names = {}, []  # what was said is over since the last answer
             else:
-                self.longest, last = max(self.longest, time.time() - last), time.time()
-            now = time.time()
+                last = time.time()
             said = {process_id: said_of(process) for process_id, process in found.items()}
             for one in names:
                 said.setdefault(one["name"], {})[one["condition"], one["severity"]] = one["reason"]
             for key in {*self.timelines, *said}:
-                self.timelines.setdefault(key, Timeline()).add(now, said.get(key, {}))
+                self.timelines.setdefault(key, Timeline()).add(last, said.get(key, {}))
 
     def _ask(self, session: requests.Session, path: str) -> Any:
         """Raises OSError while the exporter is away, KeyError when it cannot answer."""
