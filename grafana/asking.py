@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -57,6 +58,7 @@ def values(board: Mapping[str, Any], chosen: Mapping[str, str]) -> dict[str, str
     """Name of a variable → what Grafana puts in: what is chosen, else what is preset; $__rate_interval and the like."""
     span, distance = time_range(board), step(board)
     found = {
+        "__from": f"{1000 * (time.time() - span):.0f}",
         "__range": f"{span:.0f}s",
         "__interval": f"{distance:.0f}s",
         "__rate_interval": f"{max(distance + SCRAPE, 4 * SCRAPE):.0f}s",

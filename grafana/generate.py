@@ -15,6 +15,7 @@ from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana import recording
 from grafana.overview import overview
 from grafana.process import process
+from grafana.runs import active, history
 
 FOLDER: Final = Path(__file__).parent / "dashboards"
 RULES: Final = Path(__file__).parents[1] / "prometheus" / "rules" / "dashboards.yml"
@@ -22,7 +23,7 @@ RULES: Final = Path(__file__).parents[1] / "prometheus" / "rules" / "dashboards.
 
 def files() -> dict[Path, str]:
     """Path → the JSON that belongs there."""
-    boards = [overview(), process()]
+    boards = [overview(), process(), active(), history()]
     written = {FOLDER / f"{b.uid}.json": JSONEncoder(sort_keys=True, indent=2).encode(b) + "\n" for b in boards}
     return written | {RULES: recording.text()}
 

@@ -173,4 +173,4 @@ BARS: Final = [
     pattern(r"!(\d+)", text=bar(RED)),  # failed there
     pattern("~", text=bar(light=GREY)),  # running, total unknown
 ]
-FLAGS: Final = [pattern(words(c).lower() + ".*", color=look.colour) for c, look in CONDITION.items()]
+FLAGS: Final = [pattern(words(c).lower().replace(" ", "[ _]") + ".*", color=look.colour) for c, look in CONDITION.items()]

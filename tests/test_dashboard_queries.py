@@ -243,6 +243,24 @@ def test_services_and_schedules(world: World) -> None:
     assert [row["value"] for row in missed] == [2, 2]
 
 
+def test_active_and_history_obey_their_filters(world: World) -> None:
+    def ids(uid: str, **chosen: str) -> set[str]:
+        asked = next(one.expr for one in questions({**CHOSEN, **chosen}) if (one.dashboard, one.ref) == (uid, "symbol"))
+        return {row["id"] for row in world.ask(asked)}
+
+    running = {key for key, actor in WORLD.items() if actor.code < 10}
+    every = {"name": ".*"}
+    assert ids("headway-active", **every) == running
+    assert ids("headway-active", **every, kind="subagent|cron") == {"deck", "webinar", "late"}
+    assert ids("headway-active", **every, status="== 4") == {"refresh"}
+    assert ids("headway-active", name="NLP Backfill") == {"backfill"}
+    # The second exporter's ids are the same; what ended before the 3 h that are shown is not there.
+    assert ids("headway-history", **every) == set(WORLD)
+    assert ids("headway-history", **every, outcome="> 10 != 12", kind="task") == {
+        key for key, actor in WORLD.items() if actor.code in (11, 13, 14, 15) and actor.kind == "task"
+    }
+
+
 # ── what they answer about a live exporter ──────────────────────────────────────────────────────────────────────────
 
 WORK = """

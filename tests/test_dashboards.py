@@ -23,6 +23,8 @@ from headway.model import STATUS_CODES, Condition
 # Released ids: alerts, bookmarks and other dashboards point to them.
 PANELS = {
     "headway-overview": {1: "Processes", 2: "Needs attention", 3: "Active processes", 4: "Services", 5: "Scheduled"},
+    "headway-active": {1: "Processes"},
+    "headway-history": {1: "Runs and how they ended", 2: "Processes"},
     "headway-process": {
         **{1: "Now", 2: "What it is", 3: "Status", 4: "Gates", 5: "Progress", 6: "Time left", 7: "Rate", 8: "Duration"},
         **{9: "CPU", 10: "Memory", 11: "Storage", 12: "Tree"},
