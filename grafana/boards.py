@@ -95,7 +95,7 @@ def choice(name: str, metric: str) -> build.QueryVariable:
         .sort(dashboard.VariableSort.ALPHABETICAL_ASC)
         .multi(True)
         .include_all(True)
-        .all_value(".*")
+        .all_value("(?s:.*)")  # a name may have line breaks
         .current(dashboard.VariableOption(text=["All"], value=["$__all"], selected=True))
     )
 

@@ -3,39 +3,25 @@ and over a live exporter."""
 
 from __future__ import annotations
 
-import json
 import re
-import shutil
-import socket
 import subprocess
 import sys
 import threading
 import time
-import urllib.parse
-import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
-from dashboards import CHOSEN, ROOT, expression, queries, questions, recorded, without_zero
+from dashboards import CHOSEN, expression, queries, questions, recorded, without_zero
 from exposition import HOSTILE, WORLD, exposition
 from running import RunningExporter
+from scraping import ask, prometheus
 from waiting import wait_until
 
 pytestmark = pytest.mark.stack
-
-
-def ask(prometheus: str, expr: str, at: float | None = None) -> list[dict[str, Any]]:
-    """The rows of an instant query; each its labels and "value"."""
-    form = urllib.parse.urlencode({"query": expr} | ({} if at is None else {"time": at})).encode()
-    with urllib.request.urlopen(f"{prometheus}/api/v1/query", form, timeout=10) as answer:
-        result = json.load(answer)["data"]["result"]
-    return [{**row["metric"], "value": float(row["value"][1])} for row in result]
 
 
 class World:
@@ -55,48 +41,6 @@ class World:
 
     def column(self, ref: str, label: str) -> dict[str, str]:
         return {key: row[label] for key, row in self.cells(ref).items() if label in row}
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def find_prometheus() -> str | None:
-    own = ROOT / ".headway" / "bin" / "prometheus"
-    return str(own) if own.exists() else shutil.which("prometheus")
-
-
-@contextmanager
-def prometheus(folder: Path, targets: list[str]) -> Iterator[str]:
-    """The address of a real Prometheus with our rules that has scraped each of the targets (host:port) and does so every second."""
-    binary = find_prometheus()
-    if binary is None:
-        pytest.skip("no prometheus in .headway/bin or on PATH: run make up")
-    jobs = [{"job_name": "headway", "static_configs": [{"targets": targets}]}]
-    rules = [str(ROOT / "prometheus" / "rules" / "*.yml")]
-    config = {"global": {"scrape_interval": "1s", "evaluation_interval": "1s"}, "rule_files": rules, "scrape_configs": jobs}
-    (folder / "prometheus.yml").write_text(yaml.safe_dump(config))
-    port = free_port()
-    command = [binary, "--config.file=prometheus.yml", "--storage.tsdb.path=data", f"--web.listen-address=127.0.0.1:{port}"]
-    with (folder / "log").open("wb") as log:
-        child = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log)
-    url = f"http://127.0.0.1:{port}"
-
-    def scraped() -> bool:
-        assert child.poll() is None, (folder / "log").read_text()
-        try:
-            return len(ask(url, "headway_build_info")) == len(targets)
-        except OSError:
-            return False
-
-    try:
-        wait_until(scraped, timeout=30, what=f"{targets} scraped")
-        yield url
-    finally:
-        child.terminate()
-        child.wait(timeout=10)
 
 
 @pytest.fixture(scope="module")
@@ -249,7 +193,7 @@ def test_active_and_history_obey_their_filters(world: World) -> None:
         return {row["id"] for row in world.ask(asked)}
 
     running = {key for key, actor in WORLD.items() if actor.code < 10}
-    every = {"name": ".*"}
+    every = {"name": "(?s:.*)"}
     assert ids("headway-active", **every) == running
     assert ids("headway-active", **every, kind="subagent|cron") == {"deck", "webinar", "late"}
     assert ids("headway-active", **every, status="== 4") == {"refresh"}

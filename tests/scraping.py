@@ -1,0 +1,70 @@
+"""A real Prometheus with our rules, for the tests of dashboards."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import socket
+import subprocess
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from dashboards import ROOT
+from waiting import wait_until
+
+
+def ask(prometheus: str, expr: str, at: float | None = None) -> list[dict[str, Any]]:
+    """The rows of an instant query; each its labels and "value"."""
+    form = urllib.parse.urlencode({"query": expr} | ({} if at is None else {"time": at})).encode()
+    with urllib.request.urlopen(f"{prometheus}/api/v1/query", form, timeout=10) as answer:
+        result = json.load(answer)["data"]["result"]
+    return [{**row["metric"], "value": float(row["value"][1])} for row in result]
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def find_prometheus() -> str | None:
+    own = ROOT / ".headway" / "bin" / "prometheus"
+    return str(own) if own.exists() else shutil.which("prometheus")
+
+
+@contextmanager
+def prometheus(folder: Path, targets: list[str]) -> Iterator[str]:
+    """The address of a real Prometheus with our rules that has scraped each of the targets (host:port) and does so every second."""
+    binary = find_prometheus()
+    if binary is None:
+        pytest.skip("no prometheus in .headway/bin or on PATH: run make up")
+    jobs = [{"job_name": "headway", "static_configs": [{"targets": targets}]}]
+    rules = [str(ROOT / "prometheus" / "rules" / "*.yml")]
+    config = {"global": {"scrape_interval": "1s", "evaluation_interval": "1s"}, "rule_files": rules, "scrape_configs": jobs}
+    (folder / "prometheus.yml").write_text(yaml.safe_dump(config))
+    port = free_port()
+    command = [binary, "--config.file=prometheus.yml", "--storage.tsdb.path=data", f"--web.listen-address=127.0.0.1:{port}"]
+    with (folder / "log").open("wb") as log:
+        child = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log)
+    url = f"http://127.0.0.1:{port}"
+
+    def scraped() -> bool:
+        assert child.poll() is None, (folder / "log").read_text()
+        try:
+            return len(ask(url, "headway_build_info")) == len(targets)
+        except OSError:
+            return False
+
+    try:
+        wait_until(scraped, timeout=30, what=f"{targets} scraped")
+        yield url
+    finally:
+        child.terminate()
+        child.wait(timeout=10)
