@@ -25,7 +25,7 @@ from headway.registry.registry import Registry
 from headway.registry.watch import Watch
 from headway.samples import Sample
 from headway.schemas import CreateIn, UpdateIn, decode
-from headway.settings import Settings
+from headway.settings import DEFAULT_RULES, Settings, ThresholdRule
 
 STEP: Final = 5.0  # seconds between two looks; all that happens lies on quarters of that, so that limits are met exactly
 LOOKS: Final = 48
@@ -64,6 +64,7 @@ class History:
         self.name, self.random, self.now, self.wanted = name, random.Random(seed), start, wanted
         self.families = [family for family in (*PROCESS_FAMILIES, *NAME_FAMILIES) if family.name in wanted]
         pick = self.random.choice
+        own = ThresholdRule({"failure_rate": pick((0.25, 1.0, None))}, name="night*")
         self.settings = Settings(
             stuck_after=pick((10.0, 20.0, 60.0)),
             time_sink_ratio=pick((1.5, 2.0, 2.0, 4.0)),
@@ -72,6 +73,7 @@ class History:
             failure_rate=pick((0.5, 0.75)),
             failure_rate_runs=pick((2, 4)),
             failure_rate_window=pick((60.0, 86400.0)),
+            threshold_rules=pick((DEFAULT_RULES, (*DEFAULT_RULES, own))),
         )
         self.registry = Registry(self.settings, NoWriter(), HostFacts("here", None), lambda: self.now)
         self.watch = Watch(self.registry)
@@ -174,6 +176,8 @@ class History:
             ("headway_failure_runs_threshold", settings.failure_rate_runs),
         ):
             self._add(look, [(name, {}, value)])
+        for (name, kind), value in self.registry.failure_rates.items():
+            self._add(look, [("headway_name_failure_ratio_threshold", {"name": name, "kind": kind}, value)])
         return look
 
     def _write(self, look: Look, labels: dict[str, str], source: Any, scope: Scope, hidden: Shown | None = None) -> None:
@@ -190,7 +194,8 @@ class History:
         for name, labels, value in rows:
             if name in self.wanted:
                 text = "".join([f',{key}="{word}"' for key, word in labels.items() if word])
-                look.lines.append(f'{name}{{job="headway",instance="{self.name}"{text}}} {float(value)!r} {look.at!r}\n')
+                number = "+Inf" if value == math.inf else repr(float(value))
+                look.lines.append(f'{name}{{job="headway",instance="{self.name}"{text}}} {number} {look.at!r}\n')
 
     def _figures(self, runs: Runs) -> ServiceFigures:
         said = {"late_at": runs.late_at, "overlapped_at": runs.overlapped_at, "last_run_at": runs.last_run_at}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import subprocess
 import sys
 from dataclasses import replace
@@ -11,11 +12,14 @@ import pytest
 import requests
 
 from headway import Client
+from headway.metrics.host import HealthMetrics
+from headway.metrics.page import Format
 from headway.model import Cancelled, Done, Failed, Killed, Kind, Orphaned, Severity, State, TimedOut
 from headway.name_gates import NameCondition, NameReport, Runs, cron_missed, failing
 from headway.names import RECENT_ENDS_KEPT, NameStats, ended_badly
 from headway.registry.named import NameWatch
 from headway.registry.registry import OTHER
+from headway.settings import ThresholdRule
 from records import T0, process
 from running import RunningExporter
 from test_registry import World, in_loop
@@ -137,6 +141,31 @@ async def test_names_are_judged_anew_when_a_run_ends_and_when_it_grows_old() -> 
     world.clock.now += 3400
     assert found() == [], "the first has grown too old"
     assert [stats.recent for stats in world.registry.names_changed()] == [world.registry.names["nightly", Kind.TASK].recent]
+
+
+@in_loop
+async def test_a_name_may_have_a_threshold_of_its_own_or_none() -> None:
+    rules = (ThresholdRule({"failure_rate": 1.0}, kind=Kind.TASK), ThresholdRule({"failure_rate": None}, name="flaky*"))
+    world = World(failure_rate_runs=2, threshold_rules=rules)
+    for n, status in enumerate(("failed", "done", "failed", "failed")):
+        run_of(world, n, status, "flaky thing")
+        run_of(world, n, status, "half")
+        run_of(world, n, "failed", "whole")
+    NameWatch(world.registry).evaluate()
+    assert [report.name for report in world.registry.name_reports] == ["whole"]
+    assert world.registry.failure_rates == {
+        ("flaky thing", Kind.TASK): math.inf,
+        ("half", Kind.TASK): 1.0,
+        ("whole", Kind.TASK): 1.0,
+    }
+
+
+def test_thresholds_of_their_own_are_metrics() -> None:
+    own = HealthMetrics()
+    own.watch_names(tuple, lambda: {("flaky", "task"): math.inf, ("half", "cron"): 1.0})
+    page = own.page(Format.TEXT).decode()
+    assert 'headway_name_failure_ratio_threshold{kind="task",name="flaky"} +Inf\n' in page
+    assert 'headway_name_failure_ratio_threshold{kind="cron",name="half"} 1.0\n' in page
 
 
 @in_loop

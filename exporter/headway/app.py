@@ -133,7 +133,7 @@ class Exporter:
         self.own.watch_settings(settings)
         self.own.watch_since(lambda: self.watch.watching_since)
         self.own.watch_services(lambda: figures(self.supervisor))
-        self.own.watch_names(lambda: self.registry.name_reports)
+        self.own.watch_names(lambda: self.registry.name_reports, lambda: self.registry.failure_rates)
         self.own.watch_announcer(self.announcer)
         self.own.watch_discovery(self.discovery.counts, self.discovery.seconds)
         self.own.watch_stream(lambda: max(0, self.registry.hub.subscribers - 1))  # the exporter itself is one

@@ -24,8 +24,8 @@ from headway.settings import (
     DEFAULT_RULES,
     ENVIRONMENT_PREFIX,
     NAME_MAX,
+    RULE_FORMS,
     SETTINGS,
-    THRESHOLD_FORMS,
     Setting,
     Settings,
     ThresholdRule,
@@ -231,17 +231,17 @@ def _prices(node: yaml.Node, path: Path) -> list[Price]:
 def _limits(node: yaml.Node, where: str, path: Path) -> dict[str, float | None]:
     values: dict[str, float | None] = {}
     for limit, value, place in items(node, where, path):
-        if limit not in THRESHOLD_FORMS:
-            raise ConfigError(f"{place}: unknown threshold {limit}{suggestion(limit, THRESHOLD_FORMS)}", field=f"{where}.{limit}")
+        if limit not in RULE_FORMS:
+            raise ConfigError(f"{place}: unknown threshold {limit}{suggestion(limit, RULE_FORMS)}", field=f"{where}.{limit}")
         raw = raw_of(value)
         if raw is None:
             values[limit] = None
             continue
         try:
-            values[limit] = THRESHOLD_FORMS[limit].read(raw)
+            values[limit] = RULE_FORMS[limit].read(raw)
         except ValueError:
             raise ConfigError(
-                f"{where}.{limit}: {shown(raw)} ({place}) cannot be used; accepted: {THRESHOLD_FORMS[limit].accepts}, or null",
+                f"{where}.{limit}: {shown(raw)} ({place}) cannot be used; accepted: {RULE_FORMS[limit].accepts}, or null",
                 field=f"{where}.{limit}",
             ) from None
     return values

@@ -44,13 +44,13 @@ class Runs:
     overlapped_at: float | None
 
 
-def failing(stats: NameStats, *, now: float, rate: float, runs: int, window: float) -> NameReport | None:
+def failing(stats: NameStats, *, now: float, rate: float | None, runs: int, window: float) -> NameReport | None:
     """At least `runs` of the latest ends of the name lie within `window` (s), and a share of `rate` of those or more was bad.
 
-    Since the end from which on that held without a break.
+    None as `rate` switches the gate off. Since the end from which on that held without a break.
     """
     ends = [end for end in stats.recent if end[0] > now - window]
-    if not _too_many(ends, rate, runs):
+    if rate is None or not _too_many(ends, rate, runs):
         return None
     bad, first = sum(failed for _, failed in ends), len(ends)
     while _too_many(ends[: first - 1], rate, runs):

@@ -48,7 +48,7 @@ class Setting:
 @dataclass(frozen=True, slots=True)
 class ThresholdRule:
     """Limits for processes of a kind, or whose name matches a pattern (`*`, `?`, `[…]`, case counts). `values` holds only what
-    the rule sets of `stuck_after` (s), `time_sink_ratio`, `cpu_ratio`, `memory_ratio`; None switches that gate off."""
+    the rule sets (:data:`RULE_FORMS`); None switches that gate off."""
 
     values: Mapping[str, float | None]
     kind: Kind | None = None
@@ -64,6 +64,8 @@ THRESHOLD_FORMS: Final[Mapping[str, Form[float]]] = {
     "cpu_ratio": ratio(),
     "memory_ratio": ratio(most=1),
 }
+# A process may set those for itself; a rule may set this one, too, which judges a name.
+RULE_FORMS: Final[Mapping[str, Form[float]]] = {**THRESHOLD_FORMS, "failure_rate": ratio(most=1)}
 # Daemons are idle by nature: silence says nothing about them.
 DEFAULT_RULES: Final = (ThresholdRule({"stuck_after": None}, kind=Kind.DAEMON),)
 
@@ -174,7 +176,7 @@ class Settings:
     )
     zombie_after: float = _setting(300.0, duration(least=1), _GATES, "Zombie: ended, and not reaped by its parent for so long.")
     failure_rate: float = _setting(
-        0.5, ratio(most=1), _GATES, "Failing: such a share of the latest runs of a name (20 at most) ended badly."
+        0.5, RULE_FORMS["failure_rate"], _GATES, "Failing: such a share of the latest runs of a name (20 at most) ended badly."
     )
     failure_rate_runs: int = _setting(4, count(), _GATES, "Failing: judged from so many ended runs on.")
     failure_rate_window: float = _setting(
@@ -232,10 +234,15 @@ class Settings:
         values: dict[str, float | None] = {limit: getattr(self, limit) for limit in THRESHOLD_FORMS}
         for rule in self.threshold_rules:
             if rule.matches(kind, name):
-                values.update(rule.values)
+                values.update({limit: value for limit, value in rule.values.items() if limit in THRESHOLD_FORMS})
         if own is not None:
             values.update({limit: value for limit in THRESHOLD_FORMS if (value := getattr(own, limit)) is not None})
         return Limits(**values, time_sink_critical_ratio=critical_ratio(values["time_sink_ratio"], self.time_sink_critical_ratio))
+
+    def failure_rate_of(self, kind: Kind, name: str) -> float | None:
+        """The threshold in force for one name; None switches the gate off."""
+        rates = [r.values["failure_rate"] for r in self.threshold_rules if "failure_rate" in r.values and r.matches(kind, name)]
+        return rates[-1] if rates else self.failure_rate
 
 
 SETTINGS: Final[Mapping[str, Setting]] = {
@@ -280,7 +287,7 @@ def document() -> str:
         "",
         "| limit | accepted |",
         "|---|---|",
-        *(f"| `{limit}` | {form.accepts}, or null |" for limit, form in THRESHOLD_FORMS.items()),
+        *(f"| `{limit}` | {form.accepts}, or null |" for limit, form in RULE_FORMS.items()),
         "",
         "A pattern of a name may hold `*`, `?` and `[…]`. A rule for a name wins over one for a type; of several names that match,",
         "the one further down wins, limit by limit; what the reporter of a process asks for itself wins over all of them.",

@@ -11,7 +11,7 @@ from headway.cli.settings_flags import add_flags, resolve
 from headway.cli.text import columns
 from headway.configuration import ANNOUNCE_KEY, DISCOVERY_KEY, RULES_KEY, Resolved
 from headway.masking import mask_command
-from headway.settings import DEFAULT_RULES, SETTINGS, THRESHOLD_FORMS
+from headway.settings import DEFAULT_RULES, RULE_FORMS, SETTINGS
 
 if TYPE_CHECKING:
     from headway.cli.command import Subparsers
@@ -51,7 +51,7 @@ def values(resolved: Resolved) -> list[tuple[str, str, str]]:
         # The first rules are those of the product, those of the file follow.
         source = "default" if number < len(DEFAULT_RULES) else sources[RULES_KEY]
         for limit, value in rule.values.items():
-            rows.append((f"{where}.{limit}", "null" if value is None else THRESHOLD_FORMS[limit].write(value), source))
+            rows.append((f"{where}.{limit}", "null" if value is None else RULE_FORMS[limit].write(value), source))
     for announced in resolved.announce:
         of = f"type.{announced.kind}" if announced.kind is not None else f"name.{announced.name}"
         rows.append((f"{ANNOUNCE_KEY}.{of}", str(announced), announced.place))

@@ -9,7 +9,7 @@ from itertools import accumulate
 from typing import Any, Final
 
 from headway.metrics.family import Family, Number, Rows, Scope, Shown, Type
-from headway.metrics.host import HOST_FAMILIES, NAME_CONDITION
+from headway.metrics.host import HOST_FAMILIES, NAME_CONDITION, NAME_FAILURE_RATIO
 from headway.metrics.own_families import OWN_FAMILIES
 from headway.metrics.services import SCHEDULE_FAMILIES, SERVICE_FAMILIES
 from headway.model import Condition, Process, Status
@@ -286,6 +286,7 @@ FAMILIES: Final[tuple[Family, ...]] = (
     *NAME_FAMILIES,
     *TOTAL_FAMILIES,
     NAME_CONDITION,
+    NAME_FAILURE_RATIO,
     *HOST_FAMILIES,
     *SERVICE_FAMILIES,
     *SCHEDULE_FAMILIES,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -40,6 +40,13 @@ NAME_CONDITION: Final = Family(
     labels=("name", "kind", "condition"),
     help="1 for each condition of a name that holds: failing (too many of its recent runs ended badly), cron_missed.",
 )
+NAME_FAILURE_RATIO: Final = Family(
+    name="headway_name_failure_ratio_threshold",
+    type=G,
+    scope=O,
+    labels=("name", "kind"),
+    help="What headway_failure_ratio_threshold is for names that have one of their own; +Inf where they are not judged.",
+)
 
 
 class HealthMetrics(OwnMetrics):
@@ -49,18 +56,25 @@ class HealthMetrics(OwnMetrics):
         self._machine = machine or machine_here()
         self._services: Callable[[], Sequence[ServiceFigures]] = tuple
         self._names: Callable[[], Sequence[NameReport]] = tuple
+        self._failure_rates: Callable[[], Mapping[tuple[str, str], float]] = dict
         super().__init__(**given)
 
     def watch_services(self, figures: Callable[[], Sequence[ServiceFigures]]) -> None:
         """`figures` is asked for every page."""
         self._services = figures
 
-    def watch_names(self, reports: Callable[[], Sequence[NameReport]]) -> None:
-        """`reports` is asked for every page."""
-        self._names = reports
+    def watch_names(
+        self,
+        reports: Callable[[], Sequence[NameReport]],
+        failure_rates: Callable[[], Mapping[tuple[str, str], float]] = dict,
+    ) -> None:
+        """Both are asked for every page; `failure_rates` by name and kind."""
+        self._names, self._failure_rates = reports, failure_rates
 
     def collect(self) -> Iterable[Metric]:
         yield from super().collect()
+        if rates := dict(self._failure_rates()):
+            yield _metric(NAME_FAILURE_RATIO, dict(rates))
         if reports := self._names():
             yield _metric(NAME_CONDITION, {(one.name, one.kind.value, one.condition.value): 1 for one in reports})
         yield from metrics_of(self._services())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 from headway.name_gates import NameReport, Runs, cron_missed, failing
@@ -10,7 +11,7 @@ from headway.registry.registry import OTHER, NameKey, Registry
 
 
 class NameWatch:
-    """Keeps `registry.name_reports`, on the event-loop thread. `schedules` are asked at each look."""
+    """Keeps `registry.name_reports` and `failure_rates`, on the event-loop thread. `schedules` are asked at each look."""
 
     def __init__(self, registry: Registry, schedules: Callable[[], Sequence[Runs]] = tuple) -> None:
         self.registry = registry
@@ -27,7 +28,10 @@ class NameWatch:
                 continue
             known = self._judged.get(key)
             if known is None or known[0] is not stats:
-                rate, runs, window = settings.failure_rate, settings.failure_rate_runs, settings.failure_rate_window
+                rate = settings.failure_rate_of(stats.kind, stats.name)
+                if rate != settings.failure_rate:
+                    registry.failure_rates[key] = math.inf if rate is None else rate
+                runs, window = settings.failure_rate_runs, settings.failure_rate_window
                 known = (stats, failing(stats, now=now, rate=rate, runs=runs, window=window))
             judged[key] = known
         self._judged = judged

@@ -95,6 +95,7 @@ class Registry:
         self.entries: dict[str, Entry] = {}
         self.names: dict[NameKey, NameStats] = {}
         self.name_reports: tuple[NameReport, ...] = ()
+        self.failure_rates: dict[NameKey, float] = {}  # of names with a threshold of their own; infinite where the gate is off
         self.status_counts: dict[Status, int] = dict.fromkeys(Status, 0)
         self.project_costs: dict[str, float] = {}  # of what ended since the start, in dollars
         self.version = 0
