@@ -25,6 +25,25 @@ def binaries() -> list[str]:
     return [installed, other] if other else [installed]
 
 
+# An alert as the rules make it: its labels, what it says, its links.
+PROCESS = "http://exporter.example:14323/processes/0192f0c1-8f7a"
+LINKS = {
+    "process_url": PROCESS,
+    "dashboard_url": "http://grafana.example/d/headway-overview",
+    "runbook_url": "http://prometheus.example/user/runbook.txt#:~:text=HeadwayProcessStuck",
+}
+LABELS = {
+    "alertname": "HeadwayProcessStuck",
+    "severity": "warning",
+    "instance": "127.0.0.1:14323",
+    "id": "0192f0c1-8f7a",
+    "name": "Nightly import",
+    "kind": "cron",
+}
+SAID = {
+    "summary": "A process writes nothing and gets no further",
+    "description": "The cron Nightly import (0192f0c1-8f7a) runs, but has written no line for 2m 5s; usual are 10s.",
+}
 INTERVALS = tuple((f"group_interval: {given}", "1s") for given in ("15s", "30s", "5m"))
 
 

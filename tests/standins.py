@@ -69,7 +69,7 @@ class StandIn:
         except Refused as error:
             status, answer = error.status, error.body
             if not self.away:
-                self.refused.append(f"{error}: {raw.decode()[:5000]}")
+                self.refused.append(f"{error}: {raw.decode()[:20_000]}")
         as_text = isinstance(answer, str)
         out = answer.encode() if as_text else json.dumps(answer).encode()
         request.send_response(status)
