@@ -16,6 +16,7 @@ from grafana import recording
 from grafana.overview import overview
 from grafana.process import process
 from grafana.runs import active, history
+from grafana.trends import trends
 
 FOLDER: Final = Path(__file__).parent / "dashboards"
 RULES: Final = Path(__file__).parents[1] / "prometheus" / "rules" / "dashboards.yml"
@@ -23,7 +24,7 @@ RULES: Final = Path(__file__).parents[1] / "prometheus" / "rules" / "dashboards.
 
 def files() -> dict[Path, str]:
     """Path → the JSON that belongs there."""
-    boards = [overview(), process(), active(), history()]
+    boards = [overview(), process(), active(), history(), trends()]
     written = {FOLDER / f"{b.uid}.json": JSONEncoder(sort_keys=True, indent=2).encode(b) + "\n" for b in boards}
     return written | {RULES: recording.text()}
 

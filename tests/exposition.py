@@ -164,8 +164,8 @@ def series(now: float, external_url: str) -> Iterator[tuple[str, Mapping[str, st
 USUAL: Final = {"gate": "stuck", "outcome": "failed", "direction": "input", "condition": "failing", "reason": "late"}
 
 
-def others(now: float, named: Container[str]) -> Iterator[tuple[str, Mapping[str, str], float]]:
-    """A series of each family that is not named, as the process backfill, its name or the exporter itself would have it."""
+def others(now: float, named: Container[str], age: float) -> Iterator[tuple[str, Mapping[str, str], float]]:
+    """A series of each family that is not named, as the process backfill, its name or the exporter would have it `age` s later."""
     owners = {
         Scope.PROCESS: {"id": "backfill", "name": "NLP Backfill", "kind": "task"},
         Scope.NAME: {"name": "NLP Backfill", "kind": "task"},
@@ -173,21 +173,23 @@ def others(now: float, named: Container[str]) -> Iterator[tuple[str, Mapping[str
     for family in FAMILIES:
         if family.name in named:
             continue
-        value = now + (829 if "eta" in family.name else -60) if "timestamp" in family.name else 1
+        value = (
+            now + (829 if "eta" in family.name else -60) if "timestamp" in family.name else 1 + age * (family.type is Type.COUNTER)
+        )
         labels = {label: USUAL.get(label, label) for label in family.labels if label != "le"} | owners.get(family.scope, {})
         if family.type is not Type.HISTOGRAM:
             yield family.name, labels, value
             continue
         for bound, count in (("10.0", 4), ("60.0", 9), ("+Inf", 10)):
-            yield f"{family.name}_bucket", {**labels, "le": bound}, count
-        yield from ((f"{family.name}_sum", labels, 300), (f"{family.name}_count", labels, 10))
+            yield f"{family.name}_bucket", {**labels, "le": bound}, count * (1 + int(age))
+        yield from ((f"{family.name}_sum", labels, 300 * (1 + int(age))), (f"{family.name}_count", labels, 10 * (1 + int(age))))
 
 
-def exposition(now: float, external_url: str) -> str:
-    """The text of /metrics at `now` (unix s) of an exporter whose pages are at `external_url`. Empty labels are left out."""
+def exposition(now: float, external_url: str, age: float = 0) -> str:
+    """The text of /metrics of an exporter whose pages are at `external_url`; counters as `age` s after `now` (unix s)."""
     lines = []
     own = list(series(now, external_url))
-    for name, labels, value in (*own, *others(now, {name for name, _, _ in own})):
+    for name, labels, value in (*own, *others(now, {name for name, _, _ in own}, age)):
         inside = ",".join(f"{key}={quoted(text)}" for key, text in labels.items() if text)
         lines.append(f"{name}{{{inside}}} {float(value)!r}\n")
     return "".join(sorted(lines))

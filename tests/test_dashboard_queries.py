@@ -49,7 +49,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
     class Exporter(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            body = exposition(born, f"http://{self.headers['Host']}").encode()
+            body = exposition(born, f"http://{self.headers['Host']}", time.time() - born).encode()
             self.send_response(200)
             self.send_header("Content-Type", "text/plain; version=0.0.4")
             self.send_header("Content-Length", str(len(body)))

@@ -1,0 +1,245 @@
+"""The dashboard of trends: results, durations, gates, use of the machine and cost over hours and days."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from grafana_foundation_sdk.builders import table, timeseries
+from grafana_foundation_sdk.models import dashboard
+
+from grafana import facts as f
+from grafana.boards import Place, board, choice
+from grafana.graphs import colour, graph
+from grafana.look import BARS, BLUE, CONDITION, GREY, RED, STATUS, Config
+from grafana.services import of_name
+from grafana.tables import IMAGE, LEFT, RIGHT, Column, rows
+from headway.model import Kind, Status
+
+UID: Final = "headway-trends"
+WHICH: Final = 'kind=~"$kind", name=~"$name"'
+ENDED: Final = f"{f.FINISHED}{{{WHICH}}}"
+GOOD: Final = f"{Status.DONE.value}|{Status.CANCELLED.value}"
+BAD: Final = f'{f.FINISHED}{{{WHICH}, outcome!~"{GOOD}"}}'
+WINDOW: Final = "1h"
+NOTHING_ENDED: Final = "Nothing that the filters let through ended in this time. Choose a longer one, or start something: make demo"
+NOTHING_RAN: Final = "Nothing that the filters let through ran in this time. Choose a longer one, or start something: make demo"
+NOTHING_TRIPPED: Final = "No gate tripped in this time: nothing was stuck, too slow or in the way"
+NO_COST: Final = "Nothing told what it cost in this time. Report metadata.cost_dollars, or metadata.tokens"
+# No red: here it means failure.
+KINDS: Final[dict[str, Config]] = {
+    Kind.PIPELINE.value: colour(BLUE),
+    Kind.SUBAGENT.value: colour("#a38bd6"),
+    Kind.TASK.value: colour(GREY),
+    Kind.CRON.value: colour("#4fa3a0"),
+    Kind.DAEMON.value: colour("#5f6b7a"),
+}
+
+
+def quantile(share: float, by: str, span: str) -> str:
+    return f"histogram_quantile({share}, sum by ({by}le) (increase({f.DURATION}{{{WHICH}}}[{span}])))"
+
+
+def names(title: str, description: str, sort: str) -> table.Panel:
+    """A row per name, ordered by one of the columns."""
+    ended, bad = of_name(grown_of_name(ENDED)), of_name(grown_of_name(BAD))
+    rate = f"{bad} / ({ended} > 0)"
+    by = "instance, kind, name, "
+    clock: Config = RIGHT | {"unit": "dthms"}
+    success = f"1000 * {f.LAST_SUCCESS}{{{WHICH}}}"
+    columns = [
+        Column(
+            title="Runs",
+            expr=of_name(f"round({grown_of_name(ENDED)}) > 0", "name", "kind"),
+            width=70,
+            config=RIGHT | {"unit": "none"},
+        ),
+        Column(title="Name", label="name", config={"custom.minWidth": 160}),
+        Column(title="Kind", label="kind", width=90),
+        Column(
+            title="Failures",
+            expr=f'count_values by (key) ("bar", round(-100 * ({rate})))',
+            label="bar",
+            width=126,
+            config=IMAGE | {"mappings": BARS},
+        ),
+        Column(title="%", expr=rate, width=60, config=RIGHT | {"unit": "percentunit", "decimals": 0}),
+        Column(title="Half within", expr=of_name(f"{quantile(0.5, by, '$__range')} > 0"), width=100, config=clock),
+        Column(title="95% within", expr=of_name(f"{quantile(0.95, by, '$__range')} > 0"), width=100, config=clock),
+        Column(title="Last success", expr=of_name(success), width=140, config=LEFT | {"unit": "dateTimeFromNow"}),
+    ]
+    return rows(title, columns, sort=sort).no_value(NOTHING_ENDED).description(description)
+
+
+def grown_of_name(counter: str) -> str:
+    return f"sum by (instance, kind, name) (increase({counter}[$__range]))"
+
+
+def outcomes() -> timeseries.Panel:
+    looks = {status.value: colour(STATUS[status].colour) for status in Status if status.ended}
+    return graph(
+        "Runs by result",
+        "How many runs ended, by how they ended. Grey was done; red failed, was killed, ran out of time or vanished.",
+        "none",
+        [(f"sum by (outcome) (round(increase({ENDED}[$__interval]))) > 0", "{{outcome}}")],
+        looks,
+        stack=True,
+        bars=True,
+        empty=NOTHING_ENDED,
+    )
+
+
+def trips() -> timeseries.Panel:
+    looks = {condition.value: colour(look.colour) for condition, look in CONDITION.items()}
+    return graph(
+        "Gates tripped",
+        "How often a condition began to hold, by gate: red is stuck, amber is slow or in the way.",
+        "none",
+        [(f"sum by (gate) (round(increase({f.TRIPS}{{{WHICH}}}[$__interval]))) > 0", "{{gate}}")],
+        looks,
+        stack=True,
+        bars=True,
+        empty=NOTHING_TRIPPED,
+    )
+
+
+def trends() -> dashboard.Dashboard:
+    ended, bad = (f"sum(increase({counter}[{WINDOW}]))" for counter in (ENDED, BAD))
+    return board(
+        UID,
+        "Headway / Trends",
+        "How runs ended, how long they took, what tripped, and what they used and cost, over hours and days.",
+        refresh="30s",
+        since="now-6h",
+        variables=(choice("kind", f.FINISHED), choice("name", f.FINISHED)),
+        places=(
+            Place(1, 0, 0, 12, 8, outcomes()),
+            Place(
+                2,
+                12,
+                0,
+                12,
+                8,
+                graph(
+                    "Failure rate",
+                    "Share of the runs of the last hour that ended badly: failed, killed, out of time or vanished.",
+                    "percentunit",
+                    [(f"{bad} / ({ended} > 0)", "failed")],
+                    {"failed": colour(RED)},
+                    empty=NOTHING_ENDED,
+                ),
+            ),
+            Place(
+                3,
+                0,
+                8,
+                12,
+                8,
+                graph(
+                    "Duration",
+                    "Within which time half, and 95%, of the runs of the last hour ended.",
+                    "dthms",
+                    [(quantile(0.5, "", WINDOW), "half"), (quantile(0.95, "", WINDOW), "95%")],
+                    {"half": colour(GREY), "95%": colour(BLUE)},
+                    empty=NOTHING_ENDED,
+                ),
+            ),
+            Place(4, 12, 8, 12, 8, trips()),
+            Place(
+                5,
+                0,
+                16,
+                12,
+                8,
+                graph(
+                    "CPU by kind",
+                    "CPU of all trees, by kind of work; 100% is one core.",
+                    "percentunit",
+                    [(f"sum by (kind) ({f.CPU}{{{WHICH}}})", "{{kind}}")],
+                    KINDS,
+                    stack=True,
+                    empty=NOTHING_RAN,
+                ),
+            ),
+            Place(
+                6,
+                12,
+                16,
+                12,
+                8,
+                graph(
+                    "Memory by kind",
+                    "Resident memory of all trees, by kind of work.",
+                    "bytes",
+                    [(f"sum by (kind) ({f.MEMORY}{{{WHICH}}})", "{{kind}}")],
+                    KINDS,
+                    stack=True,
+                    empty=NOTHING_RAN,
+                ),
+            ),
+            Place(
+                7,
+                0,
+                24,
+                12,
+                8,
+                graph(
+                    "Cost",
+                    "What runs cost, by kind, counted when they end, as far as they tell or the prices of their tokens say.",
+                    "currencyUSD",
+                    [(f"sum by (kind) (increase({f.COST}{{{WHICH}}}[$__interval]))", "{{kind}}")],
+                    KINDS,
+                    stack=True,
+                    empty=NO_COST,
+                ),
+            ),
+            Place(
+                8,
+                12,
+                24,
+                12,
+                8,
+                graph(
+                    "Tokens of what runs",
+                    "Tokens that the active processes say they have used so far.",
+                    "short",
+                    [(f"sum by (direction) ({f.TOKENS}{{{WHICH}}})", "{{direction}}")],
+                    {"input": colour(GREY), "output": colour(BLUE)},
+                    stack=True,
+                    empty=NO_COST,
+                ),
+            ),
+            Place(
+                11,
+                0,
+                32,
+                24,
+                7,
+                graph(
+                    "Waiting before the start",
+                    "For how long those that are listed waited between being made known and starting, on average, by kind.",
+                    "dthms",
+                    [(f"avg by (kind) ({f.START}{{{WHICH}}} - {f.CREATED}{{{WHICH}}})", "{{kind}}")],
+                    KINDS,
+                    empty=NOTHING_RAN,
+                ),
+            ),
+            Place(
+                9,
+                0,
+                39,
+                12,
+                10,
+                names(
+                    "Most failing names", "Names by the share of their runs in this time that ended badly, the worst first.", "%"
+                ),
+            ),
+            Place(
+                10,
+                12,
+                39,
+                12,
+                10,
+                names("Slowest names", "Names by the time within which 95% of their runs ended, the slowest first.", "95% within"),
+            ),
+        ),
+    )
