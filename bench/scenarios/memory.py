@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,9 +12,11 @@ from typing import Final
 
 from bench.scenarios.contention import LASTS, SEEN
 from bench.scenarios.stage import Stage
-from bench.scenarios.truth import Must, Scenario, When
+from bench.scenarios.truth import CONTENTION_INTERVAL, Must, Scenario, When
 
 LIMIT: Final = 96 << 20
+PRESSURE: Final = Path("/proc/pressure/memory")
+STALLS: Final = 0.15  # of the time; a tenth is what counts as waiting
 TAKEN: Final = 70 << 20
 ROOTS: Final = (("memory.limit_in_bytes", Path("/sys/fs/cgroup/memory")), ("memory.max", Path("/sys/fs/cgroup")))
 # It fills its memory, and touches it now and then: too little CPU for a bottleneck.
@@ -99,7 +102,22 @@ def starved(stage: Stage) -> None:
         stage.script(join + READER, of="reader")
         stage.wait("reader.started")
         stage.script(join + "job = reporter(total=10)\n" + HOG)
-        stage.after("hogs", LASTS + SEEN)
+        stage.after("hogs", CONTENTION_INTERVAL)
+        shares = []
+        while time.time() < stage.marks["hogs"][-1] + LASTS + SEEN:
+            before, at = stalled(), time.monotonic()
+            stage.rest(CONTENTION_INTERVAL)
+            shares.append((stalled() - before) / (time.monotonic() - at))
+        if min(shares) < STALLS:
+            stage.excuse = f"the machine was too busy for the reader to stall for memory: {min(shares):.0%} of the time"
+
+
+def stalled() -> float:
+    """For how long anyone on this host has stalled for memory (s), as the kernel counts it."""
+    try:
+        return int(PRESSURE.read_text().partition("\n")[0].rpartition("total=")[2]) / 1e6
+    except OSError:
+        return 0.0
 
 
 READS: Final = re.compile(r"memory at .* while [\w-]+-reader waits for it$")
@@ -113,5 +131,5 @@ SCENARIOS: Final = (
                  alone=True, seconds=26,
                  must=(Must(gate="bottleneck", severity="warning", since=When(mark="hogs"), within=SEEN + 4, says=READS),),
                  hard="the reader's own use is small; one outside the group is not concerned"),
-    ) if little_memory() else ()),
+    ) if little_memory() and PRESSURE.exists() else ()),
 )  # fmt: skip
