@@ -69,8 +69,19 @@ FINISHED: Final = metric("finished_total")
 DURATION: Final = f"{metric('duration_seconds')}_bucket"
 LAST_SUCCESS: Final = metric("last_success_timestamp_seconds")
 TRIPS: Final = metric("gate_trips_total")
+ZOMBIE_LIMIT: Final = metric("zombie_threshold_seconds")
+FAILURE_LIMIT: Final = metric("failure_ratio_threshold")
+FAILURE_RUNS: Final = metric("failure_runs_threshold")
+FORESIGHT: Final = metric("memory_foresight_seconds")
+SAMPLE_INTERVAL: Final = metric("sample_interval_seconds")
 # Watchdog fires always.
 FIRING: Final = 'ALERTS{alertstate="firing", alertname=~"Headway.*"}'
+FOR_STATE: Final = 'ALERTS_FOR_STATE{alertname=~"Headway.*"}'
+
+
+def firing_as(severity: str) -> str:
+    return f'ALERTS{{alertstate="firing", alertname=~"Headway.*", severity="{severity}"}}'
+
 
 LISTED: Final = f"({CODE} unless {ON} {DISMISSED} == 1)"
 ENDED_BADLY: Final = f"({CODE} > {Status.DONE.code} != {Status.CANCELLED.code})"

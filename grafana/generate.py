@@ -13,6 +13,8 @@ from typing import Final
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 
 from grafana import recording
+from grafana.alerts import alerts
+from grafana.exporter import exporter
 from grafana.overview import overview
 from grafana.process import process
 from grafana.runs import active, history
@@ -24,7 +26,7 @@ RULES: Final = Path(__file__).parents[1] / "prometheus" / "rules" / "dashboards.
 
 def files() -> dict[Path, str]:
     """Path → the JSON that belongs there."""
-    boards = [overview(), process(), active(), history(), trends()]
+    boards = [overview(), process(), active(), history(), trends(), alerts(), exporter()]
     written = {FOLDER / f"{b.uid}.json": JSONEncoder(sort_keys=True, indent=2).encode(b) + "\n" for b in boards}
     return written | {RULES: recording.text()}
 

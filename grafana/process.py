@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import Final
 
-from grafana_foundation_sdk.builders import common as build
 from grafana_foundation_sdk.builders import dashboard as builders
 from grafana_foundation_sdk.builders import stat, statetimeline, table
-from grafana_foundation_sdk.models import common, dashboard
+from grafana_foundation_sdk.models import dashboard
 
 from grafana import facts as f
 from grafana.boards import PAGE, Place, board, page
+from grafana.figures import figures
 from grafana.graphs import Config, colour, dashes, graph, mapped, timeline
 from grafana.look import AMBER, BLUE, CONDITION, GREY, RED, STATUS, STATUS_WORDS, SYMBOLS, words
 from grafana.promql import ON, either, keyed
-from grafana.tables import CENTER, HIDDEN, IMAGE, SOURCE, Column, instant, properties, rows
+from grafana.tables import CENTER, HIDDEN, IMAGE, SOURCE, Column, properties, rows
 from headway.model import Condition
 
 UID: Final = "headway-process"
@@ -77,40 +77,23 @@ def facts() -> table.Panel:
     )
 
 
-def figures() -> stat.Panel:
-    panel = (
-        stat.Panel()
-        .title("Now")
-        .description(
-            "Its status, how much is done, how long it has run, how long it will take still and by when, and on how many earlier "
-            "runs what is expected of it rests."
-        )
-        .datasource(SOURCE)
-        .unit("none")
-        .graph_mode(common.BigValueGraphMode.NONE)
-        .color_mode(common.BigValueColorMode.VALUE)
-        .text_mode(common.BigValueTextMode.VALUE_AND_NAME)
-        .orientation(common.VizOrientation.VERTICAL)
-        .wide_layout(False)
-        .text(build.VizTextDisplayOptions().title_size(13).value_size(26))
-        .no_value(NOT_SEEN)
-    )
+def now() -> stat.Panel:
     running = f"{either(one(f.FINISH), f'time() + 0 * {one(f.START)}')} - {ON} {one(f.START)}"
-    plain: Config = {"mode": "absolute", "steps": [{"color": "text", "value": None}]}
-    shown: tuple[tuple[str, str, Config], ...] = (
-        ("Status", one(f.CODE), {"mappings": [STATUS_WORDS]}),
-        ("Progress", one(f.RATIO), {"unit": "percentunit", "decimals": 0}),
-        ("Elapsed", running, {"unit": "dthms"}),
-        ("Time left", one(f.ETA), {"unit": "dthms"}),
-        ("Done by", f"1000 * {one(f.ETA_AT)}", {"unit": "dateTimeAsLocal"}),
-        ("Expected", one(f.EXPECTED), {"unit": "dthms"}),
-        ("Earlier runs", one(f.EXPECTED_RUNS), {"unit": "none"}),
+    return figures(
+        "Now",
+        "Its status, how much is done, how long it has run, how long it will take still and by when, and on how many earlier "
+        "runs what is expected of it rests.",
+        NOT_SEEN,
+        (
+            ("Status", one(f.CODE), {"mappings": [STATUS_WORDS]}),
+            ("Progress", one(f.RATIO), {"unit": "percentunit", "decimals": 0}),
+            ("Elapsed", running, {"unit": "dthms"}),
+            ("Time left", one(f.ETA), {"unit": "dthms"}),
+            ("Done by", f"1000 * {one(f.ETA_AT)}", {"unit": "dateTimeAsLocal"}),
+            ("Expected", one(f.EXPECTED), {"unit": "dthms"}),
+            ("Earlier runs", one(f.EXPECTED_RUNS), {"unit": "none"}),
+        ),
     )
-    for title, expr, look in shown:
-        ref = title.lower().replace(" ", "_")
-        panel.with_target(instant(ref, expr, title))
-        panel.override_by_query(ref, properties({"thresholds": plain} | look))
-    return panel
 
 
 def states() -> statetimeline.Panel:
@@ -171,7 +154,7 @@ def process() -> dashboard.Dashboard:
             page("Cancel", "/processes/${id}?cancel", "Asks first"),
         ),
         places=(
-            Place(1, 0, 0, 24, 3, figures()),
+            Place(1, 0, 0, 24, 3, now()),
             Place(2, 0, 3, 24, 3, facts()),
             Place(3, 0, 6, 12, 3, states()),
             Place(4, 12, 6, 12, 6, gates()),

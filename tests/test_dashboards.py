@@ -25,6 +25,11 @@ PANELS = {
     "headway-overview": {1: "Processes", 2: "Needs attention", 3: "Active processes", 4: "Services", 5: "Scheduled"},
     "headway-active": {1: "Processes"},
     "headway-history": {1: "Runs and how they ended", 2: "Processes"},
+    "headway-alerts": {1: "What fires", 2: "What fired when", 3: "Thresholds for all", 4: "Thresholds of active processes"},
+    "headway-exporter": {
+        **{1: "Now", 2: "Services", 3: "Scrapes", 4: "Samples", 5: "Disk", 6: "Changes stored", 7: "Lost and refused"},
+        **{8: "Requests", 9: "Time of requests", 10: "What it uses itself", 11: "Host: CPU", 12: "Host: memory"},
+    },
     "headway-trends": {
         **{1: "Runs by result", 2: "Failure rate", 3: "Duration", 4: "Gates tripped", 5: "CPU by kind", 6: "Memory by kind"},
         **{7: "Cost", 8: "Tokens of what runs", 9: "Most failing names", 10: "Slowest names", 11: "Waiting before the start"},
