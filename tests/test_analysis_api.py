@@ -81,7 +81,8 @@ def test_a_key_of_a_user_sees_only_theirs(client: Client, exporter: RunningExpor
     client.create("Hers running", user="ann", command="make", cwd="/x")
     own = Client(exporter.url, key_of(exporter, "bob"))
     run(own, "His", "his error")
-    own.create("His running", command="make", cwd="/x")
+    twin = own.create("His running", command="make", cwd="/x")["id"]
+    wait_until(lambda: client.get(twin)["conditions"], what="the duplicate, whose reason names hers")
     answers = (json.dumps(own.analyze()), own.report(), json.dumps(own.report_parts()))
     for answer in answers:
         assert "His" in answer and "Hers" not in answer and "hers" not in answer

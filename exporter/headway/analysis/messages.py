@@ -6,6 +6,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from headway.cleaning import brief
@@ -43,6 +44,7 @@ _NUMBER: Final = re.compile(
 )
 
 
+@lru_cache(maxsize=8192)
 def normalised(message: str) -> str:
     """The message with a mask in place of each path, id, number, address, time and quoted value."""
     text = brief(telling_line(message), 4 * LONGEST)

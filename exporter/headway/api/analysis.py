@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -25,14 +25,16 @@ from headway.api.listing import parse_time
 from headway.api.processes import single
 from headway.errors import InvalidInput, NotFound
 from headway.keys import Role
-from headway.model import ENDED, Kind, Process, Status
+from headway.model import ENDED, Condition, Kind, Process, Status
 from headway.schemas import AnalyzeParams, ReportParams, SuggestParams, parse_params, seconds
 from headway.store.base import Query
 
-# So many ended processes are looked at, the newest: reading and judging them takes half a second.
+# So many ended processes are looked at, the newest: reading and judging them takes a second or two.
 MOST_HISTORY: Final = 10_000
 DEFAULT_TIMEFRAME: Final = 7 * 86400.0
 REPORT_TIMEFRAME: Final = 86400.0
+# Their reasons name other processes.
+NAMING: Final = frozenset({Condition.BOTTLENECK, Condition.DUPLICATE})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +51,7 @@ class Scope:
 async def analyze_processes(request: Request) -> Response:
     """What is slow, why, and what to do: time sinks, bottlenecks, stuck ones, duplicates, forecasts, what is usual of each name
     (failure rate, durations and their trend, common errors), costs, and recommendations with the command for each. Looks at the
-    10,000 processes that ended last in the `timeframe` (7d), or since `since`."""
+    newest 10,000 that ended in the `timeframe` (7d), or since `since`."""
     context, who = context_of(request), caller(request)
     params = parse_params(single(request), AnalyzeParams)
     who.require(Role.VIEWER)
@@ -78,6 +80,8 @@ async def report(request: Request) -> Response:
     found = await judged(context, scope, subjects, services, history, complete)
     if wants_json(request):
         active = [context.summary(subject.process, now) for subject in subjects]
+        if who.user is not None:
+            active = [without_others(body, {subject.process.id for subject in subjects}) for body in active]
         return data({**shown(found), "running": active, "services": shown(services)})
     text = await asyncio.to_thread(page, found, subjects, history, services)
     return Response(text, media_type="text/plain; charset=utf-8", headers={"Cache-Control": "no-store"})
@@ -85,7 +89,7 @@ async def report(request: Request) -> Response:
 
 async def suggest(request: Request) -> Response:
     """Timeout, expected duration, memory and CPU limits for a name, from its good runs: what 99% of them kept within, and a margin.
-    From the 10,000 runs of it that ended last."""
+    From the newest 10,000 runs of it."""
     context, who = context_of(request), caller(request)
     params = parse_params(single(request), SuggestParams)
     who.require(Role.VIEWER)
@@ -220,6 +224,14 @@ def _moment(at: float | None) -> str | None:
         return timestamp(at)
     except (OverflowError, ValueError, OSError):
         return None
+
+
+def without_others(body: Mapping[str, Any], seen: Collection[str]) -> dict[str, Any]:
+    """A process without the names and ids of those that the caller may not see: who is in its way, and whom it blocks or repeats."""
+    conditions = [
+        condition | {"reason": "see the analysis"} if condition["name"] in NAMING else condition for condition in body["conditions"]
+    ]
+    return {**body, "conditions": conditions, "blocked_by": [one for one in body["blocked_by"] if one in seen]}
 
 
 def wants_json(request: Request) -> bool:

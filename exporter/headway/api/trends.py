@@ -63,7 +63,7 @@ async def asked(context: Context, who: Caller, where: Grid, scope: Scope, only_s
     answer = Trends(source="store", note=note, step_seconds=where.step, ends=where.ends, series=kept)
     if complete:
         return answer
-    words = f"only the {len(history)} processes that ended last are counted"
+    words = f"only the {len(history)} newest processes are counted"
     return replace(answer, note=words if note is None else f"{note}; {words}")
 
 

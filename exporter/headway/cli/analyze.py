@@ -21,7 +21,7 @@ DESCRIPTION = """\
 Says what is slow, why, and what to do. First recommendations, each with its reason in numbers and the command that carries it out;
 nothing is done by itself. Then time sinks, bottlenecks with whom they block, stuck processes, duplicates, what will probably pass
 its timeout or use up the memory, and of each name how often it fails, how long it takes, whether that changes, and its most common
-errors. Looks at the 10,000 processes that ended last in the timeframe."""
+errors. Looks at the newest 10,000 processes that ended in the timeframe."""
 EXAMPLES = """\
   headway analyze
   headway analyze --project etl --timeframe 30d
