@@ -15,7 +15,7 @@ import pytest
 PACKAGE = Path(__file__).resolve().parent.parent / "exporter" / "headway"
 # Lowest first. A pattern names modules below `headway`; a package's `__init__` goes by the name of the package.
 LAYERS = (
-    ("version", "durations", "figures", "cleaning", "costs", "ids", "masking", "notify"),
+    ("version", "durations", "figures", "cleaning", "costs", "ids", "masking", "notify", "places"),
     ("model", "errors", "forms", "resources"),
     ("samples", "view"),
     ("settings", "gates", "estimate", "forecast", "names", "duplicates", "keys"),
@@ -43,13 +43,13 @@ LAYERS = (
         ),
     ),
     ("collector", "intake", "api", "api.*"),
-    ("app", "mcp", "mcp.*"),
+    ("app", "hook", "hook.*", "mcp", "mcp.*"),
     ("cli", "cli.*"),
     ("__main__",),
 )
 # The client side stands apart: scripts import it, and it imports only this of the rest.
 REPORTER = ("reporter", "reporter.*")
-OPEN_TO_REPORTER = {"", "version", "durations", "ids"}
+OPEN_TO_REPORTER = {"", "version", "durations", "ids", "places"}
 USERS_OF_REPORTER = ("", "intake", "app", "mcp.*", "cli.*", *REPORTER)
 # Nothing but the standard library, and each other.
 PURE = (

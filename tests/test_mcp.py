@@ -266,7 +266,7 @@ def test_an_agent_reports_its_own_work(shared_exporter: RunningExporter, mine: s
             await tools("report_progress", id=begun["id"])
             with Exporter(shared_exporter.url, shared_exporter.key) as exporter:
                 kept = exporter.get(begun["id"])
-                assert kept["metadata"] == {"model": "some-model", "tokens": {"in": 900}, "cost_dollars": 0.1}
+                assert kept["metadata"] == {"model": "some-model", "tokens": {"input": 900}, "cost_dollars": 0.1}
                 assert (kept["log_tail"], kept["thresholds"]["stuck_after"]) == (["a.py"], 900)
             over = await tools("report_end", id=begun["id"], outcome="done", summary="3 files, no fault")
             assert (over["process"]["status"], over["process"]["summary"]) == ("done", "3 files, no fault")

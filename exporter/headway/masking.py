@@ -9,7 +9,10 @@ so that the time is linear in the length, whatever the text.
 from __future__ import annotations
 
 import re
-from typing import Final
+
+TYPE_CHECKING = False  # as in typing, which is slow to import: hooks of agents load this
+if TYPE_CHECKING:
+    from typing import Final
 
 MASK: Final = "***"
 

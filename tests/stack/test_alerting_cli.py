@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -93,6 +94,16 @@ def test_check_sees_that_the_running_one_has_other_receivers(
     assert "not in force yet: the running Alertmanager has email, slack, webhook" in done.stdout
 
 
+def test_a_webhook_of_the_environment_that_make_up_remembers_is_no_difference(
+    alertmanager: RunningAlertmanager, standins: StandIns, tmp_path: Path, where: dict[str, str]
+) -> None:
+    for path in standins.folder.iterdir():
+        if path.name != "webhook.url":
+            shutil.copy(path, tmp_path / path.name)
+    done = headway("alerting", "check", *base(alertmanager), "--secrets", str(tmp_path), environ=where)
+    assert "has one webhook more: that of HEADWAY_WEBHOOK_URL" in done.stdout and "not in force" not in done.stdout
+
+
 def test_without_alertmanager_it_is_said_what_to_do(tmp_path: Path) -> None:
     nobody = {"HEADWAY_ALERTMANAGER_URL": "http://127.0.0.1:9", "HEADWAY_ALERTING_SECRETS": str(tmp_path)}
     flags = ("--for", "0.25", "--base", str(ROOT / "alerting/alertmanager.yml"))
@@ -141,7 +152,7 @@ def test_one_process_is_found_by_the_beginning_of_its_id(
     done = headway("snooze", process_id[:-4], "--alert", "HeadwayProcessStuck", "30m", environ=known)
     assert done.returncode == 0 and f"quiet for 30m: id {process_id} and alertname HeadwayProcessStuck" in done.stdout, done.stderr
     # A whole id needs no exporter.
-    done = headway("snooze", process_id, "1s", environ=where | {"HEADWAY_URL": "http://127.0.0.1:9"})
+    done = headway("snooze", process_id, "1m", environ=where | {"HEADWAY_URL": "http://127.0.0.1:9"})
     assert done.returncode == 0, done.stderr
 
 

@@ -75,7 +75,7 @@ class Reporting:
         if current is not None or total is not None:
             fields["progress"] = given(current=current, total=total)
         metadata: dict[str, Any] = given(cost_dollars=cost_dollars)
-        if tokens := {way: count for way, count in (("in", tokens_in), ("out", tokens_out)) if count is not None}:
+        if tokens := {way: count for way, count in (("input", tokens_in), ("output", tokens_out)) if count is not None}:
             metadata["tokens"] = tokens
         if metadata:
             fields["metadata"] = metadata

@@ -4,23 +4,9 @@ from __future__ import annotations
 
 import os
 
-TYPE_CHECKING = False  # as in typing, which is slow to import
-if TYPE_CHECKING:
-    from typing import Final
+from headway.places import DEFAULT_URL, OFF, find_url
 
-DEFAULT_URL: Final = "http://127.0.0.1:14323"
-OFF: Final = "off"
-
-
-def find_url(url: str | None = None) -> str:
-    """The exporter's address without a trailing slash: `url`, else HEADWAY_URL, else the default. "off" means: report nothing.
-
-    `http://` may be left away.
-    """
-    found = str(url or os.environ.get("HEADWAY_URL") or DEFAULT_URL).strip().rstrip("/")
-    if found.lower() == OFF:
-        return OFF
-    return found if "://" in found else f"http://{found}"
+__all__ = ["DEFAULT_URL", "OFF", "find_key", "find_url"]
 
 
 def find_key(key: str | None = None) -> str | None:

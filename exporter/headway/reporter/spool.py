@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from headway.ids import new_id
+from headway.places import spool_folder
 from headway.reporter.link import Link, Undelivered, encode
 
 # A cron job on a machine whose exporter was removed must not fill the disk: then the oldest files go.
@@ -34,16 +35,8 @@ def directory(environ: Mapping[str, str] = os.environ) -> Path:
     For a user without a home directory, as some containers have one: headway-UID/spool in the temporary directory. Raises OSError
     when somebody else has made that.
     """
-    if given := environ.get("HEADWAY_SPOOL"):
-        return Path(given)
-    if hasattr(os, "geteuid") and os.geteuid() == 0:
-        return Path("/var/lib/headway/spool")
-    if state := environ.get("XDG_STATE_HOME"):
-        return Path(state) / "headway/spool"
-    try:
-        return Path.home() / ".local/state/headway/spool"
-    except RuntimeError:
-        return _own_temporary() / "spool"
+    found = spool_folder(environ)
+    return _own_temporary() / "spool" if found is None else Path(found)
 
 
 def _own_temporary() -> Path:

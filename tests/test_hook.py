@@ -1,0 +1,289 @@
+"""`headway hook`: recorded events of coding agents become processes of a real exporter, and no trouble reaches the agent."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cli import HEADWAY, headway, surroundings
+from headway import Client
+from headway.hook import command
+from headway.hook.shapes import process_id
+from headway.ids import check_id
+from headway.schemas import BatchItem, decode
+from running import RunningExporter
+from waiting import wait_until
+
+HERE = Path(__file__).resolve().parent
+INTEGRATIONS = HERE.parent / "integrations"
+RECORDED: dict[str, list[dict[str, Any]]] = {
+    agent: json.loads((HERE / "hooks" / f"{agent}.json").read_text(encoding="utf-8")) for agent in command.AGENTS
+}
+SESSIONS = {
+    "claude-code": "claude-code-7d4c1f6e-2a90-4c55-9b1e-0f3a6b8c2d10",
+    "codex": "codex-019d036d-c7fa-72d2-b6fd-78878bfe34e4",
+    "gemini": "gemini-b1c7f2aa-5d3e-4a7c-8f60-2e9d1c0b4a55",
+    "openclaw": "openclaw-agent-main-main",
+}
+
+
+def call(agent: str, event: object, spool: Path, **environ: str) -> subprocess.CompletedProcess[str]:
+    """`headway hook AGENT` as the agent runs it."""
+    given = event if isinstance(event, str) else json.dumps(event)
+    env = {**surroundings(), "HEADWAY_SPOOL": str(spool), **environ}
+    return subprocess.run([HEADWAY, "hook", agent], input=given, env=env, capture_output=True, text=True, timeout=30)
+
+
+def spooled(spool: Path) -> list[dict[str, Any]]:
+    """The items that wait, oldest first."""
+    found: list[dict[str, Any]] = []
+    for path in sorted(spool.glob("*.ready")):
+        found += [json.loads(line) for line in path.read_text().splitlines()]
+    return found
+
+
+@pytest.fixture
+def spool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for name in [name for name in os.environ if name.startswith("HEADWAY_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("HEADWAY_SPOOL", str(tmp_path / "spool"))
+    return tmp_path / "spool"
+
+
+@pytest.fixture
+def told(shared_exporter: RunningExporter, monkeypatch: pytest.MonkeyPatch) -> RunningExporter:
+    """The exporter that all recorded events were meant for."""
+    for name in [name for name in os.environ if name.startswith("HEADWAY_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("HEADWAY_SPOOL", str(shared_exporter.data_dir / "spool"))
+    monkeypatch.setenv("HEADWAY_URL", shared_exporter.url)
+    return shared_exporter
+
+
+def tell(agent: str, events: list[dict[str, Any]]) -> None:
+    for event in events:
+        command.take(agent, json.dumps(event).encode())
+
+
+def arrived(exporter: RunningExporter, id: str, stage: str | None = None, status: str | None = None) -> Mapping[str, Any]:
+    with Client(exporter.url, exporter.key) as client:
+
+        def look() -> dict[str, Any] | None:
+            found = next((one for one in client.list(state="all", limit=1000) if one["id"] == id), None)
+            there = found is not None and stage in (None, found["stage"]) and status in (None, found["status"])
+            return client.get(id) if there else None
+
+        found = wait_until(look, 20, f"{id} as {status or stage}")
+        assert found is not None
+        return found
+
+
+# ── what becomes of recorded events ─────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_session_of_claude_code(told: RunningExporter) -> None:
+    tell("claude-code", RECORDED["claude-code"])
+    found = arrived(told, SESSIONS["claude-code"], status="done")
+    assert (found["name"], found["type"], found["project"], found["agent"]) == ("Claude Code", "subagent", "shop", "claude-code")
+    assert found["metadata"] == {"model": "claude-sonnet-4-6"}
+    assert found["summary"] == "The test used last year's price list; it is fixed."
+    log = "\n".join(found["log_tail"])
+    assert "Bash: curl -H 'Authorization: Bearer ***' localhost/api" in log and "Bash failed: exit code 7" in log
+    assert "notification: Claude needs your permission" in log and "session ended: prompt_input_exit" in log
+    assert "swordfish" not in json.dumps(found) and "sk-ant" not in json.dumps(found)
+    (child,) = found["children"]
+    assert (child["name"], child["status"]) == ("Claude Code: Explore", "done")
+    assert child["summary"] == "checkout() is in src/cart.py, line 41."
+    assert (child["stage"], child["log_tail"]) == ("Grep", ["Grep: src"])
+
+
+def test_a_session_of_codex(told: RunningExporter) -> None:
+    tell("codex", RECORDED["codex"])
+    found = arrived(told, SESSIONS["codex"], stage="waiting for the user")
+    assert (found["status"], found["summary"], found["metadata"]["model"]) == ("running", "Both pages are updated.", "gpt-5.4")
+    (child,) = found["children"]
+    assert (child["name"], child["status"], child["summary"]) == ("Codex: explorer", "done", "Two pages are out of date.")
+
+
+def test_a_session_of_gemini_cli(told: RunningExporter) -> None:
+    tell("gemini", RECORDED["gemini"])
+    found = arrived(told, SESSIONS["gemini"], status="done")
+    assert (found["name"], found["summary"]) == ("Gemini CLI", "data is 1.2 GB.")
+    assert "run_shell_command: du -sh * | sort -h" in found["log_tail"]
+
+
+def test_a_session_of_openclaw(told: RunningExporter) -> None:
+    tell("openclaw", RECORDED["openclaw"])
+    found = arrived(told, SESSIONS["openclaw"], status="done")
+    assert found["metadata"] == {"model": "some-model", "tokens": {"input": 1200, "output": 340}}
+    (child,) = found["children"]
+    assert (child["name"], child["status"], child["summary"]) == ("OpenClaw: sub-agent", "done", "ok: completed")
+    assert child["metadata"] == {"model": "some-model", "agent_id": "main", "tokens_total": 4321}
+    assert child["log_tail"] == ["web_fetch: http://prices.example/?api_key=***"]
+
+
+@pytest.mark.parametrize("agent", command.AGENTS)
+def test_every_event_alone_is_something_the_exporter_takes(agent: str, spool: Path) -> None:
+    for event in RECORDED[agent]:
+        command.take(agent, json.dumps(event).encode())
+    for item in spooled(spool):
+        assert item.pop("url") == "http://127.0.0.1:14323" and item.pop("at") > 0
+        decode(json.dumps(item).encode(), BatchItem)
+        assert check_id(item["id"])
+        assert "swordfish" not in json.dumps(item) and "AbCdEf0123" not in json.dumps(item)
+
+
+@pytest.mark.parametrize("agent", command.AGENTS)
+def test_the_same_session_is_created_alike_by_each_event(agent: str, spool: Path) -> None:
+    tell(agent, RECORDED[agent])
+    created: dict[str, set[tuple[str, str]]] = {}
+    for item in spooled(spool):
+        if made := item.get("create"):
+            created.setdefault(item["id"], set()).add((made["name"], made["type"]))
+    assert created and all(len(facts) == 1 for facts in created.values())
+
+
+def test_a_session_below_a_tracked_command_is_its_child(told: RunningExporter, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Client(told.url, told.key) as client:
+        outer = client.create("Nightly review")
+    monkeypatch.setenv("HEADWAY_PARENT_ID", outer["id"])
+    monkeypatch.setenv("HEADWAY_TASK", "T-7")
+    event = {"session_id": "nested-1", "hook_event_name": "SessionStart", "cwd": "/srv/app", "source": "startup"}
+    tell("claude-code", [event])
+    found = arrived(told, "claude-code-nested-1")
+    assert (found["parent_id"], found["task"], found["project"]) == (outer["id"], "T-7", "app")
+
+
+def test_ids_are_derived() -> None:
+    assert process_id("codex", "a1") == "codex-a1"
+    assert check_id(process_id("codex", "x" * 200)) != process_id("codex", "x" * 201)
+    assert check_id(process_id("claude-code", "a/b")) != check_id(process_id("claude-code", "a b"))
+    assert process_id("claude-code", "é") == process_id("claude-code", "é")
+
+
+# ── as agents call it ───────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("agent", command.AGENTS)
+def test_it_says_nothing_and_leaves_a_private_file(agent: str, tmp_path: Path) -> None:
+    done = call(agent, RECORDED[agent][0], tmp_path / "spool")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == ("{}\n" if agent == "gemini" else "")
+    (file,) = (tmp_path / "spool").iterdir()
+    assert file.suffix == ".ready" and file.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize(
+    "given",
+    ["", "no JSON", "[]", "{}", '{"session_id": 7}', '{"session_id": "s", "hook_event_name": null, "tool_input": [[]]}', "\x00"],
+)
+@pytest.mark.parametrize("agent", command.AGENTS)
+def test_what_makes_no_sense_is_no_trouble(agent: str, given: str, spool: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    class Given:
+        class buffer:
+            @staticmethod
+            def read(limit: int) -> bytes:
+                return given.encode()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "stdin", Given)
+        assert command.main([agent]) == 0
+    assert capsys.readouterr() == ("{}\n" if agent == "gemini" else "", "")
+
+
+def test_a_spool_that_cannot_be_written_is_no_trouble(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    done = call("claude-code", RECORDED["claude-code"][0], tmp_path / "file")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    done = call("claude-code", RECORDED["claude-code"][0], tmp_path / "file", HEADWAY_DEBUG="1")
+    assert (done.returncode, "headway hook:" in done.stderr) == (0, True)
+
+
+def test_off_means_off(tmp_path: Path) -> None:
+    assert call("claude-code", RECORDED["claude-code"][0], tmp_path / "spool", HEADWAY_URL="off").returncode == 0
+    assert not (tmp_path / "spool").exists()
+
+
+def test_a_spool_that_nobody_empties_does_not_grow_for_ever(spool: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(command, "CROWDED", 2)
+    monkeypatch.setattr(command, "FULL", 3)
+    start, *_, tool = RECORDED["claude-code"][:3]
+    tell("claude-code", [start, tool, tool, tool])
+    assert len(spooled(spool)) == 2
+    tell("claude-code", [RECORDED["claude-code"][-1]] * 3)
+    assert [item.get("status") for item in spooled(spool)] == [None, None, "done"]
+
+
+def test_long_inputs_are_cut(spool: Path) -> None:
+    event = {**RECORDED["claude-code"][2], "tool_input": {"command": "echo " + "x" * 100_000}}
+    tell("claude-code", [event])
+    (item,) = spooled(spool)
+    assert len(item["log"]) == 300 and item["log"].endswith("…")
+
+
+def test_little_is_loaded() -> None:
+    code = (
+        "import sys; from headway.hook import command; command.meaning('claude-code', "
+        "{'session_id': 's', 'hook_event_name': 'PreToolUse', 'tool_name': 'Bash', 'tool_input': {'command': 'make'}}); "
+        "print(*sys.modules)"
+    )
+    loaded = set(subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split())
+    assert (
+        loaded & {"argparse", "requests", "pathlib", "tempfile", "threading", "typing", "headway.reporter", "headway.settings"}
+        == set()
+    )
+
+
+def test_the_help_says_which_agents() -> None:
+    said = headway("hook", "--help")
+    assert said.returncode == 0 and all(agent in said.stdout for agent in command.AGENTS)
+
+
+# ── the ready configurations ────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("path", "agent"),
+    [("claude-code/settings.json", "claude-code"), ("codex/hooks.json", "codex"), ("gemini-cli/settings.json", "gemini")],
+)
+def test_the_configurations_call_the_hook_for_the_recorded_events(path: str, agent: str) -> None:
+    configured = json.loads((INTEGRATIONS / path).read_text(encoding="utf-8"))["hooks"]
+    for groups in configured.values():
+        for group in groups:
+            assert [hook["command"] for hook in group["hooks"]] == [f"headway hook {agent}"]
+    # What follows a tool call says nothing that the next event does not, and would cost another start.
+    recorded = {event["hook_event_name"] for event in RECORDED[agent]} - {"PostToolUse", "AfterTool"}
+    assert recorded <= set(configured)
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="needs node")
+def test_the_plugin_for_openclaw_passes_events_on(tmp_path: Path) -> None:
+    (tmp_path / "headway").write_text(f'#!/bin/sh\ncat > "{tmp_path}/$$.json"; echo "$*" > "{tmp_path}/$$.words"\n')
+    (tmp_path / "headway").chmod(0o755)
+    events = [
+        ("session_start", {"sessionId": "5e1", "sessionKey": "agent:main:main"}, {"agentId": "main"}),
+        ("llm_output", {"sessionId": "5e1", "model": "m", "prompt": "secret", "usage": {"input": 5, "output": 2}}, {}),
+        ("after_tool_call", {"toolName": "exec", "params": {}, "result": "secret"}, {"sessionKey": "k"}),
+    ]
+    script = f"""
+    const plugin = (await import({json.dumps(str(INTEGRATIONS / "openclaw" / "index.js"))})).default;
+    const handlers = {{}};
+    const on = (name, handler) => (handlers[name] = handler);
+    plugin.register({{ on, pluginConfig: {{ command: {json.dumps(str(tmp_path / "headway"))} }} }});
+    for (const [name, event, context] of {json.dumps(events)}) handlers[name](event, context);
+    """
+    subprocess.run(["node", "--input-type=module", "-e", script], check=True, timeout=30)
+    files = wait_until(lambda: len(found := sorted(tmp_path.glob("*.words"))) == 3 and found, what="three calls")
+    assert files and {file.read_text() for file in files} == {"hook openclaw\n"}
+    payloads = {one["hook"]: one for one in (json.loads(file.read_text()) for file in tmp_path.glob("*.json"))}
+    assert payloads["session_start"]["context"] == {"agentId": "main"}
+    assert payloads["llm_output"]["event"] == {"sessionId": "5e1", "model": "m", "totals": {"input": 5, "output": 2}}
+    assert "secret" not in json.dumps(payloads)
