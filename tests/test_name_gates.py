@@ -194,3 +194,18 @@ def test_a_failing_name_is_told_by_api_page_metrics_and_command_line(exporter: R
     environ = {"HEADWAY_URL": exporter.url, "HEADWAY_KEY": exporter.key, "PATH": "/usr/bin:/bin"}
     said = subprocess.run([sys.executable, "-m", "headway", "ps"], env=environ, capture_output=True, text=True, timeout=30)
     assert "headway: import <b> (cron): failing: 4 of its last 4 runs ended badly, all within 24 h" in said.stderr
+
+
+@in_loop
+async def test_what_is_usual_says_on_how_many_runs_it_rests() -> None:
+    world = World()
+    for n in range(5):
+        world.create(id=f"run-{n}", name="nightly", started_age=10 + n)
+        world.update(f"run-{n}", status="done")
+    for process_id, declared, runs in (("usual", {}, 5), ("declared", {"expected_duration": 9}, None)):
+        world.create(id=process_id, name="nightly", **declared)
+        assert world.registry.view(world.registry.entries[process_id]).expected_runs == runs
+    world.clock.now += 48
+    world.watch.evaluate()
+    (report,) = world.registry.entries["usual"].conditions
+    assert report.reason == "4.0x its usual 12 s, usual from 5 earlier runs"
