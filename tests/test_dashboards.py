@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import configparser
 import re
 import subprocess
 import sys
@@ -15,10 +14,11 @@ import pytest
 import yaml
 from grafana.asking import asked
 
-from dashboards import BOARDS, FOLDER, ROOT, overrides, panel_named, panels, queries, recorded
+from dashboards import BOARDS, ROOT, overrides, panel_named, panels, queries, recorded
 from headway.metrics.families import FAMILIES
 from headway.metrics.family import Type
 from headway.model import STATUS_CODES, Condition
+from headway.services.phase import Phase
 
 # Released ids: alerts, bookmarks and other dashboards point to them.
 PANELS = {
@@ -53,6 +53,11 @@ def mappings(uid: str) -> Iterator[dict[str, Any]]:
     for panel in panels(uid):
         for properties in overrides(panel).values():
             yield from properties.get("mappings", [])
+
+
+def defaults(uid: str) -> Iterator[dict[str, Any]]:
+    for panel in panels(uid):
+        yield from panel["fieldConfig"]["defaults"].get("mappings", [])
 
 
 def texts(mapping: dict[str, Any]) -> list[str]:
@@ -128,6 +133,18 @@ def test_every_status_has_a_picture() -> None:
     codes = {str(code) for code in STATUS_CODES.values()}
     assert codes <= symbols.keys()
     assert len({symbols[code]["text"] for code in codes}) == len(codes)
+
+
+def test_whatever_names_one_status_names_them_all() -> None:
+    found = [m for uid in BOARDS for m in (*mappings(uid), *defaults(uid)) if m["type"] == "value" and "11" in m["options"]]
+    assert len(found) >= 6
+    for mapping in found:
+        assert {str(code) for code in STATUS_CODES.values()} <= mapping["options"].keys()
+
+
+def test_every_phase_of_a_service_has_a_word() -> None:
+    (mapping,) = overrides(panel_named("headway-overview", "Services"))["services"]["mappings"]
+    assert {key: result["text"].lower() for key, result in mapping["options"].items()} == {str(p.code): p.value for p in Phase}
 
 
 def test_every_condition_has_a_coloured_flag() -> None:
@@ -261,41 +278,3 @@ def test_variables_ask_for_what_exists() -> None:
     for variable in (v for board in BOARDS.values() for v in board["templating"]["list"] if v["type"] == "query"):
         metric, label = re.fullmatch(r"label_values\((\w+)(?:\{.*\})?, (\w+)\)", variable["query"]).groups()  # type: ignore[union-attr]
         assert label in next(f.all_labels for f in FAMILIES if f.name == metric)
-
-
-# ── provisioning ────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def provisioned(kind: str) -> dict[str, Any]:
-    loaded = yaml.safe_load((ROOT / "grafana" / "provisioning" / kind / "headway.yml").read_text(encoding="utf-8"))
-    assert loaded["apiVersion"] == 1
-    return dict(loaded)
-
-
-def test_data_sources_have_fixed_uids_and_addresses_from_the_environment() -> None:
-    sources = {s["uid"]: s for s in provisioned("datasources")["datasources"]}
-    assert {uid: (s["type"], s["url"]) for uid, s in sources.items()} == {
-        "prometheus": ("prometheus", "$PROMETHEUS_URL"),
-        "alertmanager": ("alertmanager", "$ALERTMANAGER_URL"),
-    }
-    assert sources["prometheus"]["jsonData"]["alertmanagerUid"] == "alertmanager"
-    for board in BOARDS.values():
-        chosen = next(v for v in board["templating"]["list"] if v["name"] == "datasource")["current"]
-        assert (chosen["value"], chosen["text"]) == ("prometheus", sources["prometheus"]["name"])
-
-
-def test_the_folder_is_fixed_and_read_only() -> None:
-    (provider,) = provisioned("dashboards")["providers"]
-    assert provider["folderUid"] == "headway" and provider["options"]["path"] == "$DASHBOARDS_DIR"
-    assert provider["disableDeletion"] and not provider["allowUiUpdates"]
-
-
-def test_grafana_is_on_loopback_read_only_and_silent() -> None:
-    ini = configparser.ConfigParser(interpolation=None)
-    ini.read(ROOT / "grafana" / "grafana.ini")
-    assert ini["server"]["http_addr"] == "127.0.0.1"
-    assert ini["auth.anonymous"]["enabled"] == "true" and ini["auth.anonymous"]["org_role"] == "Viewer"
-    assert ini["dashboards"]["min_refresh_interval"] == "2s"
-    home = ini["dashboards"]["default_home_dashboard_path"].removeprefix("$__env{DASHBOARDS_DIR}/")
-    assert (FOLDER / home).is_file()
-    assert set(ini["analytics"].values()) == {"false"}
