@@ -32,7 +32,7 @@ from waiting import wait_until
 
 TOOLS = {
     *("list_processes", "show_process", "find_problems", "report_start", "report_progress", "report_end", "start_command"),
-    *("report", "analyze", "recommend", "suggest_limits"),
+    *("report", "analyze", "recommend", "trends", "suggest_limits"),
     *("cancel_process", "kill_process", "kill_scope", "clean_up", "list_services", "ensure_services", "service_logs"),
 }
 Use = Callable[["Tools"], Awaitable[None]]
@@ -230,6 +230,9 @@ def test_what_is_slow_and_what_to_do(shared_exporter: RunningExporter, mine: str
             (advice, *_) = (await tools("recommend", project=mine, limit=1))["recommendations"]
             assert advice["about"] == f"Fails {mine}" and advice["reason"] and advice["command"].startswith("headway ")
             assert (await tools("analyze", project="nobody"))["note"]
+            over_time = await tools("trends", timeframe="1h", project=mine)
+            assert over_time["source"] == "store" and sum(filter(None, over_time["series"]["failed"])) == 4
+            assert "timeframe" in await tools.refused("trends", timeframe="1s")
             (limits,) = (await tools("suggest_limits", name=f"Fails {mine}"))["suggestions"]
             assert limits["runs"] == 0 and limits["reason"]
             assert "analyze" in await tools.refused("suggest_limits", name="nobody")

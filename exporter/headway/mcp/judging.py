@@ -60,6 +60,23 @@ class Judging:
         found = await self.exporter.ask(lambda client: client.suggest(name, type))
         return told({"suggestions": [small(one) for one in found]})
 
+    async def trends(
+        self,
+        timeframe: Annotated[str, Field(description="how far back: 1h, 24h, 30d", max_length=32)] = "24h",
+        type: Kind | None = None,
+        name: Name = None,
+        project: Label = None,
+    ) -> str:
+        """How things went over time, step by step: ended and failed, failure rate, durations, CPU, memory, time sinks, cost; null
+        where nothing is known. Use it when somebody asks whether something became better or worse, or since when. source says
+        whether Prometheus or the exporter's own history knew it."""
+        wanted = given(type=type, name=name, project=project)
+        found = await self.exporter.ask(lambda client: client.trends(timeframe, **wanted))
+        told_of = {kind: values for kind, values in found["series"].items() if any(value is not None for value in values)}
+        facts = {fact: found.get(fact) for fact in ("source", "note", "since", "until", "step_seconds")}
+        series = {kind: [rounded(value) for value in values] for kind, values in told_of.items()}
+        return told(filled(facts) | {"series": series, "note_on_steps": "each value is of one step, the last ends at until"})
+
     async def report(self, timeframe: Timeframe = None) -> str:
         """One page of plain text: what runs, what failed and why, what to do, what is scheduled. Use it first when somebody asks
         how things are; it covers the last day unless timeframe says otherwise."""

@@ -101,6 +101,7 @@ def tools(exporter: Exporter) -> list[Tool]:
         tool(judging.report, LOOKS, "Report on everything"),
         tool(judging.analyze, LOOKS, "Analyze"),
         tool(judging.recommend, LOOKS, "Recommend what to do"),
+        tool(judging.trends, LOOKS, "Show trends"),
         tool(judging.suggest_limits, LOOKS, "Suggest limits for a run"),
         tool(reporting.report_start, ADDS, "Begin to report own work"),
         tool(reporting.report_progress, REPEATABLE, "Report progress of own work"),
