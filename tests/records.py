@@ -7,7 +7,21 @@ from typing import Any, cast, get_type_hints
 
 from hypothesis import strategies as st
 
-from headway.model import STATES, Activity, Done, Kind, OSProcess, Process, Running, Spec, State, Status, Thresholds, Transition, Usage
+from headway.model import (
+    STATES,
+    Activity,
+    Done,
+    Kind,
+    OSProcess,
+    Process,
+    Running,
+    Spec,
+    State,
+    Status,
+    Thresholds,
+    Transition,
+    Usage,
+)
 from headway.names import NameStats
 from headway.store.base import LogLine
 

@@ -229,6 +229,9 @@ def test_trouble_with_looking_is_said_and_ends_nothing() -> None:
     class Broken:
         errors_total = 0
 
+        def members(self, key: str) -> list[int]:
+            return []
+
         def sample(self, roots: object) -> dict[str, Any]:
             raise OSError("no descriptor left")
 

@@ -24,8 +24,8 @@ from headway.promql import Prometheus, Unavailable, expressions, quoted
 from headway.reporter.client import ApiError
 from records import T0, process
 from running import RunningExporter, Starter
+from scraping import prometheus
 from test_analysis_api import headway, key_of, run
-from test_dashboard_queries import prometheus
 from waiting import wait_until
 
 

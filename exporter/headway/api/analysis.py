@@ -227,7 +227,7 @@ def _moment(at: float | None) -> str | None:
 
 
 def without_others(body: Mapping[str, Any], seen: Collection[str]) -> dict[str, Any]:
-    """A process without the names and ids of those that the caller may not see: who is in its way, and whom it blocks or repeats."""
+    """A process without names and ids of those that the caller may not see: who is in its way, and whom it blocks or repeats."""
     conditions = [
         condition | {"reason": "see the analysis"} if condition["name"] in NAMING else condition for condition in body["conditions"]
     ]

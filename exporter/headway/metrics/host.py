@@ -74,7 +74,7 @@ class HealthMetrics(OwnMetrics):
     def collect(self) -> Iterable[Metric]:
         yield from super().collect()
         if rates := dict(self._failure_rates()):
-            yield _metric(NAME_FAILURE_RATIO, dict(rates))
+            yield _metric(NAME_FAILURE_RATIO, {(name, kind): rate for (name, kind), rate in rates.items()})
         if reports := self._names():
             yield _metric(NAME_CONDITION, {(one.name, one.kind.value, one.condition.value): 1 for one in reports})
         yield from metrics_of(self._services())

@@ -15,6 +15,10 @@ from typing import Final, NamedTuple
 FAULTS_FROM: Final = 10.0
 
 
+# Not every system has it.
+AFFINITY: Final[Callable[[int], Iterable[int]] | None] = getattr(os, "sched_getaffinity", None)
+
+
 class _Look(NamedTuple):
     at: float
     stalled: float  # s, of whoever shares its memory
@@ -30,7 +34,7 @@ class Contention:
         *,
         proc: str | Path = "/proc",
         cgroups: str | Path = "/sys/fs/cgroup",
-        affinity: Callable[[int], Iterable[int]] | None = getattr(os, "sched_getaffinity", None),
+        affinity: Callable[[int], Iterable[int]] | None = AFFINITY,
     ) -> None:
         self._members = members
         self._proc = Path(proc)
@@ -51,8 +55,8 @@ class Contention:
         return frozenset(found) or None
 
     def memory_wait(self, key: str, at: float) -> float | None:
-        """For which share of the time since the question before (0–1) those of its control group, or of the host, stalled for memory,
-        if this tree had to fetch pages of its own meanwhile; 0 if not. None: not known, or asked for the first time."""
+        """For which share of the time since the question before (0–1) those of its control group, or of the host, stalled for
+        memory, if this tree had to fetch pages of its own meanwhile; 0 if not. None: not known, or asked for the first time."""
         pids = self._members(key)
         stalled = self._stalled(pids[0]) if pids else None
         if stalled is None:
