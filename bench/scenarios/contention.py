@@ -5,12 +5,15 @@ how many the machine has.
 from __future__ import annotations
 
 import re
+import time
+from pathlib import Path
 from typing import Final
 
 from bench.scenarios.stage import Stage, usable_cpus
 from bench.scenarios.truth import CONTENTION_INTERVAL, May, Must, Scenario, When
 
 SPINNERS: Final = 24
+IDLE_WAIT: Final = 0.05  # s per second; half of what counts as waiting
 SEEN: Final = 3 * CONTENTION_INTERVAL + 1  # s: a rate needs two samples after the moment
 LASTS: Final = SEEN + 3 * CONTENTION_INTERVAL
 # It looks at itself: where others on this machine leave it less of the core than a bottleneck takes, there is nothing to judge.
@@ -50,10 +53,22 @@ def check(stage: Stage) -> None:
 
 def alone(stage: Stage) -> None:
     """A whole core for itself; two others sleep."""
-    for of in ("sleeper1", "sleeper2"):
-        stage.script(f"job = reporter({of!r}, type='daemon')\nwork(1000, 0.02)", of=of, own_session=False)
+    sleepers = [
+        stage.script(f"job = reporter({of!r}, type='daemon')\nwhile True: time.sleep(1)", of=of, own_session=False)
+        for of in ("sleeper1", "sleeper2")
+    ]
     hog(stage, source="mark('hogs')\nspin()")
-    stage.after("hogs", LASTS)
+    while time.time() < stage.marks["hogs"][-1] + LASTS:
+        before = [waited(one.pid) for one in sleepers]
+        stage.rest(CONTENTION_INTERVAL)
+        longest = max(waited(one.pid) - had for one, had in zip(sleepers, before, strict=True)) / CONTENTION_INTERVAL
+        if longest > IDLE_WAIT:
+            stage.excuse = f"the machine was not idle: one that sleeps waited {longest:.2f} s per second for a core"
+
+
+def waited(pid: int) -> float:
+    """For how long its threads have been ready to run and did not (s)."""
+    return sum(int(file.read_text().split()[1]) for file in Path(f"/proc/{pid}/task").glob("*/schedstat")) / 1e9
 
 
 def starves(stage: Stage) -> None:

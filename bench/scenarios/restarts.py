@@ -24,6 +24,7 @@ def away(stage: Stage, how: str, seconds: float) -> None:
     stage.mark("away")
     stage.exporter.stop() if how == "SIGTERM" else stage.exporter.kill()
     stage.rest(seconds)
+    stage.mark("starts")
     stage.exporter.start()
     stage.mark("back")
     stage.after("back", STUCK_AFTER + QUIET_WITHIN + 3)
@@ -101,13 +102,17 @@ BACK: Final = (
     stuck("critical", of="hangs", until=When(mark="away")),
     stuck("critical", "back", of="hangs"),
 )
+# It watches from some moment of its start on, which is over when it answers; on a busy machine that takes seconds.
+STARTED: Final = (May(gate="stuck", of="hangs", since=When(mark="starts", plus=STUCK_AFTER)),)
 AWAY: Final = When(mark="away")
 BACK_AGAIN: Final = When(mark="back")
 SCENARIOS: Final = (
-    Scenario(name="restarted", about="the exporter is restarted by SIGTERM", play=restarted, own=(), must=BACK, seconds=32),
-    Scenario(name="exporter-killed", about="the exporter is killed and comes back", play=killed, own=(), must=BACK, seconds=33),
+    Scenario(name="restarted", about="the exporter is restarted by SIGTERM", play=restarted, own=(), must=BACK, may=STARTED,
+             seconds=32),
+    Scenario(name="exporter-killed", about="the exporter is killed and comes back", play=killed, own=(), must=BACK, may=STARTED,
+             seconds=33),
     Scenario(name="long-away", about="the exporter is away for longer than the threshold", play=long_away, own=(), must=BACK,
-             seconds=40, hard="the first that it hears of everyone is older than the threshold"),
+             may=STARTED, seconds=40, hard="the first that it hears of everyone is older than the threshold"),
     Scenario(name="stalled", about="the exporter stands still for half a minute", play=stalled, own=(), must=BACK,
              may=(May(gate="stuck", of="hangs", since=BACK_AGAIN, until=When(mark="back", plus=1)),), seconds=58,
              hard="it knows of no time between its last look and this one"),
