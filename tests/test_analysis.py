@@ -324,6 +324,7 @@ def test_recommendations_have_priority_reason_and_command() -> None:
 def test_a_few_failures_are_no_reason_to_act() -> None:
     history = [ended(i, error="x" if i == 0 else None) for i in range(3)]
     assert whole(history=history).recommendations == []
+    assert whole(history=history[:1]).recommendations == [], "all of one run"
 
 
 def test_a_command_is_one_word_for_one_name_whatever_is_in_it() -> None:
