@@ -419,4 +419,4 @@ def test_a_client_is_made_without_the_server(tmp_path: Path) -> None:
     loaded = json.loads(done.stdout)
     assert "requests" in loaded
     ours = {name for name in loaded if name.partition(".")[0] == "headway" and not name.startswith("headway.reporter")}
-    assert ours <= {"headway", "headway.version", "headway.ids", "headway.durations"}
+    assert ours <= {"headway", "headway.version", "headway.ids", "headway.durations", "headway.places"}

@@ -195,7 +195,7 @@ class Unit:
     def _may_have_forked(self, process: Process) -> bool:
         """Whether its command may have ended because what it started goes on in the background."""
         ours = self.remembered.fingerprint is not None
-        return ours and end_of(process) is End.GOOD and may_fork(self.service) and self._task_done()
+        return ours and end_of(process) is End.GOOD and may_fork(self.service)
 
     def _see_zombie(self, process: Process) -> None:
         """One that was taken over has ended, whether its parent has waited for it or not."""
