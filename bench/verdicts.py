@@ -17,6 +17,7 @@ import argparse
 import json
 import os
 import platform
+import signal
 import sys
 import tempfile
 import time
@@ -111,6 +112,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(listing())
         return 0
     scenarios = chosen(options.only, options.quick)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: nothing is left behind
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="headway-verdicts-", ignore_cleanup_errors=True) as name:
         try:
