@@ -21,7 +21,15 @@ from headway.metrics.own import OwnMetrics
 from metrics_world import Maker, Series, cleaned, expected, promtool
 
 RECORDS = 1_000
-OURS = ("headway_process_", "headway_finished", "headway_duration", "headway_last_", "headway_gate_", "headway_cost_", "headway_recent_")
+OURS = (
+    "headway_process_",
+    "headway_finished",
+    "headway_duration",
+    "headway_last_",
+    "headway_gate_",
+    "headway_cost_",
+    "headway_recent_",
+)
 Wanted = dict[Series, float]
 
 
