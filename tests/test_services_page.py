@@ -97,7 +97,7 @@ def test_a_key_that_is_bound_to_a_user_sees_theirs_only(serving: Serving) -> Non
         answer = requests.request(method, url + path, json=body, headers=headers, timeout=10)
         assert answer.status_code == 404 and answer.json()["detail"] == "there is no service his: there are hers"
     answer = requests.post(f"{url}/start-all", json={"names": ["hers"]}, headers=headers, timeout=60)
-    said = "hers cannot be started with this key: what it depends on is somebody else's"
+    said = "hers cannot be started with this key: what it depends on is not yours"
     assert (answer.status_code, answer.json()["detail"]) == (403, said)
 
 
