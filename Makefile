@@ -33,8 +33,8 @@ logs: ## show the ends of the logs; SERVICE=exporter for one, FOLLOW=1 to keep r
 demo: ## give the running stack a few minutes of real work to show; DEMO_SECONDS=30 for less
 	@$(STACK) demo
 
-test: lint ## lint, then every test; the first time installs what they need
-	@$(BIN)/python -m pytest -n 2 --dist loadfile $(PYTEST_ARGS)
+test: lint ## lint, then every test (a failed one once more, and its name is shown); the first time installs what they need
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --reruns 1 $(PYTEST_ARGS)
 
 lint: ## formatting, linters, types, and the configuration of Prometheus and Alertmanager
 	@$(STACK) setup exporter,dev
