@@ -30,12 +30,15 @@ class UnsupportedMediaType(HeadwayError):
 @dataclass(frozen=True, slots=True)
 class Caller:
     """`user`: sees only the processes of this user; None sees all. `name` is for the audit log. `keyed`: came with a key, and so
-    perhaps from elsewhere; who has none is on this machine."""
+    perhaps from elsewhere; who has none is on this machine. `signed_in`: came by the cookie of a session of the pages; its requests
+    that change something must carry `csrf` in the header `X-Headway-CSRF` (None: nothing of the kind is asked of this caller)."""
 
     role: Role
     user: str | None = None
     name: str = "anonymous"
     keyed: bool = False
+    signed_in: bool = False
+    csrf: str | None = None
 
     def require(self, role: Role) -> None:
         """Raises Forbidden unless the caller has at least this role, saying how to get it."""
