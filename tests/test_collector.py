@@ -68,6 +68,12 @@ def test_active_families_go_with_the_end_and_the_rest_with_the_removal() -> None
     assert number(collector, 'headway_process_status_code{id="p1"') == 3
     assert number(collector, 'headway_process_cpu_seconds_total{id="p1"') == 3.5
     assert number(collector, 'headway_process_condition{id="p1",name="Job",kind="task",condition="stuck"}') == 1
+    begun = 'headway_process_condition_start_timestamp_seconds{id="p1"'
+    assert [line for line in lines(collector) if line.startswith(begun)] == [
+        f'{begun},name="Job",kind="task",condition="stuck"}} {STUCK.since}'
+    ]
+    collector.put(view("p1", sample=sample))
+    assert number(collector, begun) is None, "it holds no more"
     collector.put(view("p1", ended_state(Status.FAILED, exit_code=3, error="Boom")))
     shown = {line.partition("{")[0].removeprefix("headway_process_") for line in lines(collector) if 'id="p1"' in line}
     assert shown == {

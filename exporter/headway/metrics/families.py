@@ -73,6 +73,10 @@ def _conditions(view: View) -> Rows:
     return tuple(("", (condition.value,), int(condition in held)) for condition in Condition)
 
 
+def _condition_starts(view: View) -> Rows:
+    return tuple(("", (report.condition.value,), report.since) for report in view.conditions)
+
+
 def _blockers(view: View) -> Rows:
     return tuple(("", (blocker,), 1) for blocker in dict.fromkeys(view.blocked_by))
 
@@ -234,6 +238,8 @@ PROCESS_FAMILIES: Final[tuple[Family, ...]] = (
            help="Since when its OS process has ended and was not reaped by its parent (unix time); absent for all others."),
     Family(name="headway_process_condition", type=G, scope=P, labels=("condition",), shown=LIVE, volatile=True, rows=_conditions,
            help="Whether a condition holds: stuck, time_sink, bottleneck, overdue, zombie, duplicate (1 yes, 0 no)."),
+    Family(name="headway_process_condition_start_timestamp_seconds", type=G, scope=P, unit=S, labels=("condition",), shown=LIVE,
+           volatile=True, rows=_condition_starts, help="Since when a condition holds (unix time); absent when it does not."),
     Family(name="headway_process_blocked_by", type=G, scope=P, labels=("blocker_id",), shown=LIVE, volatile=True, rows=_blockers,
            help="1 for each process, named by blocker_id, that this one has to wait for."),
     Family(name="headway_process_exit_code", type=G, scope=P, shown=END,
