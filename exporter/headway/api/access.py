@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import ipaddress
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from headway.api.headers import Headers
 from headway.api.problems import error_response
 from headway.errors import Forbidden, HeadwayError, MalformedRequest, TooLarge, Unauthenticated
 from headway.keys import KeyRing, Role
@@ -68,7 +69,7 @@ class Guard:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        headers = Headers(scope=scope)
+        headers = Headers(scope["headers"])
         try:
             self.check_host(headers)
             if scope["method"] not in SAFE_METHODS:
@@ -164,12 +165,18 @@ def _is_local(scope: Scope, headers: Headers) -> bool:
     if any(name in headers for name in FORWARDED):
         return False
     client = scope.get("client")
+    return client is not None and _is_loopback(client[0])
+
+
+@lru_cache(maxsize=256)
+def _is_loopback(address: str) -> bool:
     try:
-        return client is not None and ipaddress.ip_address(client[0]).is_loopback
+        return ipaddress.ip_address(address).is_loopback
     except ValueError:
         return False
 
 
+@lru_cache(maxsize=256)
 def _host(url: str) -> str:
     try:
         return (urlsplit(url).hostname or "").lower()
