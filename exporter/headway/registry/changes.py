@@ -99,28 +99,33 @@ def same_creation(process: Process, form: CreateIn) -> bool:
     return spec.name == form.name and spec.kind == form.type and (form.parent_id is None or spec.parent_id == form.parent_id)
 
 
-@dataclass(frozen=True, slots=True)
-class Updated:
-    """What an update makes: the new record, and whether work was seen to advance."""
-
-    process: Process
-    progressed: bool
-
-
-def updated(process: Process, form: UpdateIn, *, at: float, now: float, last_line: str | None, metadata_limit: int) -> Updated:
-    """The record after an update that happened at `at` and arrived at `now`; `last_line` is the last of its log lines.
+def updated(
+    process: Process, form: UpdateIn, *, at: float, now: float, last_line: str | None, metadata_limit: int
+) -> tuple[Process, bool]:
+    """The record after an update that happened at `at` and arrived at `now`, and whether work was seen to advance; `last_line` is
+    the last of its log lines.
 
     Raises Conflict for an illegal transition, InvalidInput or TooLarge naming the field; the record is unchanged then.
     """
+    # Written out rather than with replace(), and without a call where there is nothing to do: this runs for every update there is.
     old, progress = process.activity, form.progress
-    # Written out rather than with replace(): this runs for every update there is.
-    current, total, unit, initial = old.current, old.total, old.unit, old.initial
+    current, total, unit, initial, stage = old.current, old.total, old.unit, old.initial, old.stage
     if progress is not UNSET:
-        current = current if progress.current is UNSET else progress.current
-        total = total if progress.total is UNSET else progress.total
-        unit = unit if progress.unit is UNSET else progress.unit
-        initial = initial if progress.initial is UNSET else progress.initial
-    stage = old.stage if form.stage is UNSET else form.stage
+        if progress.current is not UNSET:
+            current = progress.current
+        if progress.total is not UNSET:
+            total = progress.total
+        if progress.unit is not UNSET:
+            unit = progress.unit
+        if progress.initial is not UNSET:
+            initial = progress.initial
+    if form.stage is not UNSET:
+        stage = form.stage
+    rate, ends_at = old.rate, old.ends_at
+    if form.rate is not UNSET:
+        rate = None if form.rate is None else form.rate / SECONDS_PER_MINUTE
+    if form.eta_seconds is not UNSET:
+        ends_at = None if form.eta_seconds is None else at + form.eta_seconds
     progressed = current != old.current or stage != old.stage
     activity = Activity(
         updated_at=now if not form.alive or changes_anything(form) else old.updated_at,
@@ -130,8 +135,8 @@ def updated(process: Process, form: UpdateIn, *, at: float, now: float, last_lin
         unit=unit,
         stage=stage,
         summary=old.summary if form.summary is UNSET else form.summary,
-        rate=old.rate if form.rate is UNSET else (None if form.rate is None else form.rate / SECONDS_PER_MINUTE),
-        ends_at=old.ends_at if form.eta_seconds is UNSET else (None if form.eta_seconds is None else at + form.eta_seconds),
+        rate=rate,
+        ends_at=ends_at,
         last_output_at=latest(old.last_output_at, at, now) if last_line is not None or form.output is True else old.last_output_at,
         last_progress_at=latest(old.last_progress_at, at, now) if progressed else old.last_progress_at,
         last_line=old.last_line if last_line is None else last_line,
@@ -141,19 +146,22 @@ def updated(process: Process, form: UpdateIn, *, at: float, now: float, last_lin
     if form.metadata is not UNSET:
         metadata = merged(metadata, form.metadata)
         check_metadata(metadata, metadata_limit)
-    return Updated(
-        Process(
-            id=process.id,
-            spec=new_spec(process.spec, form),
-            state=new_state(process, form, at),
-            activity=activity,
-            metadata=metadata,
-            cancel_requested_at=process.cancel_requested_at,
-            dismissed_at=process.dismissed_at,
-            usage=process.usage,
-        ),
-        progressed,
+    spec, state = process.spec, process.state
+    if not (form.expected_duration is UNSET and form.timeout is UNSET and form.thresholds is UNSET):
+        spec = new_spec(spec, form)
+    if not (form.status is UNSET and form.exit_code is UNSET and form.signal is UNSET and form.error is UNSET):
+        state = new_state(process, form, at)
+    after = Process(
+        id=process.id,
+        spec=spec,
+        state=state,
+        activity=activity,
+        metadata=metadata,
+        cancel_requested_at=process.cancel_requested_at,
+        dismissed_at=process.dismissed_at,
+        usage=process.usage,
     )
+    return after, progressed
 
 
 def changes_anything(form: UpdateIn) -> bool:
@@ -186,8 +194,6 @@ def new_state(process: Process, form: UpdateIn, at: float) -> State:
 
 
 def new_spec(spec: Spec, form: UpdateIn) -> Spec:
-    if form.expected_duration is UNSET and form.timeout is UNSET and form.thresholds is UNSET:
-        return spec
     return replace(
         spec,
         expected_duration=spec.expected_duration

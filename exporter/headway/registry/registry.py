@@ -70,7 +70,7 @@ class Undo:
     line_numbers: range
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: one is made for every update
 class Outcome:
     """What a verb did. Await `stored` (if any) before telling the caller."""
 
@@ -147,15 +147,14 @@ class Registry:
     def update(self, process_id: str, form: UpdateIn) -> Outcome:
         """Applies what the reporter said. Raises NotFound, Conflict (illegal transition), InvalidInput, TooLarge."""
         entry = self.entry(process_id)
-        before = entry.process
-        now = self.clock()
+        before, now = entry.process, self.clock()
         entry.contact_at = now
         if form.seq is not UNSET and form.seq <= before.activity.seq:
             return Outcome(before, entry.pending, duplicate=True)
         # A creation that lies in the future was before the clock was set back.
-        at = max(min(now - form.age, now), min(before.spec.created_at, now))
+        at = max(min(now - form.age, now), min(before.spec.created_at, now)) if form.age else now
         texts = split_lines(form.log) if form.log is not UNSET else []
-        result = updated(
+        process, progressed = updated(
             before,
             form,
             at=at,
@@ -163,11 +162,9 @@ class Registry:
             last_line=texts[-1] if texts else None,
             metadata_limit=self.settings.max_metadata_bytes,
         )
-        process = result.process
         lines = entry.log.append(process_id, at, texts) if texts else []
         entry.process = process
-        current = process.activity.current
-        if result.progressed and current is not None and entry.estimator is not None:
+        if progressed and entry.estimator is not None and (current := process.activity.current) is not None:
             entry.estimator.add(at, current, process.activity.total)
         if process.state is before.state:
             self._writer.behind(process=process, lines=lines)
