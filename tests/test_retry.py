@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -197,3 +198,18 @@ def test_a_full_disk_is_no_reason_to_fail(tmp_path: Path, caplog: pytest.LogCapt
     (tmp_path / "launches").write_text("in the way")
     Launches(tmp_path).keep("one", Launch(["true"]))
     assert "process one cannot be retried later" in caplog.text
+
+
+def test_of_two_who_ask_at_once_one_is_served(client: Client, exporter: RunningExporter, tmp_path: Path) -> None:
+    first = client.track(f"echo ran >> {tmp_path / 'runs'}", name="once")
+    assert ended(client, first["id"])["status"] == "done"
+    url = f"{exporter.url}/api/processes/{first['id']}/retry"
+
+    def ask(_: int) -> int:
+        return requests.post(url, headers={"Authorization": f"Bearer {exporter.key}"}, timeout=30).status_code
+
+    with ThreadPoolExecutor(4) as pool:
+        assert sorted(pool.map(ask, range(4))) == [201, 409, 409, 409]
+    again = [row for row in client.list(state="all", name="once") if row["metadata"].get("retry_of") == first["id"]]
+    assert len(again) == 1 and ended(client, again[0]["id"])["status"] == "done"
+    assert (tmp_path / "runs").read_text() == "ran\n" * 2

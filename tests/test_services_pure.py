@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import resource
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
@@ -155,7 +156,12 @@ def test_what_cannot_be_read_is_put_aside(tmp_path: Path, text: str) -> None:
 def test_what_cannot_be_written_leaves_what_was(tmp_path: Path) -> None:
     memory = Memory(tmp_path)
     memory.save({"web": Remembered(restarts=1)})
-    (tmp_path / "services.new").mkdir()
-    with pytest.raises(StoreUnavailable, match=r"services\.json cannot be written: .*; nothing was changed"):
-        memory.save({})
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, limits[1]))  # as on a full disk
+    try:
+        with pytest.raises(StoreUnavailable, match=r"services\.json cannot be written: File too large; nothing was changed"):
+            memory.save({})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert [file.name for file in tmp_path.iterdir()] == ["services.json"], "nothing is left beside it"
     assert memory.load() == {"web": Remembered(restarts=1)}

@@ -14,7 +14,6 @@ import json
 import os
 import re
 import secrets
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -24,6 +23,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from headway.errors import Conflict, HeadwayError, InvalidInput, NotFound
+from headway.wholefile import keep_owner, replace_file
 
 KEYS_FILE: Final = "keys.json"
 LOCK_FILE: Final = "keys.lock"
@@ -206,7 +206,7 @@ class KeyRing:
         except OSError as error:
             raise KeyFileError(f"cannot write to {directory}: {error.strerror}; check --data-dir and who owns it") from None
         try:
-            _keep_owner(lock, directory)
+            keep_owner(lock, directory)
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield self._refresh() if self.exists else {}
         finally:
@@ -240,33 +240,10 @@ def read_key_id(path: Path) -> str | None:
 
 def write_secret(path: Path, text: str) -> None:
     """Replaces the file by one of mode 0600 that is on the disk when this returns. KeyFileError: the old one is still there."""
-    temporary = None
     try:
-        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # made with mode 0600
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            _keep_owner(file.fileno(), path.parent)
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).replace(path)
-        temporary = None
-        directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
+        replace_file(path, text)
     except OSError as error:
         raise KeyFileError(f"cannot write {path}: {error.strerror}") from None
-    finally:
-        if temporary is not None:
-            Path(temporary).unlink(missing_ok=True)
-
-
-def _keep_owner(descriptor: int, directory: Path) -> None:
-    """A key made by root in the directory of an exporter that runs as someone else has to be readable for that exporter."""
-    if os.geteuid() == 0:
-        owner = directory.stat()
-        os.fchown(descriptor, owner.st_uid, owner.st_gid)
 
 
 def _signature(status: os.stat_result) -> tuple[int, ...]:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 from headway.errors import StoreUnavailable
+from headway.wholefile import replace_file
 
 log = logging.getLogger(__name__)
 FILE: Final = "announcements.json"
@@ -64,14 +64,8 @@ class Outbox:
 
     def save(self, text: str) -> None:
         """Raises StoreUnavailable; the file is then as it was."""
-        new = self.path.with_suffix(".new")
         try:
-            fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-            with os.fdopen(fd, "w", encoding="utf-8") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            new.replace(self.path)
+            replace_file(self.path, text)
         except OSError as error:
             raise StoreUnavailable(f"{self.path} cannot be written: {error.strerror}") from None
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import msgspec
@@ -35,7 +35,7 @@ T = TypeVar("T")
 @dataclass(slots=True, kw_only=True)
 class Context:
     """`boot` names this run of the exporter: versions of a stream mean nothing to the next one. `shown_version` is the version of
-    the registry that the collector was last told of."""
+    the registry that the collector was last told of. `retried`: ids of processes that are just being started once more."""
 
     settings: Settings
     registry: Registry
@@ -51,6 +51,7 @@ class Context:
     discovery: Discovery
     boot: str
     shown_version: int = 0
+    retried: set[str] = field(default_factory=set)
 
     async def read(self, call: Callable[..., T], *args: Any) -> T:
         """A read of the store, in a thread: the loop never waits for the disk."""

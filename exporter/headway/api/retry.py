@@ -42,9 +42,15 @@ async def retry_process(request: Request) -> Response:
             given_id = await started(context, who, unit)
             audit.result(f"service {quoted(unit.name)}")
             return data(context.summary(await context.find(given_id, who), context.registry.clock()), 201)
-        again = owned(await launch_of(context, who, process), who).again(process.id)
-        given_id = new_id()
-        process = await launch(context, given_id, again)
+        if process.id in context.retried:
+            raise Conflict(f"process {process.id} is just being started again by somebody else")
+        context.retried.add(process.id)
+        try:
+            again = owned(await launch_of(context, who, process), who).again(process.id)
+            given_id = new_id()
+            process = await launch(context, given_id, again)
+        finally:
+            context.retried.discard(process_id)
         audit.result(f"process {given_id}")
     return data(context.summary(process, context.registry.clock()), 201)
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Final
 
 from headway.errors import StoreUnavailable
+from headway.wholefile import replace_file
 
 log = logging.getLogger(__name__)
 FILE: Final = "services.json"
@@ -68,14 +68,8 @@ class Memory:
     def save(self, known: Mapping[str, Remembered]) -> None:
         """Raises StoreUnavailable; the file is then as it was."""
         body = json.dumps({"boot": boot_id(), "services": {name: asdict(one) for name, one in sorted(known.items())}}, indent=1)
-        new = self.path.with_suffix(".new")
         try:
-            fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-            with os.fdopen(fd, "w", encoding="utf-8") as file:
-                file.write(body + "\n")
-                file.flush()
-                os.fsync(file.fileno())
-            new.replace(self.path)
+            replace_file(self.path, body + "\n")
         except OSError as error:
             raise StoreUnavailable(f"{self.path} cannot be written: {error.strerror}; nothing was changed") from None
 

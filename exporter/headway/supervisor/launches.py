@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from headway.masking import mask_command
+from headway.wholefile import replace_file
 
 log = logging.getLogger(__name__)
 
@@ -64,14 +65,12 @@ class Launches:
     def keep(self, process_id: str, launch: Launch) -> None:
         """What cannot be written is logged: the command runs all the same."""
         known = {"secret": True} if launch.holds_secret() else asdict(launch)
-        part = self._folder / f"{process_id}.new"
+        path = self._path(process_id)
         try:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "w") as file:
-                json.dump(known, file)
-            part.replace(self._path(process_id))
+            replace_file(path, json.dumps(known))
         except OSError as error:
-            log.warning("process %s cannot be retried later: %s: %s", process_id, part, error.strerror)
+            log.warning("process %s cannot be retried later: %s: %s", process_id, path, error.strerror)
 
     def find(self, process_id: str) -> Launch | Secret | None:
         """None for what was not started here, or whose file cannot be read."""
