@@ -29,7 +29,7 @@ def binaries() -> list[str]:
 PROCESS = "http://exporter.example:14323/processes/0192f0c1-8f7a"
 LINKS = {
     "process_url": PROCESS,
-    "dashboard_url": "http://grafana.example/d/headway-overview",
+    "dashboard_url": "http://grafana.example/d/headway-process?var-id=0192f0c1-8f7a",
     "runbook_url": "http://prometheus.example/user/runbook.txt#:~:text=HeadwayProcessStuck",
 }
 LABELS = {

@@ -28,7 +28,7 @@ SAID = {
     "summary": "A process runs far longer than expected",
     "description": "The cron Nightly import (0192f0c1-8f7a-7b52) has run 3.5 times as long as the 10m 0s that were expected.",
     "process_url": "http://127.0.0.1:14323/processes/0192f0c1-8f7a-7b52",
-    "dashboard_url": "http://127.0.0.1:3000/d/headway-overview",
+    "dashboard_url": "http://127.0.0.1:3000/d/headway-process?var-id=0192f0c1-8f7a-7b52",
     "runbook_url": "http://127.0.0.1:9090/user/runbook.txt#:~:text=HeadwayProcessTimeSink",
 }
 HEAD = "🔴 Nightly import runs far longer than expected"

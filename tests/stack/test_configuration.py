@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
@@ -79,9 +80,19 @@ def test_every_alert_has_a_unit_test() -> None:
     assert {f"alertname: {rule['alert']}" for rule in ALERTS if f"alertname: {rule['alert']}" not in tested} == set()
 
 
-def test_alerts_link_to_a_dashboard_that_exists() -> None:
-    links = {m[1] for rule in ALERTS if (m := re.search(r"/d/([\w-]+)$", rule["annotations"]["dashboard_url"]))}
-    assert links and links <= {path.stem for path in (ROOT / "grafana/dashboards").glob("*.json")}
+def test_alerts_link_to_the_dashboard_that_shows_them() -> None:
+    for rule in ALERTS:
+        end = re.search(r"/(?:d/([\w-]+))?([^/]*)$", rule["annotations"]["dashboard_url"])
+        assert end is not None
+        board, query = end.groups()
+        if board is None:
+            assert query in ("services", "alerts"), rule["alert"]
+            continue
+        content = json.loads((ROOT / f"grafana/dashboards/{board}.json").read_text())
+        variables = {variable["name"] for variable in content["templating"]["list"]}
+        assert content["uid"] == board and set(re.findall(r"[?&]var-(\w+)=", query)) <= variables, rule["alert"]
+        of_process = "process_url" in rule["annotations"]
+        assert (board == "headway-process" and query == "?var-id={{ $labels.id }}") == of_process, rule["alert"]
 
 
 def test_default_files_name_the_default_ports() -> None:
