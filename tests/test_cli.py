@@ -128,7 +128,11 @@ def test_completion_in_a_real_bash() -> None:
 
 def test_config_says_what_holds_and_why(tmp_path: Path) -> None:
     file = tmp_path / "headway.yaml"
-    file.write_text("lease: 2m\nthresholds:\n  name:\n    x*: {stuck_after: null}\nprometheus_url: http://u:hunter2@p:9090\n")
+    file.write_text(
+        "lease: 2m\nthresholds:\n  name:\n    x*: {stuck_after: null}\nprometheus_url: http://u:hunter2@p:9090\n"
+        "services:\n  web: {command: [serve, --token, hunter2], port: 81, env: {KEY: hunter2}, depends_on: [db]}\n"
+        "  db: {command: sleep 9, autostart: false}\n  nightly: {command: backup --all, schedule: 0 3 * * *, group: ops}\n"
+    )
     args = ("config", "--config", str(file), "--stuck-after", "90")
     done = headway(*args, HEADWAY_LISTEN="127.0.0.1:1")
     assert done.returncode == 0
@@ -141,6 +145,9 @@ def test_config_says_what_holds_and_why(tmp_path: Path) -> None:
     assert found["prometheus_url"][0] == "http://u:***@p:9090"
     assert found["thresholds.type.daemon.stuck_after"] == ["null", "default"]
     assert found["thresholds.name.x*.stuck_after"] == ["null", f"file {file}:2"]
+    assert found["services.web"] == ["serve", f"--token ***; port 81; after db; restart on-failure  file {file}:7"]
+    assert "sleep 9; restart on-failure; not started by itself" in done.stdout
+    assert "backup --all; schedule 0 3 * * *; group ops" in done.stdout and "hunter2" not in done.stdout
     data = json.loads(headway(*args, "--json", HEADWAY_LISTEN="127.0.0.1:1").stdout)
     assert set(SETTINGS) <= set(data)
     assert data["stuck_after"] == {"value": "1m 30s", "source": "flag --stuck-after"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
@@ -112,6 +113,19 @@ class Service:
     kill_on_timeout: bool = False
     stuck_after: float | None = None
     place: str = ""
+
+    def __str__(self) -> str:
+        """What is run and when, in a few words; variables may hold secrets and are left out."""
+        said = [
+            self.command if isinstance(self.command, str) else shlex.join(self.command),
+            f"port {self.port}" if self.port is not None else "",
+            f"schedule {self.schedule.cron}" if self.schedule is not None else "",
+            f"group {self.group}" if self.group is not None else "",
+            f"after {', '.join(self.depends_on)}" if self.depends_on else "",
+            "" if self.schedule is not None else f"restart {self.restart.policy}",
+            "" if self.autostart else "not started by itself",
+        ]
+        return "; ".join(part for part in said if part)
 
     @property
     def fingerprint(self) -> str:
