@@ -27,6 +27,7 @@ LAYERS = (
     ("promql",),
     ("alerting", "alerting.*"),
     ("store", "store.*", "sampler", "sampler.*", "ending", "ending.*", "metrics", "metrics.*", "schemas"),
+    ("shipping", "shipping.*"),
     ("discovery.pidfile", "discovery.judging", "discovery.finder"),
     ("registry", "registry.*"),
     ("control", "control.*", "discovery.discovery", "announcing.words", "announcing.outbox", "announcing.announcer"),

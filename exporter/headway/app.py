@@ -35,7 +35,7 @@ from headway.metrics.host import HealthMetrics
 from headway.notify import notify, watchdog_interval
 from headway.registry.changes import HostFacts
 from headway.registry.named import NameWatch
-from headway.registry.registry import Registry
+from headway.registry.registry import Registry, Writes
 from headway.registry.unfinished import Unfinished, left_stopping
 from headway.registry.watch import Watch
 from headway.registry.zombies import give_up_zombies
@@ -49,6 +49,10 @@ from headway.services.definition import Service
 from headway.services.figures import figures, runs
 from headway.services.supervisor import Supervisor
 from headway.settings import Settings
+from headway.shipping.entries import Entries
+from headway.shipping.loki import Loki
+from headway.shipping.shipper import Shipper
+from headway.shipping.tee import Tee
 from headway.store.base import LogLine, Store
 from headway.store.lock import DataDirLock
 from headway.store.sqlite import SQLiteStore
@@ -62,6 +66,8 @@ log = logging.getLogger("headway")
 SHUTDOWN_GRACE = 5
 # Longer than any client of ours pauses between two requests (15 s): whoever reuses a connection must find it open.
 KEEP_ALIVE = 75
+# For the last lines to reach Loki when the exporter stops (s).
+LAST_LINES = 3.0
 # How often the spool is looked at (s): one scandir of a folder that is empty nearly always.
 INTAKE_INTERVAL = 5.0
 # After an error in it the announcer begins anew (s).
@@ -102,7 +108,8 @@ class Exporter:
         self.collector = Collector(self.own, max_processes=settings.max_processes, max_names=settings.max_names)
         self.writer = Writer(self.store, on_failure=self._failed)
         host = HostFacts(socket.gethostname(), own_pid_namespace(), identify)
-        self.registry = Registry(settings, self.writer, host, clock)
+        self.shipper, writes = self._shipping(host.name, clock)
+        self.registry = Registry(settings, writes, host, clock)
         self.watch = Watch(self.registry)
         self.watch.neighbours.evidence = Contention(self.sampler.members)
         self.named = NameWatch(self.registry, lambda: runs(self.supervisor))
@@ -141,6 +148,17 @@ class Exporter:
         self._intake: Intake | None = None
         self._exits: ExitWatch | None = None
 
+    def _shipping(self, host: str, clock: Callable[[], float]) -> tuple[Shipper | None, Writes]:
+        """Who brings lines to Loki, if anybody does, and the writer that the registry then gets."""
+        settings = self.settings
+        if not settings.loki_url:
+            return None, self.writer
+        loki = Loki(settings.loki_url, settings.loki_tenant, settings.loki_user, settings.loki_secret_file)
+        entries = Entries(host, settings.max_names, settings.loki_line_bytes)
+        shipper = Shipper(loki, settings.loki_buffer_bytes)
+        self.own.watch_shipping(lambda: shipper.figures(entries.cut))
+        return shipper, Tee(self.writer, entries, shipper, clock)
+
     def app(self) -> ASGIApp:
         return application(self.context, self.lifespan)
 
@@ -165,6 +183,8 @@ class Exporter:
         self.registry.load(loaded.processes, loaded.names, counts, tail)
         self.unfinished = Unfinished(self.watch, history)
         self.writer.start(asyncio.get_running_loop())
+        if self.shipper is not None:
+            self.shipper.start()
         await self.supervisor.load()
         if loaded.processes:
             log.info("took over %d processes from the store", len(loaded.processes))
@@ -223,6 +243,8 @@ class Exporter:
             await self.writer.close()
         except StoreUnavailable as error:
             log.error("the last changes could not be stored: %s", error.detail)
+        if self.shipper is not None:
+            await asyncio.to_thread(self.shipper.close, LAST_LINES)
         self.store.close()
 
     async def observe(self) -> None:

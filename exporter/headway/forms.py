@@ -197,4 +197,13 @@ def write_size(number: int) -> str:
     return str(number)
 
 
+def optional(form: Form[T]) -> Form[T | None]:
+    """Nothing at all is None."""
+
+    def read(raw: Raw) -> T | None:
+        return None if _text(raw) == "" else form.read(raw)
+
+    return Form(f"{form.accepts}, or nothing", read, lambda value: "" if value is None else form.write(value), form.word)
+
+
 AnyForm = Form[Any]

@@ -15,7 +15,23 @@ from pathlib import Path
 from typing import Any, Final, Literal, TypeVar, get_args
 
 from headway.costs import Price
-from headway.forms import ADDRESS, HOSTS, PATH, URL, AnyForm, Form, boolean, choice, count, duration, ratio, size, split_address
+from headway.forms import (
+    ADDRESS,
+    HOSTS,
+    PATH,
+    URL,
+    AnyForm,
+    Form,
+    boolean,
+    choice,
+    count,
+    duration,
+    optional,
+    ratio,
+    size,
+    split_address,
+    text,
+)
 from headway.model import Kind, Thresholds
 from headway.view import Limits, critical_ratio
 
@@ -90,13 +106,14 @@ def _computed(factory: Any, words: str, form: AnyForm, group: str, help: str) ->
     return field(default_factory=factory, metadata={"setting": row})
 
 
-_ADDRESSES, _ACCESS, _GATES, _ENDS, _KEPT, _LIMITS, _OWN = (
+_ADDRESSES, _ACCESS, _GATES, _ENDS, _KEPT, _LIMITS, _LOKI, _OWN = (
     "Addresses",
     "Access",
     "Gates",
     "Watching and ending",
     "What is kept",
     "Limits",
+    "Logs in Loki",
     "The exporter itself",
 )
 
@@ -212,6 +229,30 @@ class Settings:
     max_names: int = _setting(1000, count(), _LIMITS, "Names with totals of their own at most; the rest count as other.")
     max_body_bytes: int = _setting(4 << 20, size(least=1024), _LIMITS, "The longest request body.")
     max_metadata_bytes: int = _setting(65_536, size(least=2), _LIMITS, "The longest metadata of one process, as JSON.")
+    loki_url: str | None = _setting(
+        None,
+        optional(URL),
+        _LOKI,
+        "Where Loki is: lines of output and changes of status are sent there too (docs/logs.md). Nothing is sent without it.",
+    )
+    loki_tenant: str | None = _setting(
+        None, optional(text(most=150)), _LOKI, "The tenant (X-Scope-OrgID) of a Loki that serves several."
+    )
+    loki_user: str | None = _setting(
+        None, optional(text(most=200)), _LOKI, "The user for basic authentication at Loki or what stands before it."
+    )
+    loki_secret_file: Path | None = _setting(
+        None,
+        optional(PATH),
+        _LOKI,
+        "File with the password of loki_user, or without a user with a bearer token. Read for every request.",
+    )
+    loki_line_bytes: int = _setting(
+        262_144, size(least=256), _LOKI, "The longest line Loki takes (its limit max_line_size); longer ones are cut."
+    )
+    loki_buffer_bytes: int = _setting(
+        16 << 20, size(least=65_536), _LOKI, "How much may wait for a Loki that is away; beyond it the oldest lines are dropped."
+    )
     # Not a row of the table: the `thresholds` section of the file. Lowest precedence first.
     threshold_rules: tuple[ThresholdRule, ...] = DEFAULT_RULES
     # Nor this: its section `prices`. Of several that match a model the last counts.

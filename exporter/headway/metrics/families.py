@@ -12,6 +12,7 @@ from headway.metrics.family import Family, Number, Rows, Scope, Shown, Type
 from headway.metrics.host import HOST_FAMILIES, NAME_CONDITION, NAME_FAILURE_RATIO
 from headway.metrics.own_families import OWN_FAMILIES
 from headway.metrics.services import SCHEDULE_FAMILIES, SERVICE_FAMILIES
+from headway.metrics.shipping import SHIPPING_FAMILIES
 from headway.model import Condition, Process, Status
 from headway.names import DURATION_BUCKETS, OUTCOMES, NameStats
 from headway.samples import Sample
@@ -295,6 +296,7 @@ FAMILIES: Final[tuple[Family, ...]] = (
     NAME_FAILURE_RATIO,
     *HOST_FAMILIES,
     *SERVICE_FAMILIES,
+    *SHIPPING_FAMILIES,
     *SCHEDULE_FAMILIES,
     *OWN_FAMILIES,
 )

@@ -10,6 +10,7 @@ from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamil
 from headway.metrics.family import Family, Scope, Type
 from headway.metrics.own import OwnMetrics
 from headway.metrics.services import ServiceFigures, metrics_of
+from headway.metrics.shipping import ShippingFigures, shipping_metrics
 from headway.name_gates import NameReport
 from headway.sampler.machine import Machine, machine_here
 
@@ -57,11 +58,16 @@ class HealthMetrics(OwnMetrics):
         self._services: Callable[[], Sequence[ServiceFigures]] = tuple
         self._names: Callable[[], Sequence[NameReport]] = tuple
         self._failure_rates: Callable[[], Mapping[tuple[str, str], float]] = dict
+        self._shipping: Callable[[], ShippingFigures | None] = lambda: None
         super().__init__(**given)
 
     def watch_services(self, figures: Callable[[], Sequence[ServiceFigures]]) -> None:
         """`figures` is asked for every page."""
         self._services = figures
+
+    def watch_shipping(self, figures: Callable[[], ShippingFigures]) -> None:
+        """`figures` is asked for every page."""
+        self._shipping = figures
 
     def watch_names(
         self,
@@ -78,6 +84,7 @@ class HealthMetrics(OwnMetrics):
         if reports := self._names():
             yield _metric(NAME_CONDITION, {(one.name, one.kind.value, one.condition.value): 1 for one in reports})
         yield from metrics_of(self._services())
+        yield from shipping_metrics(self._shipping())
         found = self._machine()
         figures = (found.cpus, found.cpu_seconds, found.memory_bytes, found.memory_available_bytes)
         for family, figure in zip(HOST_FAMILIES[:4], figures, strict=True):
