@@ -18,7 +18,7 @@ LAYERS = (
     ("version", "durations", "figures", "cleaning", "costs", "ids", "masking", "notify", "places", "wholefile"),
     ("model", "errors", "forms", "resources"),
     ("samples", "view"),
-    ("settings", "gates", "estimate", "forecast", "names", "duplicates", "keys"),
+    ("settings", "gates", "estimate", "forecast", "names", "duplicates", "keys", "sessions", "guesses"),
     ("name_gates",),
     ("yamlfile", "services.definition", "discovery.rule", "announcing.rule"),
     ("services", "services.cron", "services.reading", "discovery", "discovery.reading", "announcing", "announcing.reading"),

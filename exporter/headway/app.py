@@ -22,6 +22,7 @@ from headway.announcing.announcer import Announcer
 from headway.announcing.rule import AnnounceRule
 from headway.api.application import application
 from headway.api.context import Context
+from headway.api.identity import Identity
 from headway.collector import Collector
 from headway.configuration import Resolved
 from headway.control.control import Control
@@ -128,6 +129,7 @@ class Exporter:
             collector=self.collector,
             own=self.own,
             keys=self.keys,
+            identity=Identity(settings, self.keys),
             control=self.control,
             launcher=self.launcher,
             supervisor=self.supervisor,

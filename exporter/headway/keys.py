@@ -127,6 +127,10 @@ class KeyRing:
         same = hmac.compare_digest(_hash(text), key.hash if key else _NOBODY)
         return key if same else None
 
+    def get(self, key_id: str) -> Key | None:
+        """The key with this id, unless it was revoked."""
+        return self._refresh().get(key_id)
+
     def create(self, name: str, role: Role, user: str | None = None) -> tuple[Key, str]:
         """The new key and its text, which cannot be had again. Raises InvalidInput, Conflict (the name is taken), KeyFileError."""
         _check_label(name, "name")

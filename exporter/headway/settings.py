@@ -157,6 +157,9 @@ class Settings:
         "What a caller on loopback may do without a key; auto is reporter while only the first-start key exists, then viewer. "
         "Off loopback a key is always needed.",
     )
+    session_lifetime: float = _setting(
+        43200.0, duration(least=60), _ACCESS, "How long somebody who signed in on the pages stays signed in, at most."
+    )
     data_dir: Path = _computed(
         lambda: default_data_dir(os.environ, os.geteuid()),
         "/var/lib/headway for root, else $XDG_STATE_HOME/headway, else ~/.local/state/headway",

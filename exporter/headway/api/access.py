@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
-import ipaddress
-from dataclasses import dataclass
+import hmac
+import time
 from functools import lru_cache
-from typing import Any, Final
+from typing import Final
 from urllib.parse import urlsplit
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from headway.api.caller import Caller as Caller
+from headway.api.caller import caller_of as caller_of
+from headway.api.entrance import again, to_login
 from headway.api.headers import Headers
+from headway.api.identity import Identity
 from headway.api.problems import error_response
 from headway.errors import Forbidden, HeadwayError, MalformedRequest, TooLarge, Unauthenticated
-from headway.keys import KeyRing, Role
+from headway.keys import Role
 from headway.settings import Settings
 
 SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 LOOPBACK_NAMES: Final = frozenset({"localhost", "127.0.0.1", "::1"})
-FORWARDED: Final = ("forwarded", "x-forwarded-for", "x-real-ip")
+# Forms of the page, sent without a script: not JSON, and so from a browser that says where it comes from.
+FORMS: Final = frozenset({"/login", "/logout"})
+JSON: Final = "application/json"
+FORM: Final = "application/x-www-form-urlencoded"
+STATIC: Final = "/static/"
+# How often who follows a stream is asked for again (s); a stream says something at least every 15 s.
+LOOK_AGAIN: Final = 1.0
+CSRF: Final = "x-headway-csrf"
 
 
 class UnsupportedMediaType(HeadwayError):
@@ -28,38 +39,13 @@ class UnsupportedMediaType(HeadwayError):
     title = "Unsupported media type"
 
 
-@dataclass(frozen=True, slots=True)
-class Caller:
-    """`user`: sees only the processes of this user; None sees all. `name` is for the audit log. `keyed`: came with a key, and so
-    perhaps from elsewhere; who has none is on this machine. `signed_in`: came by the cookie of a session of the pages; its requests
-    that change something must carry `csrf` in the header `X-Headway-CSRF` (None: nothing of the kind is asked of this caller)."""
-
-    role: Role
-    user: str | None = None
-    name: str = "anonymous"
-    keyed: bool = False
-    signed_in: bool = False
-    csrf: str | None = None
-
-    def require(self, role: Role) -> None:
-        """Raises Forbidden unless the caller has at least this role, saying how to get it."""
-        if not self.role.allows(role):
-            raise Forbidden(
-                f"this call needs the role {role.label}; {self.name} has {self.role.label}. "
-                "Send a key of that role as «Authorization: Bearer KEY» (headway key create --role …)."
-            )
-
-    def sees(self, user: str | None) -> bool:
-        return self.user is None or self.user == user
-
-
 class Guard:
     """ASGI middleware. Puts the Caller into scope["state"]["caller"]; refuses everything that must not reach a handler."""
 
-    def __init__(self, app: ASGIApp, settings: Settings, keys: KeyRing) -> None:
+    def __init__(self, app: ASGIApp, settings: Settings, identity: Identity) -> None:
         self.app = app
         self.settings = settings
-        self.keys = keys
+        self.identity = identity
         self.hosts = LOOPBACK_NAMES | {h.lower() for h in settings.allowed_hosts} | {_host(settings.external_url)}
         listen = settings.address[0].lower()
         if listen not in ("0.0.0.0", "::", ""):
@@ -69,18 +55,58 @@ class Guard:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        headers = Headers(scope["headers"])
+        headers, path = Headers(scope["headers"]), scope["path"]
+        safe = scope["method"] in SAFE_METHODS
         try:
             self.check_host(headers)
-            if scope["method"] not in SAFE_METHODS:
-                self.check_origin(headers)
-                self.check_body(headers)
+            if not safe:
+                self.check_origin(headers, path in FORMS)
+                self.check_body(headers, FORM if path in FORMS else JSON)
                 receive = self.limited(receive)
-            scope.setdefault("state", {})["caller"] = self.identify(scope, headers)
+            elif self.identity.token(scope, headers) is None and (answer := again(scope, headers)) is not None:
+                await answer(scope, receive, send)
+                return
+            who = self.identify(scope, headers, path, safe)
+            scope.setdefault("state", {})["caller"] = who
         except HeadwayError as error:
-            await error_response(error)(scope, receive, send)
+            answer = to_login(scope, headers) if isinstance(error, Unauthenticated) else None
+            await (answer or error_response(error))(scope, receive, send)
             return
-        await self.app(scope, receive, send)
+        await self.app(scope, receive, self.watched(scope, headers, who, send) if safe else send)
+
+    def identify(self, scope: Scope, headers: Headers, path: str, safe: bool) -> Caller:
+        """The caller, who for a session also proves to have read our page. Raises Unauthenticated, Forbidden."""
+        if path in FORMS or path.startswith(STATIC):  # whoever cannot sign in must be able to
+            try:
+                return self.identity.of(scope, headers)
+            except Unauthenticated:
+                return Caller(Role.VIEWER)
+        who = self.identity.of(scope, headers, changes=not safe)
+        if not safe and who.csrf is not None and not hmac.compare_digest(headers.get(CSRF, "").encode(), who.csrf.encode()):
+            raise Forbidden(
+                "this request does not come from a page of this session (X-Headway-CSRF): load the page anew, then try again"
+            )
+        return who
+
+    def watched(self, scope: Scope, headers: Headers, who: Caller, send: Send) -> Send:
+        """`send` that ends a stream when who follows it may not any more: the key was revoked, the session is over."""
+        looked, over = time.monotonic(), False
+
+        async def watching(message: Message) -> None:
+            nonlocal looked, over
+            if over:
+                return
+            if message.get("more_body") and (now := time.monotonic()) - looked >= LOOK_AGAIN:
+                looked = now
+                try:
+                    over = self.identity.of(scope, headers) != who
+                except HeadwayError:
+                    over = True
+                if over:
+                    message = {"type": "http.response.body", "body": b"", "more_body": False}
+            await send(message)
+
+        return watching
 
     def check_host(self, headers: Headers) -> None:
         """A page of another site that lets its own name point to this machine must not be answered (DNS rebinding)."""
@@ -91,26 +117,29 @@ class Guard:
         if host not in self.hosts:
             raise Forbidden(f"this exporter does not answer for the host {host[:100]!r}; add it to allowed_hosts if it should")
 
-    def check_origin(self, headers: Headers) -> None:
-        """A browser says where a request comes from; only our own pages may change something."""
+    def check_origin(self, headers: Headers, told: bool = False) -> None:
+        """A browser says where a request comes from; only our own pages may change something. `told`: it has to be said."""
         site = headers.get("sec-fetch-site")
         if site is not None and site not in ("same-origin", "none"):
             raise Forbidden("requests from other sites may not change anything here (Sec-Fetch-Site)")
         origin = headers.get("origin")
         if origin is None:
+            if told and site is None:
+                raise Forbidden("a browser has to say that this form is on our own page (Origin); programs send a key instead")
             return
         own = {f"http://{headers['host']}", f"https://{headers['host']}", self.settings.external_url.rstrip("/")}
         if origin not in own:
             raise Forbidden("requests of pages from another origin may not change anything here (Origin)")
 
-    def check_body(self, headers: Headers) -> None:
+    def check_body(self, headers: Headers, accepted: str) -> None:
         length = headers.get("content-length")
         empty = length == "0" or (length is None and "transfer-encoding" not in headers)
         if length is not None and (not length.isdecimal() or int(length) > self.settings.max_body_bytes):
             raise self.too_large()
         kind = headers.get("content-type", "").split(";")[0].strip().lower()
-        if not empty and kind != "application/json":
-            raise UnsupportedMediaType("the body must be JSON: send «Content-Type: application/json»")
+        if not empty and kind != accepted:
+            what = "JSON" if accepted == JSON else "a form"
+            raise UnsupportedMediaType(f"the body must be {what}: send «Content-Type: {accepted}»")
 
     def too_large(self) -> TooLarge:
         return TooLarge(f"the body is over the limit of {self.settings.max_body_bytes} bytes (max_body_bytes); send it in parts")
@@ -128,52 +157,6 @@ class Guard:
             return message
 
         return counted
-
-    def identify(self, scope: Scope, headers: Headers) -> Caller:
-        """The caller by key, or as anonymous on loopback. Raises Unauthenticated."""
-        given = headers.get("authorization")
-        if given is not None:
-            scheme, _, text = given.partition(" ")
-            key = self.keys.find(text.strip()) if scheme.lower() == "bearer" else None
-            if key is None:
-                raise Unauthenticated("the key is unknown or was revoked; send «Authorization: Bearer KEY» with a valid one")
-            return Caller(key.role, key.user, key.name, keyed=True)
-        role = self.anonymous_role() if _is_local(scope, headers) else None
-        if role is None:
-            raise Unauthenticated("a key is needed here: send «Authorization: Bearer KEY» (headway key create makes one)")
-        return Caller(role)
-
-    def anonymous_role(self) -> Role | None:
-        match self.settings.anonymous:
-            case "none":
-                return None
-            case "viewer":
-                return Role.VIEWER
-            case "reporter":
-                return Role.REPORTER
-            case _:
-                return Role.VIEWER if self.keys.configured else Role.REPORTER
-
-
-def caller_of(scope: Any) -> Caller:
-    caller: Caller = scope["state"]["caller"]
-    return caller
-
-
-def _is_local(scope: Scope, headers: Headers) -> bool:
-    """Whether the request was made on this machine: a proxy on loopback speaks for others, and says so in a header."""
-    if any(name in headers for name in FORWARDED):
-        return False
-    client = scope.get("client")
-    return client is not None and _is_loopback(client[0])
-
-
-@lru_cache(maxsize=256)
-def _is_loopback(address: str) -> bool:
-    try:
-        return ipaddress.ip_address(address).is_loopback
-    except ValueError:
-        return False
 
 
 @lru_cache(maxsize=256)

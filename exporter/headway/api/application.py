@@ -29,6 +29,7 @@ from headway.api import (
     relay,
     retry,
     services,
+    signin,
     stream,
     track,
     trends,
@@ -100,7 +101,7 @@ def application(context: Context, lifespan: Callable[[FastAPI], AbstractAsyncCon
         return found
 
     app.openapi = document  # type: ignore[method-assign]
-    return Measured(Guard(app, context.settings, context.keys), context, app)
+    return Measured(Guard(app, context.settings, context.identity), context, app)
 
 
 def add_process_routes(app: FastAPI) -> None:
@@ -215,6 +216,12 @@ def add_pages(app: FastAPI) -> None:
     ):
         app.add_api_route(path, handler, methods=["GET"], response_class=Response, include_in_schema=False)
         add_head(app, path, handler)
+    for path, method, handler in (
+        ("/login", "GET", signin.show),
+        ("/login", "POST", signin.sign_in),
+        ("/logout", "POST", signin.sign_out),
+    ):
+        app.add_api_route(path, handler, methods=[method], response_class=Response, include_in_schema=False)
     app.mount("/static", StaticFiles(directory=pages.FOLDER / "static"), name="static")
 
 

@@ -1,4 +1,4 @@
-"""The audit: one line in the log for each thing that people do to processes, and a count of it in the metrics."""
+"""The audit: one line in the log for each thing that people do to processes and each sign-in, and a count of it in the metrics."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Final, Self
 
 from headway.api.access import Caller
 from headway.api.context import Context
-from headway.errors import Forbidden, HeadwayError
+from headway.errors import Forbidden, HeadwayError, Unauthenticated
 
 log = logging.getLogger("headway.audit")
 # Whatever is logged of the rest.
@@ -43,7 +43,8 @@ class Audit:
         if isinstance(error, HeadwayError):
             if error.status in _UNREAD:
                 return
-            outcome, words = "refused" if isinstance(error, Forbidden) else "failed", error.detail
+            refused = isinstance(error, Forbidden | Unauthenticated) or error.status == 429
+            outcome, words = "refused" if refused else "failed", error.detail
         elif error is not None:
             outcome, words = "failed", f"{type(error).__name__}"
         if not outcome:

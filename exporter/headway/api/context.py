@@ -13,6 +13,7 @@ from starlette.responses import Response
 
 from headway.api import answers
 from headway.api.access import Caller, caller_of
+from headway.api.identity import Identity
 from headway.collector import Collector
 from headway.control.control import Control
 from headway.discovery.discovery import Discovery
@@ -44,6 +45,7 @@ class Context:
     collector: Collector
     own: OwnMetrics
     keys: KeyRing
+    identity: Identity
     control: Control
     launcher: Launcher
     supervisor: Supervisor

@@ -59,7 +59,7 @@ OWN_FAMILIES: Final[tuple[Family, ...]] = (
     Family(name="headway_http_request_duration_seconds", type=H, scope=O, unit=S, labels=("method",),
            help="Time until the answer to an HTTP request was begun, by method."),
     Family(name="headway_control_actions_total", type=C, scope=O, labels=("action", "outcome"),
-           help="What people did to processes from here, by action and outcome: done, failed (in part, too) or refused."),
+           help="What people did from here (sign-ins, too), by action and outcome: done, failed (in part, too) or refused."),
     Family(name="headway_announcements_pending", type=G, scope=O,
            help="Ends of processes that Alertmanager is still to be told of."),
     Family(name="headway_announcements_delivered_total", type=C, scope=O,

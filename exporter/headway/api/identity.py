@@ -1,0 +1,124 @@
+"""Who a request is from: by key, by the session of somebody who signed in on the pages, or as anonymous on this machine."""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+from functools import lru_cache
+from typing import Final
+from urllib.parse import urlsplit
+
+from starlette.types import Scope
+
+from headway.api.caller import Caller
+from headway.api.headers import Headers
+from headway.errors import Unauthenticated
+from headway.guesses import Guesses
+from headway.keys import KeyRing, Role
+from headway.sessions import Owner, Sessions, csrf_of
+from headway.settings import Settings
+
+FORWARDED: Final = ("forwarded", "x-forwarded-for", "x-real-ip")
+
+
+class Identity:
+    """Asked for every request. Browsers send cookies to every port of a host: exporters with different data directories have
+    cookies of different names, so that signing in to one does not sign out of the other."""
+
+    def __init__(self, settings: Settings, keys: KeyRing) -> None:
+        self.settings = settings
+        self.keys = keys
+        self.sessions = Sessions(settings.data_dir, settings.session_lifetime, self.owner)
+        self.guesses = Guesses()
+        self._external = urlsplit(settings.external_url)
+        self._cookie = f"headway_{hashlib.sha256(str(settings.data_dir.absolute()).encode()).hexdigest()[:8]}"
+
+    def of(self, scope: Scope, headers: Headers, changes: bool = False) -> Caller:
+        """The caller. Raises Unauthenticated; also when a session is over and the request `changes` something, because whoever
+        pressed that button believes to be signed in."""
+        given = headers.get("authorization")
+        if given is not None:
+            return self.by_authorization(given)
+        token = self.token(scope, headers)
+        if token is not None:
+            owner = self.sessions.find(token)
+            if owner is not None:
+                return Caller(owner.role, owner.user, owner.name, keyed=True, signed_in=True, csrf=csrf_of(token))
+            if changes:
+                raise Unauthenticated("your session is over: sign in again on the page /login")
+        role = self.anonymous_role() if is_local(scope, headers) else None
+        if role is None:
+            raise Unauthenticated("a key is needed here: send «Authorization: Bearer KEY» (headway key create makes one)")
+        return Caller(role)
+
+    def by_authorization(self, given: str) -> Caller:
+        scheme, _, text = given.partition(" ")
+        key = self.keys.find(text.strip()) if scheme.lower() == "bearer" else None
+        if key is None:
+            raise Unauthenticated("the key is unknown or was revoked; send «Authorization: Bearer KEY» with a valid one")
+        return Caller(key.role, key.user, key.name, keyed=True)
+
+    def anonymous_role(self) -> Role | None:
+        match self.settings.anonymous:
+            case "none":
+                return None
+            case "viewer":
+                return Role.VIEWER
+            case "reporter":
+                return Role.REPORTER
+            case _:
+                return Role.VIEWER if self.keys.configured else Role.REPORTER
+
+    def owner(self, owner_id: str) -> Owner | None:
+        """Who stands behind an owner's id now."""
+        kind, _, name = owner_id.partition(":")
+        key = self.keys.get(name) if kind == "key" else None
+        return None if key is None else Owner(id=owner_id, proof=key.hash, name=key.name, role=key.role, user=key.user)
+
+    def admit(self, secret: str) -> Owner:
+        """Who signs in with this key. Raises Unauthenticated."""
+        key = self.keys.find(secret.strip())
+        owner = self.owner(f"key:{key.id}") if key is not None else None
+        if owner is None:
+            raise Unauthenticated("This key is unknown or was revoked. «headway key list» shows those that there are.")
+        return owner
+
+    # ── the cookie ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def cookie_name(self, secure: bool) -> str:
+        # A name with this prefix can be set only over TLS, by this very host, for all of its paths (RFC 6265bis).
+        return f"__Host-{self._cookie}" if secure else self._cookie
+
+    def token(self, scope: Scope, headers: Headers) -> str | None:
+        """What the cookie of a session holds, whether it is valid or not."""
+        line = headers.get("cookie")
+        if line is None or self._cookie not in line:
+            return None
+        wanted = self.cookie_name(self.is_secure(scope, headers))
+        for part in line.split(";"):
+            name, _, value = part.strip().partition("=")
+            if name == wanted:
+                return value
+        return None
+
+    def is_secure(self, scope: Scope, headers: Headers) -> bool:
+        """Whether the browser came over TLS, here or up to a reverse proxy. A header that lies only makes the cookie stricter."""
+        if scope.get("scheme") == "https" or headers.get("x-forwarded-proto", "").lower() == "https":
+            return True
+        return self._external.scheme == "https" and headers.get("host", "").lower() == self._external.netloc.lower()
+
+
+def is_local(scope: Scope, headers: Headers) -> bool:
+    """Whether the request was made on this machine: a proxy on loopback speaks for others, and says so in a header."""
+    if any(name in headers for name in FORWARDED):
+        return False
+    client = scope.get("client")
+    return client is not None and _is_loopback(client[0])
+
+
+@lru_cache(maxsize=256)
+def _is_loopback(address: str) -> bool:
+    try:
+        return ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        return False
