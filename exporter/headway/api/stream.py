@@ -10,7 +10,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
-from headway.api import answers
+from headway.api import answers, log_files
 from headway.api.access import Caller
 from headway.api.context import Context, caller, context_of, data
 from headway.api.processes import single
@@ -23,14 +23,27 @@ GATHER: Final = 0.1
 
 
 async def output(request: Request) -> Response:
-    """The last `tail` lines of the captured output; with `follow=true` as plain text that goes on until the process has ended."""
+    """The last `tail` lines of the captured output; with `follow=true` as plain text that goes on until the process has ended.
+
+    Lines that are no longer kept come from the log file, where there is one: those have neither number nor time."""
     context, who = context_of(request), caller(request)
     params = parse_params(single(request), OutputParams)
     process = await context.find(request.path_params["id"], who)
+    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+    if params.follow and "text/event-stream" in request.headers.get("accept", ""):
+        last = request.headers.get("last-event-id", "")
+        numbered = follow_numbered(context, process.id, params.tail, int(last) if last.isdecimal() and len(last) < 16 else 0)
+        return StreamingResponse(numbered, media_type="text/event-stream", headers=headers)
     if params.follow:
         lines = follow(context, process.id, params.tail, request.is_disconnected)
         return StreamingResponse(lines, media_type="text/plain; charset=utf-8", headers={"Cache-Control": "no-store"})
     found = await tail(context, process.id, params.tail)
+    if len(found) < params.tail and (not found or found[0].number > 1):
+        earlier = await asyncio.to_thread(log_files.read, process, log_files.folders(context.settings.data_dir), params.tail)
+        if len(earlier) > len(found):
+            if "text/plain" in request.headers.get("accept", ""):
+                return Response("".join(f"{text}\n" for text in earlier), media_type="text/plain; charset=utf-8")
+            return data([{"number": None, "at": None, "text": text} for text in earlier])
     if "text/plain" in request.headers.get("accept", ""):
         return Response("".join(f"{line.text}\n" for line in found), media_type="text/plain; charset=utf-8")
     return data([answers.line(line) for line in found])
@@ -68,6 +81,41 @@ async def follow(context: Context, process_id: str, count: int, gone: Callable[[
         context.registry.hub.unsubscribe(changed)
 
 
+async def follow_numbered(context: Context, process_id: str, count: int, last: int) -> AsyncIterator[bytes]:
+    """As events: the lines after number `last` (the last `count` of them), each new one, and that it has ended. `begins`: nothing
+    before is to stay."""
+    found = [line for line in await tail(context, process_id, count) if line.number > last]
+    body: dict[str, object] = {"lines": [answers.line(line) for line in found]}
+    if not last:
+        body["begins"] = True
+    last = found[-1].number if found else last
+    yield event("lines", body, str(last))
+    hub = context.registry.hub
+    changed = hub.subscribe()
+    try:
+        while True:
+            changed.clear()
+            entry = context.registry.entries.get(process_id)
+            if hub.closed:
+                return
+            new = [] if entry is None or entry.log.next_number - 1 <= last else [x for x in entry.log.tail() if x.number > last]
+            if new:
+                last = new[-1].number
+                yield event("lines", {"lines": [answers.line(line) for line in new]}, str(last))
+            if entry is None or entry.process.status.ended:
+                yield event("end", {}, str(last))
+                return
+            try:
+                async with asyncio.timeout(KEEPALIVE):
+                    await changed.wait()
+            except TimeoutError:
+                yield b": still here\n\n"
+                continue
+            await asyncio.sleep(GATHER)
+    finally:
+        hub.unsubscribe(changed)
+
+
 async def stream(request: Request) -> Response:
     """Server-sent events: first every process of the active view, then each change as it happens. `Last-Event-ID` resumes."""
     context, who = context_of(request), caller(request)
@@ -75,6 +123,14 @@ async def stream(request: Request) -> Response:
     since = resume_point(request.headers.get("last-event-id"), context)
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     return StreamingResponse(events(context, who, since), media_type="text/event-stream", headers=headers)
+
+
+async def live(request: Request) -> Response:
+    """What the pages follow: rows as texts, and then what differs in them. An inside matter of the pages: the calls are for others."""
+    context, who = context_of(request), caller(request)
+    changes = context.live.follow(who.user, request.headers.get("last-event-id"))
+    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+    return StreamingResponse(changes, media_type="text/event-stream", headers=headers)
 
 
 def resume_point(event_id: str | None, context: Context) -> int | None:
