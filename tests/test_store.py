@@ -172,6 +172,8 @@ def test_every_filter_finds_what_it_names(store: Store) -> None:
         assert ids(store.list(Query(**{key: value}, statuses=ENDED))) == [], key
     assert ids(store.list(Query(executors_only=True))) == ["boss"]
     assert ids(store.list(Query(since=T0 + 50))) == ["plain", "late"]
+    assert ids(store.list(Query(since=T0 + 50, until=T0 + 99))) == ["late"]
+    assert ids(store.list(Query(name_part="ACK"))) == ["name-1"], "of «backup»"
     assert ids(store.list(Query(name="backup", kind=Kind.TASK, user="ann"))) == []
     assert store.list(Query(statuses=[])) == []
 
@@ -186,6 +188,8 @@ QUERIES = st.builds(
     parent_id=st.none() | st.just("p1"),
     executors_only=st.booleans(),
     since=st.none() | st.floats(T0, T0 + 20),
+    until=st.none() | st.floats(T0, T0 + 30),
+    name_part=st.none() | st.sampled_from(["O", "job", "th"]),
     after=st.none() | st.tuples(st.floats(T0, T0 + 30), st.sampled_from(["p5", "zz"])),
     limit=st.integers(0, 30),
 )

@@ -36,6 +36,8 @@ from headway.api import (
 )
 from headway.api.access import Guard
 from headway.api.context import Context
+from headway.api.web import active, attention, history, process
+from headway.api.web import services as service_page
 from headway.errors import HeadwayError
 from headway.schemas import (
     AnalyzeParams,
@@ -207,12 +209,12 @@ def add_head(app: FastAPI, path: str, handler: Handler) -> None:
 
 def add_pages(app: FastAPI) -> None:
     for path, handler in (
-        ("/", pages.active),
-        ("/processes", pages.active),
-        ("/processes/{id}", pages.process),
-        ("/history", pages.history),
-        ("/services", pages.services),
-        ("/attention", pages.attention),
+        ("/", active.active),
+        ("/processes", active.active),
+        ("/processes/{id}", process.process),
+        ("/history", history.history),
+        ("/services", service_page.services),
+        ("/attention", attention.attention),
     ):
         app.add_api_route(path, handler, methods=["GET"], response_class=Response, include_in_schema=False)
         add_head(app, path, handler)
@@ -222,6 +224,7 @@ def add_pages(app: FastAPI) -> None:
         ("/logout", "POST", signin.sign_out),
     ):
         app.add_api_route(path, handler, methods=[method], response_class=Response, include_in_schema=False)
+    app.add_api_route("/live", stream.live, methods=["GET"], response_class=Response, include_in_schema=False)
     app.mount("/static", StaticFiles(directory=pages.FOLDER / "static"), name="static")
 
 

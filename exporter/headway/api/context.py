@@ -14,6 +14,7 @@ from starlette.responses import Response
 from headway.api import answers
 from headway.api.access import Caller, caller_of
 from headway.api.identity import Identity
+from headway.api.live import Live
 from headway.collector import Collector
 from headway.control.control import Control
 from headway.discovery.discovery import Discovery
@@ -36,7 +37,8 @@ T = TypeVar("T")
 @dataclass(slots=True, kw_only=True)
 class Context:
     """`boot` names this run of the exporter: versions of a stream mean nothing to the next one. `shown_version` is the version of
-    the registry that the collector was last told of. `retried`: ids of processes that are just being started once more."""
+    the registry that the collector was last told of. `retried`: ids of processes that are just being started once more.
+    `live` is what the pages follow."""
 
     settings: Settings
     registry: Registry
@@ -54,6 +56,10 @@ class Context:
     boot: str
     shown_version: int = 0
     retried: set[str] = field(default_factory=set)
+    live: Live = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.live = Live(self.registry, self.boot)
 
     async def read(self, call: Callable[..., T], *args: Any) -> T:
         """A read of the store, in a thread: the loop never waits for the disk."""

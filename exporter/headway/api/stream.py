@@ -29,6 +29,11 @@ async def output(request: Request) -> Response:
     context, who = context_of(request), caller(request)
     params = parse_params(single(request), OutputParams)
     process = await context.find(request.path_params["id"], who)
+    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+    if params.follow and "text/event-stream" in request.headers.get("accept", ""):
+        last = request.headers.get("last-event-id", "")
+        numbered = follow_numbered(context, process.id, params.tail, int(last) if last.isdecimal() and len(last) < 16 else 0)
+        return StreamingResponse(numbered, media_type="text/event-stream", headers=headers)
     if params.follow:
         lines = follow(context, process.id, params.tail, request.is_disconnected)
         return StreamingResponse(lines, media_type="text/plain; charset=utf-8", headers={"Cache-Control": "no-store"})
@@ -76,6 +81,41 @@ async def follow(context: Context, process_id: str, count: int, gone: Callable[[
         context.registry.hub.unsubscribe(changed)
 
 
+async def follow_numbered(context: Context, process_id: str, count: int, last: int) -> AsyncIterator[bytes]:
+    """As events: the lines after number `last` (the last `count` of them), each new one, and that it has ended. `begins`: nothing
+    before is to stay."""
+    found = [line for line in await tail(context, process_id, count) if line.number > last]
+    body: dict[str, object] = {"lines": [answers.line(line) for line in found]}
+    if not last:
+        body["begins"] = True
+    last = found[-1].number if found else last
+    yield event("lines", body, str(last))
+    hub = context.registry.hub
+    changed = hub.subscribe()
+    try:
+        while True:
+            changed.clear()
+            entry = context.registry.entries.get(process_id)
+            if hub.closed:
+                return
+            new = [] if entry is None or entry.log.next_number - 1 <= last else [x for x in entry.log.tail() if x.number > last]
+            if new:
+                last = new[-1].number
+                yield event("lines", {"lines": [answers.line(line) for line in new]}, str(last))
+            if entry is None or entry.process.status.ended:
+                yield event("end", {}, str(last))
+                return
+            try:
+                async with asyncio.timeout(KEEPALIVE):
+                    await changed.wait()
+            except TimeoutError:
+                yield b": still here\n\n"
+                continue
+            await asyncio.sleep(GATHER)
+    finally:
+        hub.unsubscribe(changed)
+
+
 async def stream(request: Request) -> Response:
     """Server-sent events: first every process of the active view, then each change as it happens. `Last-Event-ID` resumes."""
     context, who = context_of(request), caller(request)
@@ -83,6 +123,14 @@ async def stream(request: Request) -> Response:
     since = resume_point(request.headers.get("last-event-id"), context)
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     return StreamingResponse(events(context, who, since), media_type="text/event-stream", headers=headers)
+
+
+async def live(request: Request) -> Response:
+    """What the pages follow: rows as texts, and then what differs in them. Only for the pages."""
+    context, who = context_of(request), caller(request)
+    changes = context.live.follow(who.user, request.headers.get("last-event-id"))
+    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+    return StreamingResponse(changes, media_type="text/event-stream", headers=headers)
 
 
 def resume_point(event_id: str | None, context: Context) -> int | None:

@@ -11,9 +11,9 @@ from headway.model import ConditionReport, Process, Usage
 from headway.registry.logs import LogTail
 from headway.samples import Sample
 
-# The memory of the last five minutes, for a trend: a point every so many seconds.
-MEMORY_EVERY: Final = 5.0
-MEMORY_POINTS: Final = 60
+# Memory and CPU of the last five minutes, for a trend: a point every so many seconds.
+POINT_EVERY: Final = 5.0
+POINTS: Final = 60
 
 
 class Entry:
@@ -22,7 +22,8 @@ class Entry:
     `version` grows with every change of any process: a stream sends what is newer than the last one it sent.
     `contact_at` is when its reporter was last heard of; `gone_since` when its OS process was first missed; `pending` the last
     change that may not be durable yet: a repeated request must wait for it too; `in_hand` how many are ending, pausing or resuming
-    its OS process right now: they will say what became of it; `memory` how much of the memory it had of late, as (unix s, ratio).
+    its OS process right now: they will say what became of it; `memory` and `cpu` how much of the memory and of a core it had of
+    late, as (unix s, ratio).
     """
 
     __slots__ = (
@@ -30,6 +31,7 @@ class Entry:
         "children",
         "conditions",
         "contact_at",
+        "cpu",
         "estimator",
         "gone_since",
         "in_hand",
@@ -50,7 +52,8 @@ class Entry:
         self.gone_since: float | None = None
         self.pending: asyncio.Future[None] | None = None
         self.sample: Sample | None = None
-        self.memory: deque[tuple[float, float]] = deque(maxlen=MEMORY_POINTS)
+        self.memory: deque[tuple[float, float]] = deque(maxlen=POINTS)
+        self.cpu: deque[tuple[float, float]] = deque(maxlen=POINTS)
         self.peak_memory_bytes = 0
         self.conditions: tuple[ConditionReport, ...] = ()
         self.blocked_by: tuple[str, ...] = ()
@@ -63,8 +66,10 @@ class Entry:
         self.sample = sample
         if sample.resident_bytes is not None and sample.resident_bytes > self.peak_memory_bytes:
             self.peak_memory_bytes = sample.resident_bytes
-        if sample.memory_ratio is not None and (not self.memory or sample.at - self.memory[-1][0] >= MEMORY_EVERY):
+        if sample.memory_ratio is not None and (not self.memory or sample.at - self.memory[-1][0] >= POINT_EVERY):
             self.memory.append((sample.at, sample.memory_ratio))
+        if sample.cpu_ratio is not None and (not self.cpu or sample.at - self.cpu[-1][0] >= POINT_EVERY):
+            self.cpu.append((sample.at, sample.cpu_ratio))
 
     def usage(self) -> Usage | None:
         """What it used so far, with what was known before this exporter began to look; None when nothing is known."""

@@ -36,7 +36,8 @@ class Batch:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Query:
-    """Which processes, newest first. None matches everything; `after` is the (created_at, id) of the last one already seen."""
+    """Which processes, newest first. None matches everything; `name_part` is a part of the name (letters a-z in any case); `since`
+    and `until` (exclusive) are of the last change; `after` is the (created_at, id) of the last one already seen."""
 
     statuses: Collection[Status] | None = None
     kind: Kind | None = None
@@ -48,8 +49,10 @@ class Query:
     group: str | None = None
     parent_id: str | None = None
     name: str | None = None
+    name_part: str | None = None
     executors_only: bool = False
     since: float | None = None
+    until: float | None = None
     after: tuple[float, str] | None = None
     limit: int = 20
 

@@ -6,6 +6,7 @@ import threading
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
+from string import ascii_lowercase, ascii_uppercase
 
 from headway.model import Process, Status, Transition
 from headway.names import NameStats
@@ -13,6 +14,7 @@ from headway.store.base import Batch, Loaded, LogLine, Query
 from headway.store.sqlite import SQLiteStore
 
 _GOOD = frozenset({Status.DONE, Status.CANCELLED})
+_LOWER = str.maketrans(ascii_uppercase, ascii_lowercase)
 
 
 class MemoryStore:
@@ -154,5 +156,7 @@ def _matches(process: Process, query: Query) -> bool:
         and (query.statuses is None or process.status in query.statuses)
         and (spec.executor or not query.executors_only)
         and (query.since is None or process.activity.updated_at >= query.since)
+        and (query.until is None or process.activity.updated_at < query.until)
+        and (query.name_part is None or query.name_part.translate(_LOWER) in spec.name.translate(_LOWER))
         and (query.after is None or _age(process) < query.after)
     )

@@ -58,6 +58,10 @@ def _filters(query: Query) -> tuple[list[str], list[Any]]:
         wanted.append(("executor = ?", 1))
     if query.since is not None:
         wanted.append(("updated_at >= ?", query.since))
+    if query.until is not None:
+        wanted.append(("updated_at < ?", query.until))
+    if query.name_part is not None:
+        wanted.append(("instr(lower(name), lower(?)) > 0", query.name_part))
     conditions, values = [sql for sql, _ in wanted], [value for _, value in wanted]
     if query.after is not None:
         conditions.append("(created_at, id) < (?, ?)")

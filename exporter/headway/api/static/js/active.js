@@ -1,0 +1,75 @@
+// The active view: rows that follow the stream, a filter over them.
+import { setAttribute, setText } from "./bind.js";
+import { addPoints, POINT } from "./feed.js";
+import { nested } from "./order.js";
+import { Table } from "./table.js";
+
+export function begin(connection) {
+  const table = new Table(document.querySelector("#processes tbody"), document.getElementById("process-row"));
+  const filter = document.getElementById("filter");
+  const { rows } = connection;
+  let touched = new Map(); // id → the fields that changed since the last drawing
+  let moved = false;
+  let drawing = false;
+
+  connection.listen((message) => {
+    if (message.kind === "state") return;
+    if (message.kind === "reset") moved = true;
+    for (const row of message.rows) {
+      touched.set(row.id, message.kind === "reset" ? row : { ...touched.get(row.id), ...row });
+      moved ||= "rank" in row || "parent" in row || !table.elements.has(row.id);
+    }
+    moved ||= (message.gone ?? []).length > 0;
+    if (!drawing) {
+      drawing = true;
+      requestAnimationFrame(draw);
+    }
+  });
+
+  function draw() {
+    drawing = false;
+    for (const [id, row] of touched) if (rows.has(id)) table.write(row, rows.get(id));
+    touched = new Map();
+    if (moved) {
+      moved = false;
+      const order = nested(rows);
+      table.arrange(order.map(([id]) => id));
+      for (const [id, depth] of order) setAttribute(table.elements.get(id), "data-depth", depth);
+    }
+    if (connection.counts) count(connection.counts);
+    match();
+  }
+
+  function match() {
+    const wanted = filter.value.trim().toLowerCase().split(/\s+/).filter(Boolean);
+    let shown = 0;
+    for (const [id, element] of table.elements) {
+      const row = rows.get(id);
+      const text = wanted.length && row ? [row.name, row.about, row.status_text, row.note, id, ...row.flags.map((f) => f.name)].join(" ").toLowerCase() : "";
+      const hidden = !wanted.every((word) => text.includes(word));
+      if (element.hidden !== hidden) element.hidden = hidden;
+      shown += !hidden;
+    }
+    document.getElementById("empty").hidden = table.elements.size > 0;
+    document.getElementById("unmatched").hidden = shown > 0 || table.elements.size === 0;
+  }
+
+  filter.closest("label").hidden = false;
+  filter.addEventListener("input", match);
+  setInterval(() => {
+    addPoints(rows);
+    for (const [id, row] of rows) if (row.trend && table.elements.has(id)) table.write({ id, trend: row.trend }, row);
+  }, POINT);
+}
+
+function count(counts) {
+  const boxes = document.querySelectorAll("#counts > div");
+  let wrong = 0;
+  counts.forEach(([label, number], at) => {
+    setText(boxes[at].querySelector("dd"), number);
+    boxes[at].classList.toggle("none", !number);
+    if (label === "Failed" || label === "Stuck") wrong += number;
+  });
+  const title = document.title.replace(/^\(\d+\) /, "");
+  document.title = wrong ? `(${wrong}) ${title}` : title;
+}

@@ -1,0 +1,29 @@
+// What needs attention: looked at again when a condition or an end says so.
+import { fill } from "./bind.js";
+import { Table } from "./table.js";
+import { watch } from "./view.js";
+
+const EVERY = 20000;
+
+export function begin(connection) {
+  const table = new Table(document.querySelector("#processes tbody"), document.getElementById("process-row"));
+  const names = new Table(document.getElementById("names"), document.getElementById("name-line"), "key");
+  const advice = new Table(document.getElementById("advice"), document.getElementById("advice-line"), "key");
+  const look = watch(
+    (model) => {
+      table.show(model.rows);
+      names.show(model.names);
+      advice.show(model.recommendations);
+      for (const id of ["empty", "analysed", "trouble"]) fill(document.getElementById(id), model);
+      document.getElementById("no-advice").hidden = model.recommendations.length > 0;
+    },
+    EVERY,
+    connection,
+  );
+  connection.listen((message) => {
+    if (message.kind === "state") return;
+    for (const row of message.rows) if (table.elements.has(row.id)) table.write(row, connection.rows.get(row.id));
+    const other = message.rows.some((row) => "rank" in row && row.rank < 2 !== table.elements.has(row.id));
+    if (other || (message.gone ?? []).some((id) => table.elements.has(id))) look(300);
+  });
+}

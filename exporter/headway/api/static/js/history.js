@@ -1,0 +1,24 @@
+// The history: the newest page follows what ends, every half minute and when something has ended.
+import { Table } from "./table.js";
+import { watch } from "./view.js";
+
+const EVERY = 30000;
+
+export function begin(connection) {
+  const table = new Table(document.querySelector("#history tbody"), document.getElementById("past-row"));
+  const look = watch(
+    (model) => {
+      table.show(model.rows);
+      document.getElementById("history").hidden = model.rows.length === 0;
+      document.getElementById("empty").hidden = model.rows.length > 0;
+    },
+    EVERY,
+    connection,
+  );
+  connection.listen((message) => {
+    if (message.kind === "frame" && message.rows.some((row) => row.ended)) look(500);
+  });
+  for (const field of document.querySelectorAll("#filters select, #filters input[type=date]")) {
+    field.addEventListener("change", () => field.form.requestSubmit());
+  }
+}

@@ -1,0 +1,1 @@
+"""The exporter's own pages, a file for each; their addresses are those that alerts and dashboards link to."""

@@ -1,0 +1,93 @@
+"""/attention: what a person should look at now, and what the analysis recommends, with the command for each."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any, Final
+from weakref import WeakKeyDictionary
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from headway.api.access import Caller
+from headway.api.analysis import DEFAULT_TIMEFRAME, Scope, analysis_of
+from headway.api.context import Context, caller, context_of
+from headway.api.pages import REFRESH_ACTIVE, ROWS, respond
+from headway.api.web.active import visible, whole
+from headway.api.web.row import nested, shown
+from headway.durations import format_duration
+from headway.errors import HeadwayError
+from headway.registry.lifecycle import needs_attention
+
+EMPTY: Final = "Nothing needs attention: no stuck process, time sink or bottleneck, and no failure that was not dismissed."
+# The analysis reads up to ten thousand ended processes, so everybody who looks within this time (s) is shown the same one.
+ANALYSIS_AGE: Final = 20.0
+_analyses: WeakKeyDictionary[Any, dict[str | None, tuple[float, asyncio.Task[dict[str, Any]]]]] = WeakKeyDictionary()
+
+
+async def attention(request: Request) -> Response:
+    """The page, or its contents as JSON."""
+    context, who = context_of(request), caller(request)
+    now = context.registry.clock()
+    concerned = [
+        entry
+        for entry in visible(context, who)
+        if (needs_attention(entry.process) if entry.process.status.ended else entry.conditions)
+    ]
+    order = nested(whole(context, entry, now) for entry in concerned)
+    names = () if who.user is not None else context.registry.name_reports
+    analysis = await recent(context, who)
+    model = {
+        "now": now,
+        "rows": [shown(found, now) for found, _ in order[:ROWS]],
+        "names": [
+            {
+                "key": f"{one.kind} {one.name} {one.condition}",
+                "name": one.name,
+                "kind": one.kind,
+                "condition": one.condition.replace("_", " "),
+                "reason": one.reason,
+            }
+            for one in names[:ROWS]
+        ],
+        "empty": "" if order or names else EMPTY,
+        **analysis,
+    }
+    return respond(request, "attention.html", "Needs attention", "/attention", model, REFRESH_ACTIVE)
+
+
+async def recent(context: Context, who: Caller) -> dict[str, Any]:
+    """The analysis as this caller may see it, not older than some seconds."""
+    kept = _analyses.setdefault(context.registry, {})
+    made, task = kept.get(who.user, (0.0, None))
+    if task is None or time.monotonic() - made > ANALYSIS_AGE or (task.done() and task.exception() is not None):
+        task = asyncio.create_task(analysis(context, who))
+        kept[who.user] = (time.monotonic(), task)
+    return await asyncio.shield(task)
+
+
+async def analysis(context: Context, who: Caller) -> dict[str, Any]:
+    now = context.registry.clock()
+    try:
+        found = await analysis_of(context, who, Scope(since=now - DEFAULT_TIMEFRAME, now=now))
+    except HeadwayError as error:  # the history cannot be read; what runs is shown nevertheless
+        return {"recommendations": [], "forecasts": [], "analysed": "", "trouble": error.detail}
+    return {
+        "recommendations": [
+            {
+                "key": f"{one.id or ''} {one.about} {one.action}",
+                "priority": one.priority.value,
+                "action": one.action,
+                "about": one.about,
+                "link": None if one.id is None else f"/processes/{one.id}",
+                "reason": one.reason,
+                "command": one.command,
+            }
+            for one in found.recommendations[:ROWS]
+        ],
+        "analysed": f"From {found.active} active and {found.history_runs} ended processes of the last "
+        + format_duration(DEFAULT_TIMEFRAME)
+        + ("." if found.history_complete else ", the newest of more."),
+        "trouble": "",
+    }

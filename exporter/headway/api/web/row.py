@@ -1,0 +1,184 @@
+"""A process as people read it: one row of a page, as texts. Unknown is "" or None, never 0."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+
+from headway.cleaning import brief
+from headway.durations import format_duration
+from headway.figures import count, rate, size
+from headway.model import Condition, Process, Severity, Status
+from headway.registry.entry import Entry
+from headway.registry.lifecycle import needs_attention
+from headway.view import View
+
+MARKS: Final[Mapping[Status, str]] = {
+    Status.QUEUED: "○",
+    Status.STARTING: "◌",
+    Status.RUNNING: "●",
+    Status.PAUSED: "‖",
+    Status.STOPPING: "◍",
+    Status.DONE: "✓",
+    Status.FAILED: "✗",
+    Status.CANCELLED: "⊘",
+    Status.KILLED: "⊘",
+    Status.TIMED_OUT: "⏱",
+    Status.ORPHANED: "?",
+}
+# Conditions that say something is wrong; the others say that something is slow.
+WRONG: Final = frozenset({Condition.STUCK, Condition.ZOMBIE})
+NOTE: Final = 240
+Row = dict[str, Any]
+
+
+def row(view: View) -> Row:
+    """What stands in a list. Times are unix seconds: who shows them counts on; everything else is text that is shown as it is."""
+    process, sample = view.process, view.sample
+    spec, activity, status = process.spec, process.activity, process.status
+    ratio = process.progress_ratio
+    return {
+        "id": process.id,
+        "link": f"/processes/{process.id}",
+        "name": brief(spec.name, 512),
+        "about": " · ".join((spec.kind, brief(spec.project, 80)) if spec.project else (spec.kind,)),
+        "parent": spec.parent_id,
+        "status": status.value,
+        "status_text": status.replace("_", " "),
+        "mark": MARKS[status],
+        "rank": rank(process, bool(view.conditions)),
+        "created": spec.created_at,
+        "started": process.started_at,
+        "ended": process.finished_at,
+        "percent": None if ratio is None else int(ratio * 100),
+        "percent_text": "" if ratio is None else f"{int(ratio * 100)}%",
+        "count": count({"current": activity.current, "total": activity.total, "unit": activity.unit}),
+        "rate": rate(None if view.rate is None else view.rate * 60.0),
+        "left": left(view),
+        "cpu": "" if sample is None or sample.cpu_ratio is None else f"{sample.cpu_ratio * 100:.0f}%",
+        "memory": "" if sample is None or sample.resident_bytes is None else size(sample.resident_bytes),
+        "flags": [
+            {
+                "name": report.condition.replace("_", " "),
+                "level": "bad" if report.condition in WRONG or report.severity is Severity.CRITICAL else report.severity.value,
+                "reason": brief(report.reason, NOTE),
+            }
+            for report in view.conditions
+        ],
+        "note": brief(note(view), NOTE),
+    }
+
+
+def note(view: View) -> str:
+    """The one line that says most: how it ended, else what it is at, else what it wrote last."""
+    process = view.process
+    if process.status.ended:
+        found = process.error or process.activity.summary or ""
+        return f"exit code {process.exit_code}" if not found and process.exit_code else found
+    activity = process.activity
+    return " · ".join(part for part in (activity.stage, activity.last_line or activity.summary) if part)
+
+
+def left(view: View) -> str:
+    """ "34s", with its range where that is known and wide enough to matter: "34s (20s–1m 10s)"."""
+    if view.eta is None:
+        return ""
+    text = f"~{format_duration(view.eta)}"
+    if view.eta_range is not None:
+        low, high = (format_duration(round(end)) for end in view.eta_range)
+        if low != high:
+            return f"{text} ({low}–{high})"
+    return text
+
+
+def rank(process: Process, flagged: bool) -> int:
+    """Failures first, then what has a condition, then what runs, then what waits, then what is over."""
+    if process.status.ended:
+        return 0 if needs_attention(process) else 4
+    if flagged:
+        return 1
+    return 3 if process.status is Status.QUEUED else 2
+
+
+def elapsed(found: Mapping[str, Any], now: float) -> str:
+    if found["started"] is None:
+        return ""
+    return format_duration(max(0.0, (found["ended"] or now) - found["started"]))
+
+
+def ago(found: Mapping[str, Any], now: float) -> str:
+    return "" if found["ended"] is None else f"{format_duration(max(0, round(now - found['ended'])))} ago"
+
+
+def shown(found: Row, now: float, depth: int = 0) -> Row:
+    """With what changes by time alone, as it is now."""
+    return found | {"elapsed": elapsed(found, now), "ago": ago(found, now), "depth": depth}
+
+
+def nested(rows: Iterable[Row]) -> list[tuple[Row, int]]:
+    """In order of importance, the newest first in each rank, children under their parents with their depth (three at most). A
+    parent stands where the most important of those below it would."""
+    every = {found["id"]: found for found in rows}
+    below: dict[str | None, list[Row]] = {}
+    for found in every.values():
+        below.setdefault(found["parent"] if found["parent"] in every else None, []).append(found)
+    best: dict[str, int] = {}
+    order: list[tuple[Row, int]] = []
+    stack = [(found, 0) for found in below.get(None, ())]
+    while stack:
+        found, depth = stack.pop()
+        order.append((found, depth))
+        stack += [(child, depth + 1) for child in below.get(found["id"], ())]
+    known = {found["id"] for found, _ in order}
+    for found in every.values():  # who is their own ancestor, by what a reporter said
+        if found["id"] not in known:
+            below.setdefault(None, []).append(found | {"parent": None})
+            order.append((found, 0))
+            for children in below.values():
+                children[:] = [child for child in children if child is not found]
+    for found, _ in reversed(order):  # children before their parents
+        best[found["id"]] = min([found["rank"], *(best[child["id"]] for child in below.get(found["id"], ()))])
+
+    def importance(found: Row) -> tuple[int, float, str]:
+        return best[found["id"]], -found["created"], found["id"]
+
+    order = []
+    stack = [(found, 0) for found in sorted(below.get(None, ()), key=importance, reverse=True)]
+    while stack:
+        found, depth = stack.pop()
+        order.append((found, min(depth, 3)))
+        stack += [(child, depth + 1) for child in sorted(below.get(found["id"], ()), key=importance, reverse=True)]
+    return order
+
+
+def counts(entries: Iterable[Entry]) -> list[tuple[str, int]]:
+    """What the head of the page counts."""
+    found = list(entries)
+    statuses = [entry.process.status for entry in found]
+    conditions = [report.condition for entry in found if entry.process.status.active for report in entry.conditions]
+    return [
+        ("Running", statuses.count(Status.RUNNING)),
+        ("Queued", statuses.count(Status.QUEUED)),
+        ("Done lately", statuses.count(Status.DONE)),
+        ("Failed", sum(needs_attention(entry.process) for entry in found if entry.process.status.ended)),
+        ("Stuck", conditions.count(Condition.STUCK)),
+        ("Time sinks", conditions.count(Condition.TIME_SINK)),
+        ("Bottlenecks", conditions.count(Condition.BOTTLENECK)),
+    ]
+
+
+def trend(points: Sequence[tuple[float, float]]) -> list[float]:
+    """Readings without their times, for a line: of the last five minutes, one every five seconds."""
+    return [round(value, 3) for _, value in points]
+
+
+def path(points: Sequence[float], least: float = 0.0) -> str:
+    """The `d` of an SVG line through the points in a box of 60 by 16, the last one at its right edge. `least`: what fills the box
+    at least, so that a flat line of little is low and not full."""
+    if len(points) < 2:
+        return ""
+    top = max(least, *points) or 1.0
+    step = 60 / 59
+    start = 60 - step * (len(points) - 1)
+    spots = (f"{start + step * at:.1f} {15 - 14 * value / top:.1f}" for at, value in enumerate(points))
+    return "M" + "L".join(spots)

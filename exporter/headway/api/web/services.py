@@ -1,0 +1,59 @@
+"""/services: configured services with their status and the reason, process, port, schedule; buttons, or what to type instead."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from headway.api.context import caller, context_of
+from headway.api.pages import REFRESH_ACTIVE, may_control, respond
+from headway.api.processes import single
+from headway.api.service_logs import last_lines
+from headway.api.service_picture import picture
+from headway.api.service_row import service_row
+from headway.api.services import seen, visible
+from headway.cleaning import clean
+from headway.services.launching import log_file
+
+LINES = 500
+LONGEST = 8192
+
+
+async def services(request: Request) -> Response:
+    """The page, or its rows as JSON. `?logs=NAME` shows the log of one below."""
+    context, who = context_of(request), caller(request)
+    now, control = context.registry.clock(), may_control(who)
+    rows = [shown(service_row(picture(context.supervisor, unit), now), control) for unit in visible(context, who)]
+    statuses = [row["status"] for row in rows]
+    name, lines = single(request).get("logs"), []
+    if name is not None:
+        unit = seen(context, who, name)
+        path = log_file(unit.service, context.settings.data_dir)
+        lines = [clean(line[:LONGEST]) for line in await context.read(last_lines, path, LINES, unit.service.log.keep)]
+    model = {
+        "now": now,
+        "rows": rows,
+        "counts": [(status.capitalize(), statuses.count(status)) for status in ("running", "starting", "error", "stopped")],
+        "bound": who.user is not None,
+        "log": name,
+        "lines": lines,
+    }
+    return respond(request, "services.html", "Services", "/services", model, REFRESH_ACTIVE)
+
+
+def shown(row: dict[str, Any], control: bool) -> dict[str, Any]:
+    """With links, and the buttons for who may control it."""
+    return row | {
+        "link": None if row["process_id"] is None else f"/processes/{row['process_id']}",
+        "logs": f"/services?logs={row['name']}#output",
+        "actions": actions(row) if control else [],
+        **{name: [{"text": text} for text in row[name]] for name in ("reasons", "schedule", "commands")},
+    }
+
+
+def actions(row: dict[str, Any]) -> list[dict[str, str]]:
+    idle = row["status"] in ("stopped", "error") and row["pid"] is None
+    words = ["start"] if idle else ["restart", "stop"]
+    return [{"action": word, "label": word.capitalize()} for word in words]
