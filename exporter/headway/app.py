@@ -23,6 +23,7 @@ from headway.announcing.rule import AnnounceRule
 from headway.api.application import application
 from headway.api.context import Context
 from headway.api.identity import Identity
+from headway.api.protocol import Protocol
 from headway.collector import Collector
 from headway.configuration import Resolved
 from headway.control.control import Control
@@ -364,7 +365,7 @@ def serve(resolved: Resolved) -> int:
             host=host,
             port=port,
             loop="uvloop",
-            http="httptools",
+            http=Protocol,
             ws="none",
             lifespan="on",
             access_log=False,

@@ -22,11 +22,11 @@ from typing import Any, ClassVar, Final, TypeVar, dataclass_transform
 T = TypeVar("T")
 
 
-@dataclass_transform(frozen_default=True, kw_only_default=True)
+@dataclass_transform(frozen_default=True)
 def record(model: type[T]) -> type[T]:
     """A frozen dataclass, held to that by the type checker alone: checked at run time it costs three times as much to make one, and
-    each update of each process makes two."""
-    return dataclass(slots=True, kw_only=True, unsafe_hash=True)(model)
+    each update of each process makes two. Given in their order, fields cost a third of what they cost by name."""
+    return dataclass(slots=True, unsafe_hash=True)(model)
 
 
 class Kind(StrEnum):
@@ -293,7 +293,7 @@ class Activity:
     seq: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Usage:
     """What its OS processes used, as far as they were sampled: kept with the record when it ends, because samples are not."""
 

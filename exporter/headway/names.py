@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from statistics import median
 from typing import Final
 
@@ -44,7 +45,7 @@ class NameStats:
         """Median of the last ten good ends (s); None with fewer than three, which would be a guess."""
         if len(self.good_durations) < GOOD_DURATIONS_NEEDED:
             return None
-        return median(self.good_durations)
+        return _middle(self.good_durations)
 
     def with_end(self, process: Process, shape: tuple[float, ...] | None = None, cost: float | None = None) -> NameStats:
         """These totals and one more ended process. `shape` is kept when the end was good; `cost` in dollars."""
@@ -90,3 +91,9 @@ def ended_badly(process: Process) -> bool | None:
     if state.status is Status.CANCELLED or (isinstance(state, Killed) and state.requested):
         return None
     return state.status is not Status.DONE
+
+
+@lru_cache(maxsize=4096)
+def _middle(durations: tuple[float, ...]) -> float:
+    """It is asked for at every look at every process of the name."""
+    return median(durations)

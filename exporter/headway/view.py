@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from headway.model import ConditionReport, Process, Usage
+from headway.model import ConditionReport, Process, Usage, record
 from headway.samples import Sample
 
 TIME_SINK_CRITICAL_RATIO: Final = 3.0
@@ -31,7 +31,7 @@ class Limits:
     time_sink_critical_ratio: float | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class View:
     """`rate` in items per second; `eta` and its range in seconds from `now`; None means unknown. `expected_runs`: on how many
     earlier runs the expected duration rests; None when it was declared."""

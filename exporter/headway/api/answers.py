@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 from headway.model import Process
 from headway.name_gates import NameReport
@@ -12,6 +13,22 @@ from headway.store.base import LogLine
 from headway.view import View
 
 
+class Moving(NamedTuple):
+    """What nearly every update changes, and time alone does; everything else of an answer stays for long. Times are RFC 3339."""
+
+    current: Any
+    ratio: Any
+    rate: Any
+    eta_seconds: Any
+    eta_range: Any
+    elapsed_seconds: Any
+    updated_at: Any
+    last_output_at: Any
+    last_progress_at: Any
+    log_tail: Any
+
+
+@lru_cache(maxsize=1024)
 def timestamp(at: float | None) -> str | None:
     """Unix seconds as RFC 3339 in UTC with milliseconds."""
     if at is None:
@@ -19,11 +36,30 @@ def timestamp(at: float | None) -> str | None:
     return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def summary(view: View, children: Sequence[str]) -> dict[str, Any]:
-    """One process as it stands in a list: `log_tail` holds the last line, `children` the ids."""
+def moving(view: View) -> Moving:
+    process = view.process
+    activity, rate = process.activity, view.rate
+    return Moving(
+        activity.current,
+        process.progress_ratio,
+        None if rate is None else rate * 60.0,
+        view.eta,
+        view.eta_range,
+        process.elapsed(view.now),
+        timestamp(activity.updated_at),
+        timestamp(activity.last_output_at),
+        timestamp(activity.last_progress_at),
+        [] if activity.last_line is None else [activity.last_line],
+    )
+
+
+def summary(view: View, children: Sequence[str], moves: Moving | None = None) -> dict[str, Any]:
+    """One process as it stands in a list: `log_tail` holds the last line, `children` the ids. `moves`: what to write for what
+    changes all the time, if not that of the view."""
     process = view.process
     spec, activity, sample = process.spec, process.activity, view.sample
-    ratio, usage = process.progress_ratio, view.usage
+    usage = view.usage
+    moves = moves or moving(view)
     os_process = spec.os_process
     return {
         "id": process.id,
@@ -32,16 +68,16 @@ def summary(view: View, children: Sequence[str]) -> dict[str, Any]:
         "status": process.status,
         "stage": activity.stage,
         "progress": {
-            "current": activity.current,
+            "current": moves.current,
             "total": activity.total,
             "unit": activity.unit,
             "initial": activity.initial,
-            "ratio": ratio,
+            "ratio": moves.ratio,
         },
-        "rate": None if view.rate is None else view.rate * 60.0,
-        "eta_seconds": view.eta,
-        "eta_range": view.eta_range,
-        "elapsed_seconds": process.elapsed(view.now),
+        "rate": moves.rate,
+        "eta_seconds": moves.eta_seconds,
+        "eta_range": moves.eta_range,
+        "elapsed_seconds": moves.elapsed_seconds,
         "conditions": [
             {
                 "name": report.condition,
@@ -58,11 +94,11 @@ def summary(view: View, children: Sequence[str]) -> dict[str, Any]:
         "signal": process.signal,
         "created_at": timestamp(spec.created_at),
         "started_at": timestamp(process.started_at),
-        "updated_at": timestamp(activity.updated_at),
+        "updated_at": moves.updated_at,
         "finished_at": timestamp(process.finished_at),
         "dismissed_at": timestamp(process.dismissed_at),
-        "last_output_at": timestamp(activity.last_output_at),
-        "last_progress_at": timestamp(activity.last_progress_at),
+        "last_output_at": moves.last_output_at,
+        "last_progress_at": moves.last_progress_at,
         "user": spec.user,
         "project": spec.project,
         "task": spec.task,
@@ -96,7 +132,7 @@ def summary(view: View, children: Sequence[str]) -> dict[str, Any]:
         "cost_dollars": view.cost,
         "proportional_memory_bytes": None if sample is None else sample.proportional_bytes,
         "metadata": process.metadata,
-        "log_tail": [] if activity.last_line is None else [activity.last_line],
+        "log_tail": moves.log_tail,
     }
 
 

@@ -36,6 +36,7 @@ from headway.api import (
 )
 from headway.api.access import Guard
 from headway.api.context import Context
+from headway.api.direct import Direct
 from headway.api.web import active, attention, history, process
 from headway.api.web import services as service_page
 from headway.errors import HeadwayError
@@ -103,7 +104,7 @@ def application(context: Context, lifespan: Callable[[FastAPI], AbstractAsyncCon
         return found
 
     app.openapi = document  # type: ignore[method-assign]
-    return Measured(Guard(app, context.settings, context.identity), context, app)
+    return Measured(Guard(Direct(app, context), context.settings, context.identity), context, app)
 
 
 def add_process_routes(app: FastAPI) -> None:
@@ -240,11 +241,10 @@ def add_error_handlers(app: FastAPI) -> None:
         return problems.http_response(error.status_code, error.detail, error.headers)
 
     async def gone(request: Request, error: Exception) -> Response:
-        return problems.response(problems.problem(400, "Request broken off", "the connection ended before the body was complete"))
+        return problems.broken_off()
 
     async def unknown(request: Request, error: Exception) -> Response:
-        detail = "an error inside the exporter; its log says more. Nothing that was acknowledged is lost."
-        return problems.response(problems.problem(500, "Internal error", detail))
+        return problems.internal()
 
     app.add_exception_handler(HeadwayError, known)
     app.add_exception_handler(HTTPException, http)

@@ -47,3 +47,12 @@ def http_response(status: int, detail: str | None, headers: Mapping[str, str] | 
     elif status == 405:
         detail = "this address does not know that method; /docs lists all calls"
     return response(problem(status, title, detail or title), headers)
+
+
+def broken_off() -> Response:
+    return response(problem(400, "Request broken off", "the connection ended before the body was complete"))
+
+
+def internal() -> Response:
+    detail = "an error inside the exporter; its log says more. Nothing that was acknowledged is lost."
+    return response(problem(500, "Internal error", detail))

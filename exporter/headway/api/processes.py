@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Final
 
+import msgspec
 from msgspec import UNSET
 from starlette.requests import Request
 from starlette.responses import Response
@@ -15,6 +16,7 @@ from headway.api import answers
 from headway.api.access import Caller
 from headway.api.audit import Audit, quoted
 from headway.api.context import Context, caller, context_of, data
+from headway.api.kept import summary_bytes
 from headway.api.listing import select, write_cursor
 from headway.api.problems import of_error
 from headway.errors import Conflict, Forbidden, HeadwayError, InvalidInput, StoreUnavailable
@@ -26,6 +28,7 @@ from headway.schemas import (
     BatchItem,
     CreateIn,
     EmptyIn,
+    KnownItem,
     ListParams,
     NoParams,
     UpdateIn,
@@ -33,6 +36,9 @@ from headway.schemas import (
     decode_batch,
     parse_params,
 )
+
+# Reads the whole body; raises what the guard found wrong with it meanwhile, and ClientDisconnect.
+Body = Callable[[], Awaitable[bytes]]
 
 # Children deeper than this are listed by id only; a tree of work that people make has a few levels.
 MAX_NESTING: Final = 32
@@ -65,15 +71,21 @@ async def list_processes(request: Request) -> Response:
 
 async def create_process(request: Request) -> Response:
     """Creates a process. With an `id` that exists already for the same creation nothing changes and the answer is 200."""
-    context, who = context_of(request), caller(request)
     parse_params(single(request), NoParams)
+    status, answer = await create_one(context_of(request), caller(request), request.body)
+    return written(answer, status)
+
+
+async def create_one(context: Context, who: Caller, body: Body) -> tuple[int, bytes]:
+    """What :func:`create_process` answers. Reached without the framework too (headway.api.direct)."""
     who.require(Role.REPORTER)
-    form = decode(await request.body(), CreateIn)
+    form = decode(await body(), CreateIn)
     outcome = await create(context, who, form)
     if outcome.stored is not None:
         await outcome.stored
-    status = 201 if outcome.created else 200
-    return data(context.summary(outcome.process, context.registry.clock()), status)
+    registry = context.registry
+    entry = registry.entries.get(outcome.process.id) or registry.archived(outcome.process)
+    return 201 if outcome.created else 200, b'{"data":%b}' % summary_bytes(entry, registry.view(entry))
 
 
 async def get_process(request: Request) -> Response:
@@ -86,18 +98,25 @@ async def get_process(request: Request) -> Response:
 
 async def update_process(request: Request) -> Response:
     """Changes what is sent and leaves the rest."""
-    context, who = context_of(request), caller(request)
     parse_params(single(request), NoParams)
+    return written(await update(context_of(request), caller(request), request.path_params["id"], request.body))
+
+
+async def update(context: Context, who: Caller, process_id: str, body: Body) -> bytes:
+    """What :func:`update_process` answers. Reached without the framework too (headway.api.direct)."""
     who.require(Role.REPORTER)
-    form = decode(await request.body(), UpdateIn)
-    entry = await context.active_entry(request.path_params["id"], who)
-    outcome = context.registry.update(entry.process.id, form)
+    form = decode(await body(), UpdateIn)
+    registry = context.registry
+    entry = registry.entries.get(process_id)
+    if entry is None or not who.sees(entry.process.spec.user):
+        entry = await context.active_entry(process_id, who)
+    outcome = registry.update(entry.process.id, form)
     if outcome.stored is not None:
         await outcome.stored
-    members: dict[str, Any] = {"cancel_requested": outcome.cancel_requested}
-    if outcome.duplicate:
-        members["duplicate"] = True
-    return data(context.summary(outcome.process, context.registry.clock()), **members)
+        entry = registry.entries.get(process_id) or registry.archived(outcome.process)
+    asked = b"true" if outcome.cancel_requested else b"false"
+    duplicate = b',"duplicate":true' if outcome.duplicate else b""
+    return b'{"data":%b,"cancel_requested":%b%b}' % (summary_bytes(entry, registry.view(entry)), asked, duplicate)
 
 
 async def dismiss_process(request: Request) -> Response:
@@ -132,36 +151,53 @@ async def cancel_process(request: Request) -> Response:
 async def batch(request: Request) -> Response:
     """Many updates in one request. Each item has a result of its own; a wrong one does not stop the others. With the header
     `Headway-Durable` the answer comes when log lines and progress are on the disk too, which else follows within a second."""
-    context, who = context_of(request), caller(request)
     parse_params(single(request), NoParams)
+    durable = DURABLE in request.headers
+    return written(await update_many(context_of(request), caller(request), request.body, durable))
+
+
+async def update_many(context: Context, who: Caller, body: Body, durable: bool) -> bytes:
+    """What :func:`batch` answers. Reached without the framework too (headway.api.direct)."""
     who.require(Role.REPORTER)
-    items = decode_batch(await request.body())
-    results: list[dict[str, Any]] = []
+    registry = context.registry
+    entries, update, everyone = registry.entries, registry.update, who.user is None
+    results: list[bytes] = []
     waiting: list[tuple[int, Outcome]] = []
-    for item in items:
+    for item in decode_batch(await body(), entries):
         if isinstance(item, HeadwayError):
-            results.append({"id": None, "status": item.status, "error": of_error(item)})
+            results.append(refused(None, item))
             continue
         try:
-            for outcome in await apply(context, who, item):
+            if type(item) is KnownItem and everyone and item.id in entries:
+                outcome = update(item.id, item)
                 if outcome.stored is not None:
                     waiting.append((len(results), outcome))
-            result: dict[str, Any] = {"id": item.id, "status": 200, "cancel_requested": outcome.cancel_requested}
-            if outcome.duplicate:
-                result["duplicate"] = True
-            results.append(result)
+            else:
+                for outcome in await apply(context, who, item):
+                    if outcome.stored is not None:
+                        waiting.append((len(results), outcome))
         except HeadwayError as error:
-            results.append({"id": item.id, "status": error.status, "error": of_error(error)})
+            results.append(refused(item.id, error))
+            continue
+        asked = b"true" if outcome.cancel_requested else b"false"
+        duplicate = b',"duplicate":true' if outcome.duplicate else b""
+        # An id has nothing in it that JSON writes differently.
+        results.append(b'{"id":"%b","status":200,"cancel_requested":%b%b}' % (item.id.encode(), asked, duplicate))
     for index, outcome in waiting:
         assert outcome.stored is not None
         try:
             await outcome.stored
         except HeadwayError as error:
-            results[index] = {"id": outcome.process.id, "status": error.status, "error": of_error(error)}
-    if DURABLE in request.headers:
+            results[index] = refused(outcome.process.id, error)
+    if durable:
         with suppress(StoreUnavailable):  # then it is kept in memory and tried again, as what is written behind always is
             await context.writer.flush()
-    return data(results)
+    return b'{"data":[%b]}' % b",".join(results)
+
+
+def refused(process_id: str | None, error: HeadwayError) -> bytes:
+    """The result of an item of a batch that changed nothing."""
+    return msgspec.json.encode({"id": process_id, "status": error.status, "error": of_error(error)})
 
 
 async def stats(request: Request) -> Response:
@@ -198,6 +234,10 @@ async def stats(request: Request) -> Response:
 # ── shared by several calls ─────────────────────────────────────────────────────────────────────────────────────────
 
 
+def written(answer: bytes, status: int = 200) -> Response:
+    return Response(answer, status, media_type="application/json")
+
+
 async def create(context: Context, who: Caller, form: CreateIn, process_id: str | None = None) -> Outcome:
     """Creates, or finds what an earlier call created. Raises Conflict when the id means something else."""
     if who.user is not None:
@@ -218,10 +258,10 @@ async def create(context: Context, who: Caller, form: CreateIn, process_id: str 
     return context.registry.create(form, process_id=process_id)
 
 
-async def apply(context: Context, who: Caller, item: BatchItem) -> list[Outcome]:
+async def apply(context: Context, who: Caller, item: KnownItem) -> list[Outcome]:
     """The creation (if any) and the update of one item; the last outcome is the item's."""
     outcomes: list[Outcome] = []
-    if item.create is not UNSET:
+    if isinstance(item, BatchItem) and item.create is not UNSET:
         if item.create.id is not UNSET and item.create.id != item.id:
             raise InvalidInput("create.id: must be the id of the item, or absent", field="create.id")
         outcomes.append(await create(context, who, item.create, item.id))

@@ -107,7 +107,7 @@ def updated(
 
     Raises Conflict for an illegal transition, InvalidInput or TooLarge naming the field; the record is unchanged then.
     """
-    # Written out rather than with replace(), and without a call where there is nothing to do: this runs for every update there is.
+    # Written out rather than with replace(), fields by place, no call where there is nothing to do: this runs for every update.
     old, progress = process.activity, form.progress
     current, total, unit, initial, stage = old.current, old.total, old.unit, old.initial, old.stage
     if progress is not UNSET:
@@ -128,19 +128,19 @@ def updated(
         ends_at = None if form.eta_seconds is None else at + form.eta_seconds
     progressed = current != old.current or stage != old.stage
     activity = Activity(
-        updated_at=now if not form.alive or changes_anything(form) else old.updated_at,
-        current=current,
-        initial=initial,
-        total=total,
-        unit=unit,
-        stage=stage,
-        summary=old.summary if form.summary is UNSET else form.summary,
-        rate=rate,
-        ends_at=ends_at,
-        last_output_at=latest(old.last_output_at, at, now) if last_line is not None or form.output is True else old.last_output_at,
-        last_progress_at=latest(old.last_progress_at, at, now) if progressed else old.last_progress_at,
-        last_line=old.last_line if last_line is None else last_line,
-        seq=old.seq if form.seq is UNSET else form.seq,
+        now if not form.alive or changes_anything(form) else old.updated_at,
+        current,
+        initial,
+        total,
+        unit,
+        stage,
+        old.summary if form.summary is UNSET else form.summary,
+        rate,
+        ends_at,
+        latest(old.last_output_at, at, now) if last_line is not None or form.output is True else old.last_output_at,
+        latest(old.last_progress_at, at, now) if progressed else old.last_progress_at,
+        old.last_line if last_line is None else last_line,
+        old.seq if form.seq is UNSET else form.seq,
     )
     metadata = process.metadata
     if form.metadata is not UNSET:
@@ -151,16 +151,8 @@ def updated(
         spec = new_spec(spec, form)
     if not (form.status is UNSET and form.exit_code is UNSET and form.signal is UNSET and form.error is UNSET):
         state = new_state(process, form, at)
-    after = Process(
-        id=process.id,
-        spec=spec,
-        state=state,
-        activity=activity,
-        metadata=metadata,
-        cancel_requested_at=process.cancel_requested_at,
-        dismissed_at=process.dismissed_at,
-        usage=process.usage,
-    )
+    asked, dismissed, usage = process.cancel_requested_at, process.dismissed_at, process.usage
+    after = Process(process.id, spec, state, activity, metadata, asked, dismissed, usage)
     return after, progressed
 
 

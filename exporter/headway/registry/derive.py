@@ -7,7 +7,7 @@ from headway.model import Kind, Status
 from headway.names import NameStats
 from headway.registry.entry import Entry
 from headway.settings import Settings
-from headway.view import View
+from headway.view import Limits, View
 
 
 def view_of(entry: Entry, stats: NameStats | None, settings: Settings, now: float) -> View:
@@ -17,7 +17,7 @@ def view_of(entry: Entry, stats: NameStats | None, settings: Settings, now: floa
     rate: float | None = None
     eta: float | None = None
     eta_range: tuple[float, float] | None = None
-    if process.status is Status.RUNNING:
+    if process.state.status is Status.RUNNING:
         estimator = entry.estimator
         if estimator is not None:
             rate = estimator.rate(now)
@@ -34,19 +34,30 @@ def view_of(entry: Entry, stats: NameStats | None, settings: Settings, now: floa
     if expected is None and stats is not None and spec.kind is not Kind.DAEMON:
         expected = stats.expected_duration
         expected_runs = None if expected is None else len(stats.good_durations)
+    status = process.state.status
+    active = status.active
+    # By place: this runs for each process at each page, and for each answer.
     return View(
-        process=process,
-        now=now,
-        limits=settings.limits(spec.kind, spec.name, spec.thresholds),
-        rate=rate,
-        eta=eta,
-        eta_range=eta_range,
-        expected_duration=expected,
-        expected_runs=expected_runs,
+        process,
+        now,
+        limits_of(entry, settings),
+        rate,
+        eta,
+        eta_range,
+        expected,
+        expected_runs,
         # One that waits in a queue uses nothing yet; what lives under its pid is the program that queued it.
-        sample=entry.sample if process.status.active and process.status is not Status.QUEUED else None,
-        conditions=entry.conditions if process.status.active else (),
-        blocked_by=entry.blocked_by if process.status.active else (),
-        usage=entry.usage(),
-        cost=cost(process.metadata, settings.prices),
+        entry.sample if active and status is not Status.QUEUED else None,
+        entry.conditions if active else (),
+        entry.blocked_by if active else (),
+        entry.usage(),
+        cost(process.metadata, settings.prices),
     )
+
+
+def limits_of(entry: Entry, settings: Settings) -> Limits:
+    """The thresholds in force for it. The settings never change while an exporter runs."""
+    spec = entry.process.spec
+    if entry.limits is None or entry.limits[0] is not spec:
+        entry.limits = spec, settings.limits(spec.kind, spec.name, spec.thresholds)
+    return entry.limits[1]

@@ -7,9 +7,10 @@ from collections import deque
 from typing import Final
 
 from headway.estimate import Estimator
-from headway.model import ConditionReport, Process, Usage
+from headway.model import ConditionReport, Process, Spec, Usage
 from headway.registry.logs import LogTail
 from headway.samples import Sample
+from headway.view import Limits
 
 # Memory and CPU of the last five minutes, for a trend: a point every so many seconds.
 POINT_EVERY: Final = 5.0
@@ -23,7 +24,7 @@ class Entry:
     `contact_at` is when its reporter was last heard of; `gone_since` when its OS process was first missed; `pending` the last
     change that may not be durable yet: a repeated request must wait for it too; `in_hand` how many are ending, pausing or resuming
     its OS process right now: they will say what became of it; `memory` and `cpu` how much of the memory and of a core it had of
-    late, as (unix s, ratio).
+    late, as (unix s, ratio); `limits` those in force for this specification; `shown` what the API keeps of its last answer.
     """
 
     __slots__ = (
@@ -35,12 +36,14 @@ class Entry:
         "estimator",
         "gone_since",
         "in_hand",
+        "limits",
         "log",
         "memory",
         "peak_memory_bytes",
         "pending",
         "process",
         "sample",
+        "shown",
         "version",
     )
 
@@ -59,6 +62,8 @@ class Entry:
         self.blocked_by: tuple[str, ...] = ()
         self.in_hand = 0
         self.children: set[str] = set()
+        self.limits: tuple[Spec, Limits] | None = None
+        self.shown: object = None
         self.version = 0
 
     def seen(self, sample: Sample) -> None:
@@ -73,10 +78,10 @@ class Entry:
 
     def usage(self) -> Usage | None:
         """What it used so far, with what was known before this exporter began to look; None when nothing is known."""
-        before = self.process.usage or Usage()
-        now = None if self.sample is None else self.sample.cpu_seconds
-        seconds = [s for s in (before.cpu_seconds, now) if s is not None]
-        peak = max(before.peak_memory_bytes or 0, self.peak_memory_bytes)
-        if not seconds and not peak:
-            return None
-        return Usage(cpu_seconds=max(seconds, default=None), peak_memory_bytes=peak or None)
+        before, sample, peak = self.process.usage, self.sample, self.peak_memory_bytes
+        seconds = None if sample is None else sample.cpu_seconds
+        if before is not None:
+            peak = max(before.peak_memory_bytes or 0, peak)
+            if seconds is None or (before.cpu_seconds is not None and before.cpu_seconds > seconds):
+                seconds = before.cpu_seconds
+        return None if seconds is None and not peak else Usage(seconds, peak or None)
