@@ -44,9 +44,15 @@ def step(board: Mapping[str, Any]) -> float:
     return max(SCRAPE, round(time_range(board) / POINTS))
 
 
-def asked(uid: str, board: Mapping[str, Any]) -> Iterator[Asked]:
-    """The queries of its panels and its annotations."""
+def panels(board: Mapping[str, Any], of: str) -> Iterator[Mapping[str, Any]]:
+    """Its panels whose data is of this type (`prometheus`, `loki`), those in folded rows too."""
     for panel in board["panels"]:
+        yield from (one for one in panel.get("panels", (panel,)) if one.get("datasource", {}).get("type") == of)
+
+
+def asked(uid: str, board: Mapping[str, Any]) -> Iterator[Asked]:
+    """The PromQL of its panels and its annotations."""
+    for panel in panels(board, "prometheus"):
         for target in panel.get("targets", ()):
             yield Asked(uid, panel["title"], target["refId"], target["expr"], bool(target.get("range")))
     for annotation in board.get("annotations", {}).get("list", ()):

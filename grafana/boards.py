@@ -113,6 +113,7 @@ def board(
     refresh: str,
     since: str,
     places: Iterable[Place],
+    rows: Iterable[build.Row] = (),
     variables: Iterable[Builder[dashboard.VariableModel]] = (),
     links: Iterable[build.DashboardLink] = (),
 ) -> dashboard.Dashboard:
@@ -142,4 +143,6 @@ def board(
         made.link(link)
     for place in places:
         made.with_panel(place)
+    for row in rows:
+        made.with_row(row)
     return made.build()

@@ -12,6 +12,7 @@ from grafana import cells as q
 from grafana import facts as f
 from grafana.boards import EXPORTER, PAGE, PROCESS, Place, board
 from grafana.facts import top
+from grafana.logs import folded, last_lines, logs_source
 from grafana.look import AMBER, BARS, CONDITION, FAILED_ROW, FLAGS, RED, STATUS, SYMBOLS, Config, between, svg, values
 from grafana.problems import severity_of
 from grafana.promql import keyed
@@ -168,4 +169,6 @@ def overview() -> dashboard.Dashboard:
             Place(5, 12, 9, 12, 5, schedules()),
             Place(3, 0, 14, 24, 24, processes()),
         ),
+        variables=(logs_source(),),
+        rows=(folded(6, 38, "Last lines, from Loki", Place(7, 0, 39, 24, 12, last_lines())),),
     )

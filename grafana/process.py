@@ -12,6 +12,7 @@ from grafana import facts as f
 from grafana.boards import PAGE, Place, board, page
 from grafana.figures import figures
 from grafana.graphs import Config, colour, dashes, graph, mapped, timeline
+from grafana.logs import folded, logs_source, output
 from grafana.look import AMBER, BLUE, CONDITION, GREY, RED, STATUS, STATUS_WORDS, SYMBOLS, words
 from grafana.promql import ON, either, keyed
 from grafana.tables import CENTER, HIDDEN, IMAGE, SOURCE, Column, properties, rows
@@ -148,7 +149,8 @@ def process() -> dashboard.Dashboard:
         "Where one process is, how it got there, when it will be done, what it uses, and how that compares to its earlier runs.",
         refresh="2s",
         since="now-30m",
-        variables=(chosen(),),
+        variables=(chosen(), logs_source()),
+        rows=(folded(13, 40, "Output, from Loki (without one: Log and tree, above)", Place(14, 0, 41, 24, 16, output())),),
         links=(
             page("Log and tree", "/processes/${id}", "The page of this process: its log, tree and metadata"),
             page("Cancel", "/processes/${id}?cancel", "Asks first"),

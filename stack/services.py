@@ -158,7 +158,7 @@ def grafana_command(environ: Mapping[str, str]) -> tuple[str, ...] | None:
     return command if home is None else (*command, "--homepath", str(home))
 
 
-def grafana(layout: Layout, ports: Ports, command: tuple[str, ...]) -> Service:
+def grafana(layout: Layout, ports: Ports, command: tuple[str, ...], environ: Mapping[str, str]) -> Service:
     """grafana/grafana.ini holds what does not depend on ports and folders."""
     folder, source = layout.state / "grafana", layout.root / "grafana"
     return Service(
@@ -180,6 +180,8 @@ def grafana(layout: Layout, ports: Ports, command: tuple[str, ...]) -> Service:
             "DASHBOARDS_DIR": str(source / "dashboards"),
             "PROMETHEUS_URL": ports.url("prometheus"),
             "ALERTMANAGER_URL": ports.url("alertmanager"),
+            # Nothing is asked there unless somebody opens a row of logs.
+            "LOKI_URL": environ.get("HEADWAY_LOKI_URL") or "http://127.0.0.1:3100",
         },
         folders=(folder / "data", folder / "log", folder / "plugins"),
     )

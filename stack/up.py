@@ -38,7 +38,7 @@ def up(layout: Layout, environ: Mapping[str, str], say: Callable[[str], None]) -
         "exporter": services.exporter(layout, ports, environ),
         "alertmanager": services.alertmanager(layout, ports, commands["alertmanager"], environ),
         "prometheus": services.prometheus(layout, ports, commands["prometheus"], environ),
-        **({"grafana": services.grafana(layout, ports, grafana)} if grafana is not None else {}),
+        **({"grafana": services.grafana(layout, ports, grafana, environ)} if grafana is not None else {}),
     }
     said = settings_of(layout)
     changed = [name for name in alive if name in every and every[name].fingerprint != said.get(name)]

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import yaml
 from grafana.asking import Asked, asked, substituted, values
+from grafana.asking import panels as of_type
 
 ROOT: Final = Path(__file__).parents[1]
 FOLDER: Final = ROOT / "grafana" / "dashboards"
@@ -19,7 +20,12 @@ Query = tuple[str, str, str]  # dashboard, refId, expression
 
 
 def panels(uid: str) -> list[dict[str, Any]]:
-    return list(BOARDS[uid]["panels"])
+    """Those that ask Prometheus."""
+    return [dict(panel) for panel in of_type(BOARDS[uid], "prometheus")]
+
+
+def log_panels(uid: str) -> list[dict[str, Any]]:
+    return [dict(panel) for panel in of_type(BOARDS[uid], "loki")]
 
 
 @cache

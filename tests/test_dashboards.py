@@ -14,15 +14,25 @@ import pytest
 import yaml
 from grafana.asking import asked
 
-from dashboards import BOARDS, ROOT, overrides, panel_named, panels, queries, recorded
+from dashboards import BOARDS, ROOT, log_panels, overrides, panel_named, panels, queries, recorded
 from headway.metrics.families import FAMILIES
 from headway.metrics.family import Type
 from headway.model import STATUS_CODES, Condition
 from headway.services.phase import Phase
+from headway.shipping.entries import Entries
+from headway.store.base import LogLine
+from records import process
 
 # Released ids: alerts, bookmarks and other dashboards point to them.
 PANELS = {
-    "headway-overview": {1: "Processes", 2: "Needs attention", 3: "Active processes", 4: "Services", 5: "Scheduled"},
+    "headway-overview": {
+        1: "Processes",
+        2: "Needs attention",
+        3: "Active processes",
+        4: "Services",
+        5: "Scheduled",
+        7: "Last lines",
+    },
     "headway-active": {1: "Processes"},
     "headway-history": {1: "Runs and how they ended", 2: "Processes"},
     "headway-alerts": {1: "What fires", 2: "What fired when", 3: "Thresholds for all", 4: "Thresholds of active processes"},
@@ -36,7 +46,7 @@ PANELS = {
     },
     "headway-process": {
         **{1: "Now", 2: "What it is", 3: "Status", 4: "Gates", 5: "Progress", 6: "Time left", 7: "Rate", 8: "Duration"},
-        **{9: "CPU", 10: "Memory", 11: "Storage", 12: "Tree"},
+        **{9: "CPU", 10: "Memory", 11: "Storage", 12: "Tree", 14: "Output"},
     },
 }
 RUNBOOK_LINKS = {"/user/runbook.txt#:~:text=${__data.fields.Alert}"}
@@ -76,7 +86,33 @@ def test_committed_dashboards_are_what_the_generator_writes() -> None:
 
 def test_uids_and_panel_ids_are_fixed() -> None:
     assert {uid: board["uid"] for uid, board in BOARDS.items()} == {uid: uid for uid in PANELS}
-    assert {uid: {p["id"]: p["title"] for p in panels(uid)} for uid in BOARDS} == PANELS
+    assert {uid: {p["id"]: p["title"] for p in (*panels(uid), *log_panels(uid))} for uid in BOARDS} == PANELS
+    for board in BOARDS.values():
+        every = [p["id"] for panel in board["panels"] for p in (panel, *panel.get("panels", ()))]
+        assert len(set(every)) == len(every)
+
+
+def test_what_needs_loki_is_folded_so_that_nothing_is_asked_of_one_that_is_not_there() -> None:
+    assert {uid for uid in BOARDS if log_panels(uid)} == {"headway-overview", "headway-process"}
+    for uid, board in BOARDS.items():
+        rows = [panel for panel in board["panels"] if panel["type"] == "row"]
+        assert [one for row in rows for one in row["panels"]] == log_panels(uid) and all(row["collapsed"] for row in rows)
+        for panel in log_panels(uid):
+            assert panel["datasource"] == {"type": "loki", "uid": "${logs}"} == panel["targets"][0]["datasource"]
+            assert "docs/logs.md" in panel["fieldConfig"]["defaults"]["noValue"] and "Without Loki" in panel["description"]
+            assert next(v for v in board["templating"]["list"] if v["name"] == "logs")["current"]["value"] == "loki"
+
+
+def test_logs_are_asked_for_by_the_labels_that_are_sent() -> None:
+    made = Entries("host", 10, 1000)
+    sent = made.line(process("p1"), LogLine("p1", 1, 0.0, "x"), 0.0)
+    for uid in ("headway-overview", "headway-process"):
+        for target in (target for panel in log_panels(uid) for target in panel["targets"]):
+            selector = re.match(r"\{(.*?)\}", target["expr"])
+            assert selector is not None
+            asked_for = dict(re.findall(r'(\w+)="([^"]*)"', selector[1]))
+            assert asked_for and asked_for.items() <= dict(sent.labels).items()
+            assert re.search(r'\| id="|\.id\}', target["expr"]) and "id" in sent.metadata
 
 
 @pytest.mark.parametrize("uid", BOARDS)

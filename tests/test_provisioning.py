@@ -21,6 +21,7 @@ def test_data_sources_have_fixed_uids_and_addresses_from_the_environment() -> No
     assert {uid: (s["type"], s["url"]) for uid, s in sources.items()} == {
         "prometheus": ("prometheus", "$PROMETHEUS_URL"),
         "alertmanager": ("alertmanager", "$ALERTMANAGER_URL"),
+        "loki": ("loki", "$LOKI_URL"),
     }
     assert sources["prometheus"]["jsonData"]["alertmanagerUid"] == "alertmanager"
     for board in BOARDS.values():
