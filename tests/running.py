@@ -24,13 +24,14 @@ class RunningExporter:
     args: tuple[str, ...] = ()
     environ: Mapping[str, str] = field(default_factory=dict)
     port: int = 0
+    scheme: str = "http"
     process: subprocess.Popen[str] | None = None
     output: list[str] = field(default_factory=list)
     prefix: tuple[str, ...] = ()
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"{self.scheme}://127.0.0.1:{self.port}"
 
     @property
     def key(self) -> str:
@@ -64,8 +65,8 @@ class RunningExporter:
         assert process.stdout is not None
         for line in process.stdout:
             self.output.append(line)
-            if match := re.search(r"headway is ready at http://[^ ]*:(\d+)", line):
-                self.port = int(match[1])
+            if match := re.search(r"headway is ready at (https?)://[^ ]*:(\d+)", line):
+                self.scheme, self.port = match[1], int(match[2])
                 ready.set()
                 settled.set()
         settled.set()

@@ -8,7 +8,7 @@ import socket
 import subprocess
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -40,12 +40,13 @@ def find_prometheus() -> str | None:
 
 
 @contextmanager
-def prometheus(folder: Path, targets: list[str]) -> Iterator[str]:
-    """The address of a real Prometheus with our rules that has scraped each of the targets (host:port) and does so every second."""
+def prometheus(folder: Path, targets: list[str], job: Mapping[str, Any] | None = None) -> Iterator[str]:
+    """The address of a real Prometheus with our rules that has scraped each of the targets (host:port) and does so every second.
+    `job`: what its scrape configuration says beside that."""
     binary = find_prometheus()
     if binary is None:
         pytest.skip("no prometheus in .headway/bin or on PATH: run make up")
-    jobs = [{"job_name": "headway", "static_configs": [{"targets": targets}]}]
+    jobs = [{"job_name": "headway", "static_configs": [{"targets": targets}], **(job or {})}]
     rules = [str(ROOT / "prometheus" / "rules" / "*.yml")]
     config = {"global": {"scrape_interval": "1s", "evaluation_interval": "1s"}, "rule_files": rules, "scrape_configs": jobs}
     (folder / "prometheus.yml").write_text(yaml.safe_dump(config))

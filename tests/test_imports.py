@@ -22,6 +22,7 @@ LAYERS = (
     ("name_gates",),
     ("yamlfile", "services.definition", "discovery.rule", "announcing.rule"),
     ("services", "services.cron", "services.reading", "discovery", "discovery.reading", "announcing", "announcing.reading"),
+    ("webconfig", "webconfig.*"),
     ("configuration", "explanation"),
     ("analysis", "analysis.*"),
     ("promql",),

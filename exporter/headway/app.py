@@ -8,6 +8,7 @@ import logging
 import os
 import secrets
 import socket
+import ssl
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -42,6 +43,7 @@ from headway.registry.unfinished import Unfinished, left_stopping
 from headway.registry.watch import Watch
 from headway.registry.zombies import give_up_zombies
 from headway.reporter import spool
+from headway.reporter.trust import Trust
 from headway.sampler.base import Sampler, identify, own_pid_namespace
 from headway.sampler.contention import Contention
 from headway.sampler.exits import ExitWatch
@@ -62,6 +64,8 @@ from headway.store.unusable import UnusableStore
 from headway.store.writer import Writer
 from headway.supervisor.launch import Launcher
 from headway.supervisor.launches import Launches
+from headway.webconfig.certificates import server_name
+from headway.webconfig.webfile import WebFile
 
 log = logging.getLogger("headway")
 
@@ -104,6 +108,7 @@ class Exporter:
         self.settings = settings
         self.store = open_store(settings)
         self.keys = bootstrap(settings.data_dir)
+        self.web = WebFile(settings.web_config_file) if settings.web_config_file is not None else None
         marks = Marks()
         self.sampler = sampler or TreeSampler(marks=marks, proportional=settings.memory_pss)
         self.own = HealthMetrics(external_url=settings.external_url, grafana_url=settings.grafana_url)
@@ -130,7 +135,7 @@ class Exporter:
             collector=self.collector,
             own=self.own,
             keys=self.keys,
-            identity=Identity(settings, self.keys),
+            identity=Identity(settings, self.keys, self.web),
             control=self.control,
             launcher=self.launcher,
             supervisor=self.supervisor,
@@ -207,17 +212,37 @@ class Exporter:
         port = urlsplit(url).port
         if self.settings.address[1] == 0:  # the system chose the port, so the settings could not know it
             self.own.external_url = url
-        urls = (url, self.settings.external_url, f"http://127.0.0.1:{port}", f"http://localhost:{port}")
+        # Scripts that began before TLS was switched on know the old address.
+        local = (f"{scheme}://{name}:{port}" for name in ("127.0.0.1", "localhost") for scheme in ("http", "https"))
+        urls = (url, self.settings.external_url, *local)
         everywhere = urlsplit(url).hostname in ("0.0.0.0", "::")
-        self.launcher.url = f"http://127.0.0.1:{port}" if everywhere else url
+        here = f"{urlsplit(url).scheme}://127.0.0.1:{port}" if everywhere else url
+        self.launcher.url, self.launcher.trust = here, self._trust()
         key = read_key(self.settings.data_dir / ADMIN_KEY_FILE)
-        self._intake = Intake((spool.directory(), self.settings.data_dir / "spool"), urls, key)
+        self._intake = Intake((spool.directory(), self.settings.data_dir / "spool"), urls, key, here, Trust.of(self.launcher.trust))
         self._tasks.append(asyncio.create_task(self._every(INTAKE_INTERVAL, self.take_in), name="take in"))
         self._tasks.append(asyncio.create_task(self._supervise(), name="services"))
         self.announcer.listens_at(url)
         self._tasks.append(asyncio.create_task(self._every(ANNOUNCER_PAUSE, self.announcer.run), name="announce"))
         if (interval := watchdog_interval()) is not None:
             self._tasks.append(asyncio.create_task(self._every(interval, self.sign_of_life), name="sign of life"))
+
+    def _trust(self) -> dict[str, str]:
+        """How those that the exporter starts know its certificate: by the certificate itself, whoever signed it and for whatever
+        name. A certificate to show is that of our own environment."""
+        tls = self.web.tls if self.web is not None else None
+        if tls is None:
+            return {}
+        found = {"HEADWAY_CA_FILE": str(tls.cert_file.absolute())}
+        if (name := server_name(tls)) is not None:
+            found["HEADWAY_SERVER_NAME"] = name
+        shown = {name: os.environ[name] for name in ("HEADWAY_CLIENT_CERT", "HEADWAY_CLIENT_KEY") if name in os.environ}
+        if tls.client_auth is ssl.CERT_REQUIRED and not shown:
+            log.warning(
+                "clients have to show a certificate: set HEADWAY_CLIENT_CERT and HEADWAY_CLIENT_KEY for the exporter too, or what "
+                "it starts cannot report"
+            )
+        return found | shown
 
     async def sign_of_life(self) -> None:
         """From the event loop: one that hangs gives none."""
@@ -338,7 +363,7 @@ class Server(uvicorn.Server):
         if self.started:
             bound = self.servers[0].sockets[0].getsockname()
             host = f"[{bound[0]}]" if ":" in bound[0] else bound[0]
-            url = f"http://{host}:{bound[1]}"
+            url = f"{'https' if self.config.is_ssl else 'http'}://{host}:{bound[1]}"
             self.exporter.listens_at(url)
             self.ready(url)
 
@@ -360,8 +385,10 @@ def serve(resolved: Resolved) -> int:
     settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     with DataDirLock(settings.data_dir):
         exporter = Exporter(settings, services=resolved.services, discovery=resolved.discovery, announce=resolved.announce)
+        web = exporter.web
         config = uvicorn.Config(
             exporter.app(),
+            ssl_context_factory=(lambda *_: web.server_context()) if web is not None and web.tls is not None else None,
             host=host,
             port=port,
             loop="uvloop",

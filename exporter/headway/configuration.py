@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -109,6 +109,11 @@ def load(
             f"time_sink_ratio ({settings.time_sink_ratio:g}, {sources['time_sink_ratio']}): accepted: the same or more",
             field="time_sink_critical_ratio",
         )
+    if settings.web_config_file is not None:
+        from headway.webconfig.reading import read
+
+        if read(settings.web_config_file).tls is not None and sources["external_url"] == DEFAULT:
+            settings = replace(settings, external_url=settings.external_url.replace("http:", "https:", 1))
     return Resolved(settings, sources, files, _checked(services), by_name_last(announce), _checked_rules(discovery))
 
 

@@ -43,6 +43,17 @@ class Forbidden(HeadwayError):
     title = "Not allowed"
 
 
+class TooManyTries(HeadwayError):
+    """Nobody may try keys or passwords without end. `wait`: seconds until the next try."""
+
+    status = 429
+    title = "Too many wrong tries"
+
+    def __init__(self, wait: int) -> None:
+        super().__init__(f"too many wrong tries from your address: try again in {wait} s")
+        self.wait = wait
+
+
 class NotFound(HeadwayError):
     """There is no such process, or the caller may not see it."""
 

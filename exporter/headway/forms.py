@@ -68,6 +68,10 @@ def _path(raw: Raw) -> Path:
     return Path(text).expanduser()
 
 
+def _file(raw: Raw) -> Path | None:
+    return _path(raw) if _text(raw) else None
+
+
 def _hosts(raw: Raw) -> tuple[str, ...]:
     items = [part for part in re.split(r"[\s,]+", raw) if part] if isinstance(raw, str) else [part.strip() for part in raw]
     for item in items:
@@ -79,6 +83,7 @@ def _hosts(raw: Raw) -> tuple[str, ...]:
 ADDRESS: Final = Form("host:port, such as 127.0.0.1:14323 or [::1]:14323", _address, word="HOST:PORT")
 URL: Final = Form("an address that begins with http:// or https://", _url, word="URL")
 PATH: Final = Form("a path", _path, word="DIR")
+FILE: Final[Form[Path | None]] = Form("a path, or nothing for none", _file, lambda path: "" if path is None else str(path), "FILE")
 HOSTS: Final[Form[tuple[str, ...]]] = Form(
     "host names without port, separated by commas (a list in the file)", _hosts, ", ".join, "HOSTS"
 )

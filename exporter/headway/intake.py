@@ -8,20 +8,22 @@ from pathlib import Path
 
 from headway.reporter import spool
 from headway.reporter.link import Link, Undelivered
+from headway.reporter.trust import Trust
 
 log = logging.getLogger(__name__)
 
 
 class Intake:
-    """`urls` are the addresses under which scripts know this exporter; a spooled event names the one it was meant for.
+    """`urls` are the addresses under which scripts know this exporter; a spooled event names the one it was meant for. `via` is
+    where it answers, `trust` how its own certificate is known to be its own.
 
     Going through the API keeps one set of rules for what is accepted, and nothing here writes records. Blocking: run it in
     a thread.
     """
 
-    def __init__(self, folders: Iterable[Path], urls: Iterable[str], key: str | None) -> None:
+    def __init__(self, folders: Iterable[Path], urls: Iterable[str], key: str | None, via: str, trust: Trust | None = None) -> None:
         self.folders: Sequence[Path] = tuple(dict.fromkeys(folders))
-        self.links: Sequence[Link] = tuple(Link(url, key) for url in dict.fromkeys(urls))
+        self.links: Sequence[Link] = tuple(Link(url, key, via, trust) for url in dict.fromkeys(urls))
 
     def collect(self) -> int:
         """Delivers what waits; returns how many events were taken. What cannot be stored now stays for the next round."""

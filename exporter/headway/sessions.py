@@ -32,7 +32,7 @@ _TOKEN_LENGTH: Final = 43
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Owner:
-    """Whom a session acts for. `id` names the credential (`key:<id>`); `proof` changes when it is replaced by another."""
+    """Whom a session acts for. `id` names the credential (`key:<id>`, `user:<name>`); `proof` changes when it is replaced."""
 
     id: str
     proof: str

@@ -17,6 +17,7 @@ from typing import Any, Final, Literal, TypeVar, get_args
 from headway.costs import Price
 from headway.forms import (
     ADDRESS,
+    FILE,
     HOSTS,
     PATH,
     URL,
@@ -133,7 +134,7 @@ class Settings:
         "http://LISTEN",
         URL,
         _ADDRESSES,
-        "How others reach the exporter; links in alerts, dashboards and pages are built from it.",
+        "How others reach the exporter; links in alerts, dashboards and pages are built from it. With TLS https by default.",
     )
     grafana_url: str = _setting("http://127.0.0.1:3000", URL, _ADDRESSES, "Where Grafana is, for links.")
     prometheus_url: str = _setting("http://127.0.0.1:9090", URL, _ADDRESSES, "Where Prometheus is, for links and trends.")
@@ -156,6 +157,13 @@ class Settings:
         _ACCESS,
         "What a caller on loopback may do without a key; auto is reporter while only the first-start key exists, then viewer. "
         "Off loopback a key is always needed.",
+    )
+    web_config_file: Path | None = _setting(
+        None,
+        FILE,
+        _ACCESS,
+        "Web configuration file in the format of Prometheus exporters: TLS, basic authentication, headers (docs/access.md). It is "
+        "read again when it or a certificate changes.",
     )
     session_lifetime: float = _setting(
         43200.0, duration(least=60), _ACCESS, "How long somebody who signed in on the pages stays signed in, at most."

@@ -66,11 +66,13 @@ class Guard:
             elif self.identity.token(scope, headers) is None and (answer := again(scope, headers)) is not None:
                 await answer(scope, receive, send)
                 return
+            if self.identity.web is not None:
+                await self.identity.verify(scope, headers)
             who = self.identify(scope, headers, path, safe)
             scope.setdefault("state", {})["caller"] = who
         except HeadwayError as error:
             answer = to_login(scope, headers) if isinstance(error, Unauthenticated) else None
-            await (answer or error_response(error))(scope, receive, send)
+            await (answer or error_response(error, self.asks_for_a_password(headers)))(scope, receive, send)
             return
         await self.app(scope, receive, self.watched(scope, headers, who, send) if safe else send)
 
@@ -87,6 +89,10 @@ class Guard:
                 "this request does not come from a page of this session (X-Headway-CSRF): load the page anew, then try again"
             )
         return who
+
+    def asks_for_a_password(self, headers: Headers) -> bool:
+        """Whether a browser may ask: not in the middle of a page, whose scripts know better what to do."""
+        return headers.get("sec-fetch-mode", "navigate") == "navigate" and bool(self.identity.users)
 
     def watched(self, scope: Scope, headers: Headers, who: Caller, send: Send) -> Send:
         """`send` that ends a stream when who follows it may not any more: the key was revoked, the session is over."""

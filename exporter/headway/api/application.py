@@ -10,6 +10,7 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
+from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
@@ -61,6 +62,7 @@ from headway.schemas import (
     UpdateIn,
 )
 from headway.version import VERSION
+from headway.webconfig.webfile import WebFile
 
 log = logging.getLogger(__name__)
 
@@ -104,7 +106,8 @@ def application(context: Context, lifespan: Callable[[FastAPI], AbstractAsyncCon
         return found
 
     app.openapi = document  # type: ignore[method-assign]
-    return Measured(Guard(Direct(app, context), context.settings, context.identity), context, app)
+    guarded = Measured(Guard(Direct(app, context), context.settings, context.identity), context, app)
+    return guarded if context.identity.web is None else Headed(guarded, context.identity.web)
 
 
 def add_process_routes(app: FastAPI) -> None:
@@ -254,6 +257,24 @@ def add_error_handlers(app: FastAPI) -> None:
 
 def wants_page(request: Request) -> bool:
     return not request.url.path.startswith("/api/") and "text/html" in request.headers.get("accept", "")
+
+
+class Headed:
+    """Adds the headers of the web configuration to every answer that does not set them itself."""
+
+    def __init__(self, app: ASGIApp, web: WebFile) -> None:
+        self.app = app
+        self.web = web
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def headed(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in self.web.current().headers.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        await self.app(scope, receive, headed)
 
 
 class Measured:

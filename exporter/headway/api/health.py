@@ -21,9 +21,9 @@ async def health(request: Request) -> Response:
 
 
 async def ready(request: Request) -> Response:
-    """Whether it can do its work: what was reported can be stored, and keys can be read. 503 says what is wrong."""
+    """Whether it can do its work: what was reported can be stored, keys and web configuration be read. 503 says what is wrong."""
     context = context_of(request)
-    trouble = await asyncio.to_thread(context.store.check) or context.keys.problem
+    trouble = await asyncio.to_thread(context.store.check) or context.keys.problem or context.identity.problem
     if trouble is not None:
         return problems.response(problems.problem(503, "Not ready", trouble), {"Retry-After": "5"})
     return JSONResponse({"status": "ready", "version": VERSION})

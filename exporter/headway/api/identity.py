@@ -1,9 +1,10 @@
-"""Who a request is from: by key, by the session of somebody who signed in on the pages, or as anonymous on this machine."""
+"""Who a request is from: by key, password or the session of somebody who signed in on the pages, or anonymous on this machine."""
 
 from __future__ import annotations
 
 import hashlib
 import ipaddress
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Final
 from urllib.parse import urlsplit
@@ -12,11 +13,13 @@ from starlette.types import Scope
 
 from headway.api.caller import Caller
 from headway.api.headers import Headers
-from headway.errors import Unauthenticated
+from headway.errors import TooManyTries, Unauthenticated
 from headway.guesses import Guesses
 from headway.keys import KeyRing, Role
 from headway.sessions import Owner, Sessions, csrf_of
 from headway.settings import Settings
+from headway.webconfig.passwords import Passwords, credentials
+from headway.webconfig.webfile import WebFile
 
 FORWARDED: Final = ("forwarded", "x-forwarded-for", "x-real-ip")
 
@@ -25,9 +28,11 @@ class Identity:
     """Asked for every request. Browsers send cookies to every port of a host: exporters with different data directories have
     cookies of different names, so that signing in to one does not sign out of the other."""
 
-    def __init__(self, settings: Settings, keys: KeyRing) -> None:
+    def __init__(self, settings: Settings, keys: KeyRing, web: WebFile | None = None) -> None:
         self.settings = settings
         self.keys = keys
+        self.web = web
+        self.passwords = Passwords()
         self.sessions = Sessions(settings.data_dir, settings.session_lifetime, self.owner)
         self.guesses = Guesses()
         self._external = urlsplit(settings.external_url)
@@ -51,7 +56,38 @@ class Identity:
             raise Unauthenticated("a key is needed here: send «Authorization: Bearer KEY» (headway key create makes one)")
         return Caller(role)
 
+    @property
+    def users(self) -> Mapping[str, str]:
+        """Who may come with a password: bcrypt hashes by name, as the web configuration says it now."""
+        return self.web.current().users if self.web is not None else {}
+
+    @property
+    def problem(self) -> str | None:
+        """What is wrong with the web configuration; None when all is well."""
+        if self.web is None:
+            return None
+        self.web.current()
+        return self.web.problem
+
+    async def verify(self, scope: Scope, headers: Headers) -> None:
+        """Where a request comes with a password: finds out whether it is right, which takes time, so that `of` knows it. Raises
+        TooManyTries."""
+        given = headers.get("authorization")
+        found = credentials(given) if given is not None and self.web is not None else None
+        if found is None or self.passwords.known(self.users, *found):
+            return
+        address = scope["client"][0] if scope.get("client") else ""
+        if wait := self.guesses.wait(address):
+            raise TooManyTries(wait)
+        if not await self.passwords.check(self.users, *found):
+            self.guesses.failed(address)
+
     def by_authorization(self, given: str) -> Caller:
+        found = credentials(given) if self.web is not None else None
+        if found is not None:
+            if not self.passwords.known(self.users, *found):
+                raise Unauthenticated("user or password is wrong (basic_auth_users of the web configuration file)")
+            return Caller(Role.VIEWER, None, found[0], keyed=True)
         scheme, _, text = given.partition(" ")
         key = self.keys.find(text.strip()) if scheme.lower() == "bearer" else None
         if key is None:
@@ -67,16 +103,27 @@ class Identity:
             case "reporter":
                 return Role.REPORTER
             case _:
+                if self.users:
+                    return None
                 return Role.VIEWER if self.keys.configured else Role.REPORTER
 
     def owner(self, owner_id: str) -> Owner | None:
         """Who stands behind an owner's id now."""
         kind, _, name = owner_id.partition(":")
+        if kind == "user":
+            proof = self.users.get(name)
+            return None if proof is None else Owner(id=owner_id, proof=proof, name=name, role=Role.VIEWER)
         key = self.keys.get(name) if kind == "key" else None
         return None if key is None else Owner(id=owner_id, proof=key.hash, name=key.name, role=key.role, user=key.user)
 
-    def admit(self, secret: str) -> Owner:
-        """Who signs in with this key. Raises Unauthenticated."""
+    async def admit(self, user: str, secret: str) -> Owner:
+        """Who signs in with this key, or as this user with this password. Raises Unauthenticated."""
+        if user:
+            right = await self.passwords.check(self.users, user, secret)
+            found = self.owner(f"user:{user}") if right else None
+            if found is None:
+                raise Unauthenticated("User or password is wrong. Who signs in with a key leaves the user out.")
+            return found
         key = self.keys.find(secret.strip())
         owner = self.owner(f"key:{key.id}") if key is not None else None
         if owner is None:

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 from starlette.responses import Response
 
-from headway.errors import HeadwayError
+from headway.errors import HeadwayError, TooManyTries
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -30,10 +30,15 @@ def response(body: Mapping[str, Any], headers: Mapping[str, str] | None = None) 
     return Response(msgspec.json.encode(body), body["status"], dict(headers or {}), media_type=MEDIA_TYPE)
 
 
-def error_response(error: HeadwayError) -> Response:
+def error_response(error: HeadwayError, basic: bool = False) -> Response:
+    """`basic`: a password would do as well, and the browser may ask for one."""
     headers = {}
     if error.status == 401:
         headers["WWW-Authenticate"] = 'Bearer realm="headway"'
+        if basic:
+            headers["WWW-Authenticate"] += ', Basic realm="headway", charset="UTF-8"'
+    if isinstance(error, TooManyTries):
+        headers["Retry-After"] = str(error.wait)
     if error.status in (503, 507):
         headers["Retry-After"] = "2"
     return response(of_error(error), headers)

@@ -1,4 +1,4 @@
-"""Signing in on the page with a key, and out again."""
+"""Signing in on the page with a key, or as a user with a password, and out again."""
 
 from __future__ import annotations
 
@@ -17,22 +17,11 @@ from headway.api.context import Context, caller, context_of
 from headway.api.entrance import local
 from headway.api.headers import Headers
 from headway.durations import format_duration
-from headway.errors import Forbidden, HeadwayError, InvalidInput, Unauthenticated
+from headway.errors import Forbidden, HeadwayError, InvalidInput, TooManyTries, Unauthenticated
 from headway.keys import Role
 from headway.sessions import Owner, csrf_of
 
 NO_STORE: Final = {"Cache-Control": "no-store"}
-
-
-class TooManyGuesses(HeadwayError):
-    """Nobody may try keys without end."""
-
-    status = 429
-    title = "Too many wrong tries"
-
-    def __init__(self, wait: int) -> None:
-        super().__init__(f"Too many wrong tries from your address. Try again in {format_duration(wait)}.")
-        self.wait = wait
 
 
 async def show(request: Request) -> Response:
@@ -58,13 +47,13 @@ async def sign_in(request: Request) -> Response:
 
 
 async def admit(context: Context, request: Request, fields: dict[str, str]) -> Owner:
-    """Who signs in. Raises Unauthenticated, TooManyGuesses, KeyFileError; each try is audited."""
+    """Who signs in. Raises Unauthenticated, TooManyTries, KeyFileError; each try is audited."""
     address = request.client.host if request.client else "?"
     with Audit(context, Caller(Role.VIEWER), "sign_in", f"from {address}") as audit:
         if wait := context.identity.guesses.wait(address):
-            raise TooManyGuesses(wait)
+            raise TooManyTries(wait)
         try:
-            owner = context.identity.admit(fields.get("key", ""))
+            owner = await context.identity.admit(fields.get("user", ""), fields.get("key", ""))
         except Unauthenticated:
             context.identity.guesses.failed(address)
             raise
@@ -94,10 +83,20 @@ async def sign_out(request: Request) -> Response:
 
 def form(request: Request, goal: str, error: HeadwayError | None = None) -> Response:
     context, who = context_of(request), caller(request)
-    answer = pages.page(context, "login.html", "Sign in", "/login", 0, who=who, goal=goal, wrong=error.detail if error else None)
+    answer = pages.page(
+        context,
+        "login.html",
+        "Sign in",
+        "/login",
+        0,
+        who=who,
+        goal=goal,
+        users=bool(context.identity.users),
+        wrong=error.detail if error else None,
+    )
     if error is not None:
         answer.status_code = error.status
-    if isinstance(error, TooManyGuesses):
+    if isinstance(error, TooManyTries):
         answer.headers["Retry-After"] = str(error.wait)
     return answer
 

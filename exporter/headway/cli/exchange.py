@@ -49,13 +49,17 @@ def exchange_far(url: str, method: str, data: bytes, key: str | None, wait: floa
     """One request to another machine, with its certificates and proxies. Raises OSError or ValueError."""
     import requests
 
-    from headway.reporter.link import USER_AGENT, root_cause
+    from headway.reporter.link import USER_AGENT, is_loopback, root_cause
+    from headway.reporter.trust import Trust
 
     headers: dict[str, str | bytes] = {"Content-Type": "application/json", "User-Agent": USER_AGENT}
     if key is not None:
         headers["Authorization"] = f"Bearer {key}".encode("utf-8", "replace")
     try:
-        answer = requests.request(method, url, data=data, headers=headers, timeout=wait, allow_redirects=False)
+        with requests.Session() as session:
+            session.trust_env = not is_loopback(url)
+            Trust.of().mount(session)
+            answer = session.request(method, url, data=data, headers=headers, timeout=wait, allow_redirects=False)
     except requests.Timeout:
         raise TimeoutError from None
     except requests.RequestException as error:

@@ -11,6 +11,8 @@ from headway.configuration import Resolved, load
 from headway.settings import SETTINGS
 
 CONFIG_VARIABLE = "HEADWAY_CONFIG"
+# As other exporters spell it.
+ALIASES = {"web_config_file": "--web.config.file"}
 
 
 def add_flags(parser: argparse.ArgumentParser, only: Collection[str] = SETTINGS.keys()) -> None:
@@ -28,7 +30,9 @@ def add_flags(parser: argparse.ArgumentParser, only: Collection[str] = SETTINGS.
                 groups[row.group] = parser.add_argument_group(row.group.lower())
             default = row.default or "none"
             text = f"{row.help} Default: {default}".replace("%", "%%")
-            groups[row.group].add_argument(row.flag, dest=name, metavar=row.form.word, help=text)
+            groups[row.group].add_argument(
+                *(row.flag, *(ALIASES[n] for n in ALIASES if n == name)), dest=name, metavar=row.form.word, help=text
+            )
 
 
 def resolve(args: argparse.Namespace) -> Resolved:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 from urllib.parse import quote
 
 from headway.reporter.address import OFF, find_key, find_url
 from headway.reporter.link import USER_AGENT, is_loopback, root_cause
+from headway.reporter.trust import Trust
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -66,14 +68,18 @@ class Event(NamedTuple):
 
 class Client:
     """`url` and `key` default to HEADWAY_URL and HEADWAY_KEY (or HEADWAY_KEY_FILE), then http://127.0.0.1:14323 and no key.
-    `timeout`: seconds to wait for an answer. Not for several threads at once; usable as a context manager.
+    `timeout`: seconds to wait for an answer. `ca_file`: certificates (PEM) by which that of an exporter with TLS is verified, by
+    default HEADWAY_CA_FILE, else the authorities that everybody trusts. Not for several threads at once; usable as a context
+    manager.
 
     Processes are dicts as the API shows them: times are RFC 3339 text (UTC), durations seconds, `rate` items per minute. All calls
     raise ApiError when the exporter refuses, Unreachable when it does not answer. Arguments of the API whose names are words of
     Python or of this method are given as in the API: `type="cron"`, `id=…`.
     """
 
-    def __init__(self, url: str | None = None, key: str | None = None, timeout: float = 10.0) -> None:
+    def __init__(
+        self, url: str | None = None, key: str | None = None, timeout: float = 10.0, *, ca_file: str | None = None
+    ) -> None:
         import requests
 
         self.url = find_url(url)
@@ -86,9 +92,12 @@ class Client:
         except ValueError as error:
             raise Unreachable(self.url, f"this is no address ({error})") from None
         self._session.headers.update({"User-Agent": USER_AGENT, "Accept": "application/json"})
-        adapter = _keepalive_adapter()
-        self._session.mount("http://", adapter)
-        self._session.mount("https://", adapter)
+        trust = Trust.of()
+        try:
+            (replace(trust, ca_file=ca_file) if ca_file else trust).mount(self._session, socket_options=_keepalive())
+        except OSError as error:
+            where = ca_file or trust.ca_file or "HEADWAY_CA_FILE"
+            raise Unreachable(self.url, f"the certificates in {where} cannot be used ({error.strerror or error})") from None
         found = find_key(key)
         if found is not None:
             self._session.headers["Authorization"] = f"Bearer {found}".encode("utf-8", "replace")
@@ -432,18 +441,12 @@ def _events(lines: Iterator[bytes]) -> Iterator[Event]:
             last = value
 
 
-def _keepalive_adapter() -> Any:
-    """Connections on which the kernel notices within a minute that the other machine is gone, however silent they are."""
-    from requests.adapters import HTTPAdapter
+def _keepalive() -> _LIST[tuple[int, int, int]]:
+    """Options of sockets on which the kernel notices within a minute that the other machine is gone, however silent they are."""
     from urllib3.connection import HTTPConnection
 
-    options = [*HTTPConnection.default_socket_options, (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)]
+    options: _LIST[tuple[int, int, int]] = [*HTTPConnection.default_socket_options, (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)]
     for name, value in (("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 3)):
         if hasattr(socket, name):
             options.append((socket.IPPROTO_TCP, getattr(socket, name), value))
-
-    class Adapter(HTTPAdapter):
-        def init_poolmanager(self, *args: Any, **more: Any) -> None:
-            super().init_poolmanager(*args, socket_options=options, **more)
-
-    return Adapter()
+    return options

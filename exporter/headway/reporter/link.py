@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 from headway.reporter.address import find_key
+from headway.reporter.trust import Trust
 from headway.version import VERSION
 
 if TYPE_CHECKING:
@@ -43,10 +44,13 @@ class Refused(Exception):
 
 
 class Link:
-    """One exporter as one key sees it. `not_before` is when the next try is due, on the caller's clock."""
+    """One exporter as one key sees it. `not_before` is when the next try is due, on the caller's clock. `via`: where it is reached,
+    if not at the address that it is known by; `trust`: of its certificate, by default what the environment says."""
 
-    def __init__(self, url: str, key: str | None) -> None:
+    def __init__(self, url: str, key: str | None, via: str | None = None, trust: Trust | None = None) -> None:
         self.url = url
+        self.via = via or url
+        self.trust = trust
         self.not_before = 0.0
         self.failures = 0
         self._given_key = key
@@ -85,7 +89,7 @@ class Link:
             session = self._session or self._open()
             # Progress comes again with the next update; a line that was acknowledged does not.
             durable = {"Headway-Durable": "1"} if any(b'"log":' in item for item in items) else {}
-            url = f"{self.url}/api/processes/batch"
+            url = f"{self.via}/api/processes/batch"
             answer = session.post(url, data=body, headers=durable, timeout=TIMEOUT, allow_redirects=False)
         except requests.RequestException as error:
             self.close()
@@ -108,7 +112,8 @@ class Link:
 
         session = requests.Session()
         # A proxy for the outside world knows nothing of this machine's loopback.
-        session.trust_env = not is_loopback(self.url)
+        session.trust_env = not is_loopback(self.via)
+        (self.trust or Trust.of()).mount(session)
         session.headers.update({"Content-Type": "application/json", "User-Agent": USER_AGENT})
         key = find_key(self._given_key)
         if key is not None:

@@ -48,10 +48,12 @@ class Launched:
 
 
 class Launcher:
-    """`url`: where this exporter answers, known once it listens. `start` blocks for some milliseconds; belongs in a thread."""
+    """`url`: where this exporter answers, known once it listens; `trust`: what is to be said in the environment about its
+    certificate. `start` blocks for some milliseconds; belongs in a thread."""
 
     def __init__(self, data_dir: Path, environ: Mapping[str, str] = os.environ) -> None:
         self.url: str | None = None
+        self.trust: Mapping[str, str] = {}
         self.data_dir = data_dir
         self._environ = environ
         self._running: list[Launched] = []
@@ -97,6 +99,7 @@ class Launcher:
         return {
             **inherited,
             **more,
+            **self.trust,
             "HEADWAY_URL": self.url or "",
             "HEADWAY_RUN_KEY_FILE": str(self.data_dir / ADMIN_KEY_FILE),
             "HEADWAY_SPOOL": str(self.data_dir / "spool"),
