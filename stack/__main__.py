@@ -13,6 +13,7 @@ from contextlib import contextmanager
 
 from stack import apt, environment, services, shell, tools
 from stack.down import down
+from stack.exporter import supervised
 from stack.layout import Layout
 from stack.problem import Problem
 from stack.table import states, table
@@ -31,7 +32,7 @@ def start(layout: Layout, arguments: Sequence[str]) -> int:
     with alone(layout):
         up(layout, os.environ, say)
         if exporter := running(layout).get("exporter"):
-            shell.write(layout, exporter.url)
+            shell.write(layout, exporter.url, supervised(layout)["alertmanager"].url)
     code = status(layout, arguments)
     say(f"in a shell: . {layout.shown(layout.shell)}   (headway, with this exporter's address and key)")
     say("next: make demo, make status, make logs, make down")

@@ -42,6 +42,8 @@ def test_up_twice_status_down_twice(stack: LiveStack) -> None:
     bare = {"PATH": os.environ["PATH"], "HEADWAY_KEY": "of another exporter"}
     done = subprocess.run(shell, env=bare, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0 and str(stack.state / "exporter") in done.stdout, done.stderr
+    asked = subprocess.run(("sh", "-c", f". {stack.state}/env && headway snooze --list"), env=bare, capture_output=True, text=True)
+    assert asked.returncode == 0, f"it speaks to the Alertmanager of this stack: {asked.stderr}"
     wrong = stack.make("logs", SERVICE="nope")
     assert wrong.returncode != 0 and "there is no service nope" in wrong.stdout
 
