@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
 import stat
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +91,12 @@ def test_every_alert_has_its_route(alert: str, severity: str, tools: None) -> No
         assert (done.returncode, done.stdout.strip()) == (0, expected), done.stderr
 
 
+def test_the_end_of_a_process_has_its_route(tools: None) -> None:
+    labels = ("alertname=HeadwayProcessEnded", "severity=info", "instance=a:1", "kind=task", "name=x", "id=y", "outcome=failed")
+    done = amtool("config", "routes", "test", f"--config.file={BASE}", *labels)
+    assert (done.returncode, done.stdout.strip()) == (0, "ended"), done.stderr
+
+
 def test_what_inhibits_is_an_alert_that_exists() -> None:
     names = {alert for alert, _ in alerts()}
     content = yaml.safe_load(BASE.read_text())
@@ -158,6 +166,36 @@ def test_what_is_rendered_is_valid_for_the_alertmanager_that_is_installed(tmp_pa
     content = yaml.safe_load(out.read_text())
     sections = [section for one in ("everything", "critical") for section in receiver(content, one) if section != "name"]
     assert len(sections) == {None: 0, "slack.critical.url": 1}.get(name, 2)
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_linter_finds_nothing_but_what_is_meant(secrets: Path, tmp_path: Path, version: str) -> None:
+    out = tmp_path / "alertmanager.yml"
+    for name in ("slack", "email"):
+        form = next(one for one in TEXTS if one.startswith(name))
+        put(secrets / form.replace(".", ".critical."), TEXTS[form])
+    flags = ("--base", str(BASE), "--secrets", str(secrets), "--for", version, "--out", str(out))
+    assert headway("alerting", "render", *flags).returncode == 0
+    command = (
+        sys.executable,
+        "-c",
+        "import amlint.cli; amlint.cli.main()",
+        "check",
+        "--format",
+        "json",
+        "--rules",
+        str(ROOT / "prometheus/rules/*.yml"),
+        out,
+    )
+    done = subprocess.run(command, capture_output=True, text=True)
+    # Secret files of several values are not read by Alertmanager; what is rendered of them is for its owner alone (mode 0600).
+    known = re.compile(r"plaintext-secret receivers.*\.(telegram_configs\[\d\]\.bot_token|email_configs\[\d\]\.auth_password)")
+    found = {f"{one['code']} {one['where']}" for one in json.loads(done.stdout)}
+    assert {one for one in found if not known.fullmatch(one)} == {
+        "empty-receiver receivers[nobody]",
+        "global-resolve-timeout-missing global",  # whoever sends to it says until when an alert holds
+        "route-unknown-alertname route.routes[1]",  # HeadwayProcessEnded comes from the exporter
+    }, done.stderr
 
 
 def test_inline_names_no_file(secrets: Path) -> None:
