@@ -45,6 +45,7 @@ def test_the_messages_are_those_that_arrive(tmp_path: Path, tools: None, start_e
         telegram = standins.telegram.wait(lambda m: True)["text"]
         (teams,) = standins.teams.wait(lambda m: True)["attachments"]
         mail = standins.mail.wait(lambda m: True)
+        webhook = standins.webhook.wait(lambda m: True)
         alertmanager.fire(LABELS, SAID, resolve=True)
         (over,) = standins.slack.wait(lambda m: "Resolved" in m["attachments"][0]["title"])["attachments"]
     finally:
@@ -62,8 +63,12 @@ def test_the_messages_are_those_that_arrive(tmp_path: Path, tools: None, start_e
         "resolved, in Slack": f"{over['title']}\n{over['text']}",
     }
     shown = {name: same(text, alertmanager.url) for name, text in shown.items()}
-    documented = dict(re.findall(r"^\*\*(.+?)\*\*\n\n```text\n(.*?)\n```$", DOCUMENT, re.M | re.S))
+    documented = dict(re.findall(r"^\*\*([^*\n]+)\*\*\n\n```text\n(.*?)\n```$", DOCUMENT, re.M | re.S))
     assert documented == shown
+    (example,) = re.findall(r"^\*\*webhook\*\*\n\n```json\n(.*?)\n```$", DOCUMENT, re.M | re.S)
+    (alert,) = webhook["alerts"]
+    alert["startsAt"] = "2026-03-01T02:35:00.123+01:00"
+    assert json.loads(example) == json.loads(same(json.dumps(webhook), alertmanager.url)), json.dumps(webhook, indent=2)
 
 
 def same(text: str, url: str) -> str:
