@@ -83,6 +83,7 @@ def test_who_comes_from_elsewhere_is_shown_the_way_in_and_arrives_where_they_wan
     assert away.status_code == 303 and away.headers["location"].startswith("/login?next=/processes/x%3Fcancel%3D1")
     form = browser.get(away.headers["location"], **ELSEWHERE)
     assert form.status_code == 200 and "form-action 'self'" in form.headers["content-security-policy"]
+    assert form.headers["referrer-policy"] == "same-origin", "with no-referrer a browser says «Origin: null»"
     goal = unescape(re.search(r'name="next" value="([^"]*)"', form.text)[1])  # type: ignore[index]
     answer = browser.submit("/login", ELSEWHERE, key=browser.exporter.key, next=goal)
     assert answer.status_code == 303 and answer.headers["location"] == goal and goal.startswith("/processes/x?cancel=1&a=")
