@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import re
@@ -13,11 +14,13 @@ from pathlib import Path
 import pytest
 
 from cli import HEADWAY, headway
+from headway.cli import main
 from headway.cli.document import commands_of, document
 from headway.cli.exits import Exit
 from headway.cli.main import build_parser
 from headway.cli.text import clean, columns
-from headway.keys import FIRST_START, KeyRing, Role, bootstrap, read_key
+from headway.datadir import read_key
+from headway.keys import FIRST_START, KeyRing, Role, bootstrap
 from headway.settings import SETTINGS
 from headway.version import VERSION
 from waiting import wait_until
@@ -152,6 +155,15 @@ def test_config_says_what_holds_and_why(tmp_path: Path) -> None:
     assert set(SETTINGS) <= set(data)
     assert data["stuck_after"] == {"value": "1m 30s", "source": "flag --stuck-after"}
     assert json.loads(headway("config", "--json", HEADWAY_CONFIG=str(file)).stdout)["lease"]["value"] == "2m"
+
+
+def test_each_command_is_found_by_its_word_alone() -> None:
+    every = build_parser()
+    subparsers = next(action for action in every._actions if isinstance(action, argparse._SubParsersAction))
+    assert [word for words in main.COMMANDS.values() for word in words] == list(subparsers.choices)
+    for word in subparsers.choices:
+        alone = next(action for action in build_parser(word)._actions if isinstance(action, argparse._SubParsersAction))
+        assert alone.choices[word].format_help() == subparsers.choices[word].format_help()
 
 
 # ── keys ────────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -15,7 +15,7 @@ import pytest
 PACKAGE = Path(__file__).resolve().parent.parent / "exporter" / "headway"
 # Lowest first. A pattern names modules below `headway`; a package's `__init__` goes by the name of the package.
 LAYERS = (
-    ("version", "durations", "figures", "cleaning", "costs", "ids", "masking", "notify", "places", "wholefile"),
+    ("version", "durations", "figures", "cleaning", "costs", "datadir", "ids", "masking", "notify", "places", "wholefile"),
     ("model", "errors", "forms", "resources"),
     ("samples", "view"),
     ("settings", "gates", "estimate", "forecast", "names", "duplicates", "keys", "sessions", "guesses"),
@@ -56,6 +56,7 @@ USERS_OF_REPORTER = ("", "intake", "app", "mcp.*", "cli.*", *REPORTER)
 # Nothing but the standard library, and each other.
 PURE = (
     *("version", "durations", "figures", "cleaning", "costs", "ids", "masking", "model", "errors", "forms", "samples", "view"),
+    "datadir",
     *("settings", "gates", "estimate", "forecast", "names", "name_gates", "duplicates"),
     *(f"analysis.{name}" for name in ("findings", "forecasts", "history", "messages", "name_advice", "numbers", "patterns")),
     *(
@@ -181,6 +182,10 @@ HEAVY = (
         (
             "from headway.cli.main import build_parser; build_parser()",
             (*HEAVY, "headway.app", "headway.api", "shtab"),
+        ),
+        (
+            "from headway.cli.main import build_parser; build_parser('ps')",
+            (*HEAVY, "headway.model", "headway.settings", "headway.keys"),
         ),
         ("import headway.configuration", HEAVY),
         ("import headway.gates, headway.estimate, headway.names", HEAVY),

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from headway.datadir import ADMIN_KEY_FILE, read_key
 from headway.errors import Conflict, InvalidInput, NotFound
-from headway.keys import ADMIN_KEY_FILE, FIRST_START, KeyFileError, KeyRing, Role, bootstrap, read_key, write_secret
+from headway.keys import FIRST_START, KeyFileError, KeyRing, Role, bootstrap, write_secret
 
 
 @pytest.fixture

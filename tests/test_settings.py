@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from headway.configuration import Resolved, load
+from headway.datadir import VARIABLE, default_data_dir
 from headway.errors import ConfigError
 from headway.model import Kind, Thresholds
-from headway.settings import SETTINGS, Settings, ThresholdRule, default_data_dir, document
+from headway.settings import SETTINGS, Settings, ThresholdRule, document
 from headway.view import Limits
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -70,6 +71,7 @@ def test_each_default_is_written_so_that_it_reads_back() -> None:
 )
 def test_data_dir_by_default(environ: dict[str, str], uid: int, expected: str) -> None:
     assert default_data_dir(environ, uid) == Path(expected)
+    assert SETTINGS["data_dir"].variable == VARIABLE
     assert load({}, environ, uid=uid).settings.data_dir == Path(expected)
 
 

@@ -28,12 +28,13 @@ from headway.api.protocol import Protocol
 from headway.collector import Collector
 from headway.configuration import Resolved
 from headway.control.control import Control
+from headway.datadir import ADMIN_KEY_FILE, read_key
 from headway.discovery.discovery import Discovery
 from headway.discovery.rule import Rule
 from headway.ending.system import OSSystem
 from headway.errors import ConfigError, StoreCorrupt, StoreUnavailable
 from headway.intake import Intake
-from headway.keys import ADMIN_KEY_FILE, bootstrap, read_key
+from headway.keys import bootstrap
 from headway.metrics.host import HealthMetrics
 from headway.notify import notify, watchdog_interval
 from headway.registry.changes import HostFacts

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from headway.announcing.rule import DEFAULT_RULES as ANNOUNCED
 from headway.announcing.rule import AnnounceRule, by_name_last
 from headway.costs import Price
+from headway.datadir import default_data_dir
 from headway.discovery.rule import Rule
 from headway.errors import ConfigError
 from headway.forms import Raw, dollars
@@ -29,7 +30,6 @@ from headway.settings import (
     Setting,
     Settings,
     ThresholdRule,
-    default_data_dir,
 )
 from headway.yamlfile import compose, fields, items, one, raw_of, shown, suggestion
 

@@ -22,14 +22,13 @@ from enum import IntEnum
 from pathlib import Path
 from typing import Any, Final
 
+from headway.datadir import ADMIN_KEY_FILE, KEY_TEXT, read_key
 from headway.errors import Conflict, HeadwayError, InvalidInput, NotFound
 from headway.wholefile import keep_owner, replace_file
 
 KEYS_FILE: Final = "keys.json"
 LOCK_FILE: Final = "keys.lock"
-ADMIN_KEY_FILE: Final = "admin.key"
 FIRST_START: Final = "first-start"
-_TEXT: Final = re.compile(r"hw_([0-9a-f]{8})_[A-Za-z0-9_-]{43}", re.ASCII)
 _LABEL: Final = re.compile(r"[^\s\x00-\x1f\x7f](?:[^\x00-\x1f\x7f]{0,62}[^\s\x00-\x1f\x7f])?")
 _NOBODY: Final = "0" * 64
 
@@ -122,7 +121,7 @@ class KeyRing:
     def find(self, text: str) -> Key | None:
         """The key with this text. Takes the same time whether its id is known or not."""
         keys = self._refresh()
-        match = _TEXT.fullmatch(text)
+        match = KEY_TEXT.fullmatch(text)
         key = keys.get(match[1]) if match else None
         same = hmac.compare_digest(_hash(text), key.hash if key else _NOBODY)
         return key if same else None
@@ -226,15 +225,6 @@ def bootstrap(data_dir: Path) -> KeyRing:
     ring = KeyRing(data_dir)
     ring.ensure_admin()
     return ring
-
-
-def read_key(path: Path) -> str | None:
-    """The text of the key in a file; None when there is none that can be read."""
-    try:
-        text = path.read_text(encoding="ascii").strip()
-    except (OSError, UnicodeDecodeError):
-        return None
-    return text if _TEXT.fullmatch(text) else None
 
 
 def read_key_id(path: Path) -> str | None:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final, Literal, TypeVar, get_args
 
 from headway.costs import Price
+from headway.datadir import default_data_dir
 from headway.forms import (
     ADDRESS,
     FILE,
@@ -85,16 +86,6 @@ THRESHOLD_FORMS: Final[Mapping[str, Form[float]]] = {
 RULE_FORMS: Final[Mapping[str, Form[float]]] = {**THRESHOLD_FORMS, "failure_rate": ratio(most=1)}
 # Daemons are idle by nature: silence says nothing about them.
 DEFAULT_RULES: Final = (ThresholdRule({"stuck_after": None}, kind=Kind.DAEMON),)
-
-
-def default_data_dir(environ: Mapping[str, str], uid: int) -> Path:
-    """Where an exporter keeps its data unless told: of the machine for root, else of the user (XDG base directories)."""
-    if uid == 0:
-        return Path("/var/lib/headway")
-    state = environ.get("XDG_STATE_HOME", "")
-    # The XDG specification: a relative path is invalid and must be ignored.
-    base = Path(state) if state.startswith("/") else Path(environ.get("HOME") or "~").expanduser() / ".local" / "state"
-    return base / "headway"
 
 
 def _setting(default: T, form: Form[T] | Form[str], group: str, help: str) -> T:

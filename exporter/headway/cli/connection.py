@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 from headway.cli.exits import CommandError, Exit
+from headway.datadir import ADMIN_KEY_FILE, local_data_dir, read_key
 from headway.ids import check_id
-from headway.keys import ADMIN_KEY_FILE, read_key
-from headway.settings import SETTINGS, default_data_dir
 
 if TYPE_CHECKING:
     from headway.reporter.client import Client
@@ -49,7 +48,7 @@ def key_of(args: argparse.Namespace) -> str | None:
 
     key = given_key(args)
     if key is None:
-        data_dir = Path(os.environ.get(SETTINGS["data_dir"].variable) or default_data_dir(os.environ, os.geteuid()))
+        data_dir = local_data_dir()
         key = local_admin_key(find_url(args.url), data_dir)
     return key
 

@@ -189,13 +189,10 @@ class Delivery:
 
 def local_key(url: str) -> str | None:
     """The admin key of an exporter on this machine, if this user may read it."""
-    from pathlib import Path
-
     from headway.cli.connection import local_admin_key
-    from headway.settings import SETTINGS, default_data_dir
+    from headway.datadir import local_data_dir
 
-    data_dir = os.environ.get(SETTINGS["data_dir"].variable) or default_data_dir(os.environ, os.geteuid())
-    return local_admin_key(url, Path(data_dir))
+    return local_admin_key(url, local_data_dir())
 
 
 def warn(words: str) -> None:

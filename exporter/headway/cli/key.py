@@ -14,8 +14,9 @@ from headway.cli.command import add_command
 from headway.cli.exits import CommandError, Exit
 from headway.cli.settings_flags import add_flags, resolve
 from headway.cli.text import columns
+from headway.datadir import read_key
 from headway.errors import NotFound
-from headway.keys import Key, KeyRing, Role, read_key, write_secret
+from headway.keys import Key, KeyRing, Role, write_secret
 
 if TYPE_CHECKING:
     from headway.cli.command import Subparsers

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import io
 import os
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from types import ModuleType
-from typing import NoReturn
+from typing import Final, NoReturn
 
 from headway.cli.exits import CommandError, Exit, code_of
 from headway.errors import HeadwayError
@@ -42,86 +43,22 @@ class Parser(argparse.ArgumentParser):
         self.exit(Exit.USAGE, f"{self.prog}: {message}; see {self.prog} --help\n")
 
 
-def commands(word: str | None = None) -> tuple[ModuleType, ...]:
-    """The modules of all commands in the order of the help. For `report` and `run` that one alone: scripts call them in loops, and
-    importing the others takes longer than they do."""
-    if word == "report":
-        from headway.cli import report
+# Modules of this package in the order of the help, each with the commands that it adds.
+COMMANDS: Final[Mapping[str, tuple[str, ...]]] = {
+    **{name: (name,) for name in ("serve", "run", "report", "ps", "show", "tree", "output", "analyze", "trends", "suggest")},
+    **{name: (name,) for name in ("discovered", "cancel", "kill")},
+    "pause": ("pause", "resume"),
+    **{name: (name,) for name in ("retry", "cleanup", "dismiss", "snooze", "up", "down", "restart", "status", "logs", "ensure")},
+    **{name: (name,) for name in ("mcp", "hook", "alerting", "key")},
+    "backup": ("backup", "restore"),
+    **{name: (name,) for name in ("config", "version", "completion")},
+}
 
-        return (report,)
-    if word == "run":
-        from headway.cli import run
 
-        return (run,)
-    from headway.cli import (
-        alerting,
-        analyze,
-        backup,
-        cancel,
-        cleanup,
-        completion,
-        config,
-        discovered,
-        dismiss,
-        down,
-        ensure,
-        hook,
-        key,
-        kill,
-        logs,
-        mcp,
-        output,
-        pause,
-        ps,
-        report,
-        restart,
-        retry,
-        run,
-        serve,
-        show,
-        snooze,
-        status,
-        suggest,
-        tree,
-        trends,
-        up,
-        version,
-    )
-
-    return (
-        serve,
-        run,
-        report,
-        ps,
-        show,
-        tree,
-        output,
-        analyze,
-        trends,
-        suggest,
-        discovered,
-        cancel,
-        kill,
-        pause,
-        retry,
-        cleanup,
-        dismiss,
-        snooze,
-        up,
-        down,
-        restart,
-        status,
-        logs,
-        ensure,
-        mcp,
-        hook,
-        alerting,
-        key,
-        backup,
-        config,
-        version,
-        completion,
-    )
+def commands(word: str | None = None) -> list[ModuleType]:
+    """The module of the command `word` alone: importing the others takes longer than most of them do. All for an unknown one."""
+    found = [module for module, words in COMMANDS.items() if word in words] or list(COMMANDS)
+    return [importlib.import_module(f"headway.cli.{module}") for module in found]
 
 
 def build_parser(word: str | None = None) -> argparse.ArgumentParser:

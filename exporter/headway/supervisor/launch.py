@@ -13,8 +13,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+from headway.datadir import ADMIN_KEY_FILE
 from headway.errors import InvalidInput
-from headway.keys import ADMIN_KEY_FILE
 from headway.notify import OURS
 
 # Of what `headway run` said when it could not do its work.
