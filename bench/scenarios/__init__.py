@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from bench.scenarios import clocks, contention, durations, endings, failures, hangs, healthy, memory, restarts, twins
+from bench.scenarios import clocks, contention, durations, endings, failures, hangs, healthy, memory, restarts, schedules, twins
 from bench.scenarios.truth import Scenario
 
 SCENARIOS: Final[tuple[Scenario, ...]] = (
@@ -16,6 +16,7 @@ SCENARIOS: Final[tuple[Scenario, ...]] = (
     *failures.SCENARIOS,
     *restarts.SCENARIOS,
     *clocks.SCENARIOS,
+    *schedules.SCENARIOS,
     *contention.SCENARIOS,
     *memory.SCENARIOS,
 )

@@ -13,8 +13,19 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from bench.scenarios.stage import Stage
 
-# Conditions of a process, the two endings that are verdicts of Headway's own, and a condition of names.
-GATES: Final = ("stuck", "time_sink", "bottleneck", "overdue", "zombie", "duplicate", "orphaned", "timed_out", "failing")
+# Conditions of a process, the two endings that are verdicts of Headway's own, and two conditions of names.
+GATES: Final = (
+    "stuck",
+    "time_sink",
+    "bottleneck",
+    "overdue",
+    "zombie",
+    "duplicate",
+    "orphaned",
+    "timed_out",
+    "failing",
+    "cron_missed",
+)
 RANKS: Final = {"low": 0, "warning": 1, "critical": 2}
 
 # A minute of real life is six seconds here; what sends and samples is scaled alike.
