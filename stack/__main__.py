@@ -20,7 +20,7 @@ from stack.table import states, table
 from stack.up import running, tail, up
 
 # Commands that the tests need, and the packages they are in.
-_TEST_COMMANDS: Mapping[str, str] = {"curl": "curl", "git": "git", "strace": "strace"}
+_TEST_COMMANDS: Mapping[str, str] = {"chromium": "chromium", "curl": "curl", "git": "git", "strace": "strace"}
 
 
 def say(text: str) -> None:

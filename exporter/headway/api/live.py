@@ -204,8 +204,3 @@ class Live:
     @property
     def followers(self) -> int:
         return sum(channel.followers for channel in self._channels.values())
-
-    @property
-    def channels(self) -> int:
-        """How many there are now; each is a subscriber of the registry."""
-        return sum(not channel.over for channel in self._channels.values())

@@ -146,7 +146,7 @@ def resume_point(event_id: str | None, context: Context) -> int | None:
 
 async def events(context: Context, who: Caller, since: int | None) -> AsyncIterator[bytes]:
     registry = context.registry
-    changed = registry.hub.subscribe()
+    changed = registry.hub.subscribe(client=True)
     try:
         if since is None:
             yield event("reset", {}, f"{context.boot}-0")

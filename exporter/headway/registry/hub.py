@@ -10,20 +10,25 @@ class Hub:
 
     def __init__(self) -> None:
         self._waiting: set[asyncio.Event] = set()
+        self._clients: set[asyncio.Event] = set()
         self.closed = False
 
-    def subscribe(self) -> asyncio.Event:
-        """An event that is set at every change; the subscriber clears it before it reads. Give it back to `unsubscribe`."""
+    def subscribe(self, client: bool = False) -> asyncio.Event:
+        """An event that is set at every change; the subscriber clears it before it reads. Give it back to `unsubscribe`. `client`:
+        for somebody outside of the exporter."""
         event = asyncio.Event()
         self._waiting.add(event)
+        if client:
+            self._clients.add(event)
         return event
 
     def unsubscribe(self, event: asyncio.Event) -> None:
         self._waiting.discard(event)
+        self._clients.discard(event)
 
     @property
-    def subscribers(self) -> int:
-        return len(self._waiting)
+    def clients(self) -> int:
+        return len(self._clients)
 
     def close(self) -> None:
         """Lets every subscriber go: the exporter is about to stop."""

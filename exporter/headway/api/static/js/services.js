@@ -8,6 +8,7 @@ import { watch } from "./view.js";
 const EVERY = 2000;
 
 export function begin(connection) {
+  if (!document.getElementById("services")) return; // none is configured
   const table = new Table(document.querySelector("#services tbody"), document.getElementById("service-row"), "name");
   let rows = [];
   const look = watch(
