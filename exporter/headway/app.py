@@ -152,7 +152,7 @@ class Exporter:
         self.own.watch_names(lambda: self.registry.name_reports, lambda: self.registry.failure_rates)
         self.own.watch_announcer(self.announcer)
         self.own.watch_discovery(self.discovery.counts, self.discovery.seconds)
-        self.own.watch_stream(lambda: max(0, self.registry.hub.subscribers - 1))  # the exporter itself is one
+        self.own.watch_stream(self.subscribers)
         self._tasks: list[asyncio.Task[None]] = []
         self._intake: Intake | None = None
         self._exits: ExitWatch | None = None
@@ -170,6 +170,10 @@ class Exporter:
 
     def app(self) -> ASGIApp:
         return application(self.context, self.lifespan)
+    def subscribers(self) -> int:
+        """Who follows changes: callers of the stream, and browsers on the pages."""
+        return self.registry.hub.clients + self.context.live.followers
+
 
     @contextlib.asynccontextmanager
     async def lifespan(self, _: FastAPI) -> AsyncIterator[None]:
