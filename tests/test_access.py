@@ -10,6 +10,7 @@ import requests
 
 from running import RunningExporter, Starter
 from test_api import Api
+from waiting import wait_until
 
 NEW = {"name": "job", "type": "task"}
 
@@ -83,6 +84,35 @@ def test_a_key_bound_to_a_user_sees_and_reports_only_that_user(exporter: Running
     assert ann.request("POST", "/api/processes", NEW | {"id": "bobs"})[0] == 409
     assert ann.request("GET", "/api/processes/stats")[1]["data"]["total"] == 1
     assert "bobs" not in ann.raw("GET", "/processes").text and "anns" in ann.raw("GET", "/processes").text
+
+
+def test_a_key_bound_to_a_user_learns_no_names_of_others(exporter: RunningExporter) -> None:
+    """Not from what is said about its own processes either."""
+    admin, work = Api(exporter, exporter.key), {"command": "make all", "cwd": "/srv/x"}
+    admin.create(id="bobs-secret-job", name="bobs-secret-name", user="bob", **work)
+    admin.create(id="anns", name="again", user="ann", **work)
+    admin.create(id="anns-own", name="alike", user="ann", command="make docs", cwd="/srv/x")
+    admin.create(id="anns-other", name="twice", user="ann", command="make docs", cwd="/srv/x")
+
+    def flags(api: Api, process: str) -> list[str]:
+        return [condition["reason"] for condition in api.get(process)["conditions"]]
+
+    wait_until(lambda: flags(admin, "anns") and flags(admin, "anns-other"), 20, "duplicates")
+    ann = Api(exporter, make_key(exporter, "reporter", "--user", "ann"))
+    assert "bobs-secret-name" in flags(admin, "anns")[0]
+    assert flags(ann, "anns")[0].startswith("same command and directory as another process, which started")
+    assert "alike (anns-own)" in flags(ann, "anns-other")[0], "her own are named"
+    page = {"Accept": "text/html"}
+    for path in ("/api/processes?state=all", "/api/processes/anns", "/api/processes/analyze", "/api/processes/report"):
+        assert "bobs" not in ann.raw("GET", path).text, path
+    for path in ("/processes", "/processes/anns", "/attention"):
+        assert (
+            "another process" in ann.raw("GET", path, headers=page).text and "bobs" not in ann.raw("GET", path, headers=page).text
+        )
+    assert "bobs" not in ann.raw("PATCH", "/api/processes/anns", json={"progress": {"current": 1}}).text
+    with ann.raw("GET", "/api/processes/stream", stream=True) as stream:
+        events = b"".join(part for part, _ in zip(stream.iter_content(None), range(2), strict=False))
+    assert b"another process" in events and b"bobs" not in events
 
 
 def test_unknown_and_revoked_keys_are_refused_even_on_loopback(exporter: RunningExporter) -> None:

@@ -19,8 +19,9 @@ def duplicates(processes: Iterable[Process]) -> dict[str, ConditionReport]:
     for duplicate, original in originals(processes):
         started = duplicate.started_at or 0.0
         ahead = span(started - (original.started_at or 0.0))
-        reason = f"same command and directory as {original.name} ({original.id}), which started {ahead} earlier and still runs"
-        found[duplicate.id] = ConditionReport(Condition.DUPLICATE, Severity.WARNING, started, reason)
+        words = "same command and directory as {}, which started {} earlier and still runs"
+        reason, apart = (words.format(who, ahead) for who in (f"{original.name} ({original.id})", "another process"))
+        found[duplicate.id] = ConditionReport(Condition.DUPLICATE, Severity.WARNING, started, reason, (original.id,), apart)
     return found
 
 

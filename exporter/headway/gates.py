@@ -226,8 +226,11 @@ def bottleneck(
     shown = ", ".join(n.name for n in names[:_NAMED]) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
     longest = max((n.cpu_wait_ratio or 0.0 for n in by_cpu), default=0.0)
     waits = f" (up to {longest:.2f} s per second)" if by_cpu else ""
-    reason = f"{' and '.join(causes)} while {shown} {'waits' if len(names) == 1 else 'wait'} for it{waits}"
-    return ConditionReport(Condition.BOTTLENECK, Severity.WARNING, sample.at, reason)
+    verb = "waits" if len(names) == 1 else "wait"
+    reason, apart = (
+        f"{' and '.join(causes)} while {who} {verb} for it{waits}" for who in (shown, f"{len(names)} other{'s' * (len(names) > 1)}")
+    )
+    return ConditionReport(Condition.BOTTLENECK, Severity.WARNING, sample.at, reason, tuple(n.id for n in names), apart)
 
 
 def blocks(

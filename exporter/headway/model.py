@@ -380,9 +380,12 @@ class Transition:
 
 @dataclass(frozen=True, slots=True)
 class ConditionReport:
-    """One condition that holds, since when (unix s), how bad, and the evidence in words."""
+    """One condition that holds, since when (unix s), how bad, and the evidence in words. `about`: ids of the other processes that
+    the reason names; `apart`: the same reason without their names, for who may not see them."""
 
     condition: Condition
     severity: Severity
     since: float
     reason: str
+    about: tuple[str, ...] = ()
+    apart: str = ""

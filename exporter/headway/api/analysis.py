@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -25,7 +25,7 @@ from headway.api.listing import parse_time
 from headway.api.processes import single
 from headway.errors import InvalidInput, NotFound
 from headway.keys import Role
-from headway.model import ENDED, Condition, Kind, Process, Status
+from headway.model import ENDED, Kind, Process, Status
 from headway.schemas import AnalyzeParams, ReportParams, SuggestParams, parse_params, seconds
 from headway.store.base import Query
 
@@ -34,7 +34,6 @@ MOST_HISTORY: Final = 10_000
 DEFAULT_TIMEFRAME: Final = 7 * 86400.0
 REPORT_TIMEFRAME: Final = 86400.0
 # Their reasons name other processes.
-NAMING: Final = frozenset({Condition.BOTTLENECK, Condition.DUPLICATE})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,9 +78,7 @@ async def report(request: Request) -> Response:
     history, complete = await history_of(context, who, scope)
     found = await judged(context, scope, subjects, services, history, complete)
     if wants_json(request):
-        active = [context.summary(subject.process, now) for subject in subjects]
-        if who.user is not None:
-            active = [without_others(body, {subject.process.id for subject in subjects}) for body in active]
+        active = [context.summary(subject.process, now, who) for subject in subjects]
         return data({**shown(found), "running": active, "services": shown(services)})
     text = await asyncio.to_thread(page, found, subjects, history, services)
     return Response(text, media_type="text/plain; charset=utf-8", headers={"Cache-Control": "no-store"})
@@ -224,14 +221,6 @@ def _moment(at: float | None) -> str | None:
         return timestamp(at)
     except (OverflowError, ValueError, OSError):
         return None
-
-
-def without_others(body: Mapping[str, Any], seen: Collection[str]) -> dict[str, Any]:
-    """A process without names and ids of those that the caller may not see: who is in its way, and whom it blocks or repeats."""
-    conditions = [
-        condition | {"reason": "see the analysis"} if condition["name"] in NAMING else condition for condition in body["conditions"]
-    ]
-    return {**body, "conditions": conditions, "blocked_by": [one for one in body["blocked_by"] if one in seen]}
 
 
 def wants_json(request: Request) -> bool:

@@ -84,12 +84,12 @@ class Context:
     def not_found(self, process_id: str) -> NotFound:
         return NotFound(f"there is no process {process_id[:64]!r}; GET /api/processes?state=all lists those that are kept")
 
-    def summary(self, process: Process, now: float) -> dict[str, Any]:
-        """The list form of a process, whether it is in memory or only in the history."""
+    def summary(self, process: Process, now: float, who: Caller) -> dict[str, Any]:
+        """The list form of a process as this caller may see it, whether it is in memory or only in the history."""
         entry = self.registry.entries.get(process.id)
         if entry is None:
             entry = self.registry.archived(process)
-        return answers.summary(self.registry.view(entry, now), sorted(entry.children))
+        return answers.summary(self.registry.view(entry, now, who.user), sorted(entry.children))
 
 
 def context_of(request: Request) -> Context:

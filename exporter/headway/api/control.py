@@ -50,7 +50,7 @@ async def kill_process(request: Request) -> Response:
             raise Conflict(f"process {process.id} must not be ended: {barred[0]}")
         audit.result(words(report, asked), report.complete)
     process = await context.find(process_id, who)
-    return data({"process": context.summary(process, context.registry.clock()), **msgspec.to_builtins(report)})
+    return data({"process": context.summary(process, context.registry.clock(), who), **msgspec.to_builtins(report)})
 
 
 async def kill_scope(request: Request) -> Response:
@@ -92,7 +92,7 @@ async def turn(request: Request, action: str) -> Response:
         do = context.control.pause if action == "pause" else context.control.resume
         process, failed = await do(process, asking(who, KillIn()))
         audit.result(f"{process.status}" + (f", {len(failed)} OS processes could not be reached" if failed else ""), not failed)
-    return data(context.summary(process, context.registry.clock()), failed=failed)
+    return data(context.summary(process, context.registry.clock(), who), failed=failed)
 
 
 async def cleanup(request: Request) -> Response:

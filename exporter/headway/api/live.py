@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from itertools import count
 from typing import Any, Final
@@ -42,12 +42,12 @@ class Kept:
 
 
 class Channel:
-    """Event-loop thread only. `sees` says of a process's user whether this channel shows it; `name` is part of event ids."""
+    """Event-loop thread only. `user`: whose processes it shows (None: everybody's); `name` is part of event ids."""
 
-    def __init__(self, name: str, registry: Registry, sees: Callable[[str | None], bool]) -> None:
+    def __init__(self, name: str, registry: Registry, user: str | None) -> None:
         self.name = name
         self.registry = registry
-        self.sees = sees
+        self.user = user
         self.frame = 1
         self.rows: dict[str, Kept] = {}
         self.followers = 0
@@ -60,6 +60,9 @@ class Channel:
         self._whole: tuple[int, bytes] | None = None
         self._moved = asyncio.Event()
         self.advance(whole=True)
+
+    def sees(self, user: str | None) -> bool:
+        return self.user is None or self.user == user
 
     def advance(self, whole: bool) -> None:
         """Makes a frame of what differs, if anything does. `whole`: of every active row, not only of those reported about."""
@@ -141,7 +144,7 @@ class Channel:
             self._wake()
 
     def _difference(self, entry: Entry, now: float, frame: int) -> Row | None:
-        process_id, new = entry.process.id, row(self.registry.view(entry, now))
+        process_id, new = entry.process.id, row(self.registry.view(entry, now, self.user))
         kept = self.rows.get(process_id)
         if kept is None:
             self.rows[process_id] = kept = Kept(entry, new, frame)
@@ -196,7 +199,7 @@ class Live:
 
     def _open(self, user: str | None) -> Channel:
         name = f"{self.boot}-{next(self._numbers)}"
-        channel = Channel(name, self.registry, lambda owner: user is None or user == owner)
+        channel = Channel(name, self.registry, user)
         channel.task = asyncio.create_task(channel.run(), name="live")
         self._channels[user] = channel
         return channel

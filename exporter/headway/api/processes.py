@@ -66,7 +66,7 @@ async def list_processes(request: Request) -> Response:
     page = found[: params.limit]
     following = write_cursor(page[-1]) if len(found) > params.limit else None
     now = context.registry.clock()
-    return data([context.summary(process, now) for process in page], next=following)
+    return data([context.summary(process, now, who) for process in page], next=following)
 
 
 async def create_process(request: Request) -> Response:
@@ -85,7 +85,7 @@ async def create_one(context: Context, who: Caller, body: Body) -> tuple[int, by
         await outcome.stored
     registry = context.registry
     entry = registry.entries.get(outcome.process.id) or registry.archived(outcome.process)
-    return 201 if outcome.created else 200, b'{"data":%b}' % summary_bytes(entry, registry.view(entry))
+    return 201 if outcome.created else 200, b'{"data":%b}' % summary_bytes(entry, registry.view(entry, None, who.user))
 
 
 async def get_process(request: Request) -> Response:
@@ -93,7 +93,7 @@ async def get_process(request: Request) -> Response:
     context, who = context_of(request), caller(request)
     parse_params(single(request), NoParams)
     process = await context.find(request.path_params["id"], who)
-    return data(await detail(context, process))
+    return data(await detail(context, process, who))
 
 
 async def update_process(request: Request) -> Response:
@@ -116,7 +116,7 @@ async def update(context: Context, who: Caller, process_id: str, body: Body) -> 
         entry = registry.entries.get(process_id) or registry.archived(outcome.process)
     asked = b"true" if outcome.cancel_requested else b"false"
     duplicate = b',"duplicate":true' if outcome.duplicate else b""
-    return b'{"data":%b,"cancel_requested":%b%b}' % (summary_bytes(entry, registry.view(entry)), asked, duplicate)
+    return b'{"data":%b,"cancel_requested":%b%b}' % (summary_bytes(entry, registry.view(entry, None, who.user)), asked, duplicate)
 
 
 async def dismiss_process(request: Request) -> Response:
@@ -129,7 +129,7 @@ async def dismiss_process(request: Request) -> Response:
     outcome = context.registry.dismiss(entry.process.id)
     if outcome.stored is not None:
         await outcome.stored
-    return data(context.summary(outcome.process, context.registry.clock()))
+    return data(context.summary(outcome.process, context.registry.clock(), who))
 
 
 async def cancel_process(request: Request) -> Response:
@@ -145,7 +145,7 @@ async def cancel_process(request: Request) -> Response:
         if outcome.stored is not None:
             await outcome.stored
         audit.result("asked")
-    return data(context.summary(outcome.process, context.registry.clock()), 202, cancel_requested=True)
+    return data(context.summary(outcome.process, context.registry.clock(), who), 202, cancel_requested=True)
 
 
 async def batch(request: Request) -> Response:
@@ -272,7 +272,7 @@ async def apply(context: Context, who: Caller, item: KnownItem) -> list[Outcome]
     return outcomes
 
 
-async def detail(context: Context, process: Process) -> dict[str, Any]:
+async def detail(context: Context, process: Process, who: Caller) -> dict[str, Any]:
     now = context.registry.clock()
     entry = context.registry.entries.get(process.id)
     if entry is not None:
@@ -280,11 +280,11 @@ async def detail(context: Context, process: Process) -> dict[str, Any]:
     else:
         log = [line.text for line in await context.read(context.store.lines, process.id, context.settings.log_tail_lines)]
     below = await descendants(context, process)
-    body = context.summary(process, now)
+    body = context.summary(process, now, who)
     transitions = await context.read(context.store.transitions, process.id)
     body |= {
         "log_tail": log,
-        "children": nest(context, process, below, now),
+        "children": nest(context, process, below, now, who),
         "totals": answers.totals(flat(process, below)),
         "transitions": [{"at": answers.timestamp(t.at), "from": t.before, "to": t.after, "cause": t.cause} for t in transitions],
     }
@@ -316,14 +316,14 @@ async def descendants(context: Context, process: Process) -> dict[str, list[Proc
 
 
 def nest(
-    context: Context, process: Process, below: Mapping[str, list[Process]], now: float, depth: int = 0
+    context: Context, process: Process, below: Mapping[str, list[Process]], now: float, who: Caller, depth: int = 0
 ) -> list[dict[str, Any]]:
     """The children of a process in list form, each with its own children and the totals of all below it."""
     nested = []
     for child in sorted(below.get(process.id, ()), key=lambda p: (p.spec.created_at, p.id)):
-        body = context.summary(child, now) | {"totals": answers.totals(flat(child, below))}
+        body = context.summary(child, now, who) | {"totals": answers.totals(flat(child, below))}
         if depth < MAX_NESTING:
-            body["children"] = nest(context, child, below, now, depth + 1)
+            body["children"] = nest(context, child, below, now, who, depth + 1)
         nested.append(body)
     return nested
 

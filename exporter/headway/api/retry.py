@@ -41,7 +41,7 @@ async def retry_process(request: Request) -> Response:
         if (unit := unit_of(context, who, process)) is not None:
             given_id = await started(context, who, unit)
             audit.result(f"service {quoted(unit.name)}")
-            return data(context.summary(await context.find(given_id, who), context.registry.clock()), 201)
+            return data(context.summary(await context.find(given_id, who), context.registry.clock(), who), 201)
         if process.id in context.retried:
             raise Conflict(f"process {process.id} is just being started again by somebody else")
         context.retried.add(process.id)
@@ -52,7 +52,7 @@ async def retry_process(request: Request) -> Response:
         finally:
             context.retried.discard(process_id)
         audit.result(f"process {given_id}")
-    return data(context.summary(process, context.registry.clock()), 201)
+    return data(context.summary(process, context.registry.clock(), who), 201)
 
 
 def unit_of(context: Context, who: Caller, process: Process) -> Unit | None:

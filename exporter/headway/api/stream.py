@@ -155,7 +155,9 @@ async def events(context: Context, who: Caller, since: int | None) -> AsyncItera
             changed.clear()
             now, version = registry.clock(), registry.version
             fresh = [entry for entry in reversed(registry.newer_than(since)) if who.sees(entry.process.spec.user)]
-            parts = [event("process", context.summary(entry.process, now), f"{context.boot}-{entry.version}") for entry in fresh]
+            parts = [
+                event("process", context.summary(entry.process, now, who), f"{context.boot}-{entry.version}") for entry in fresh
+            ]
             if since:
                 parts += [event("removed", {"id": i}, f"{context.boot}-{version}") for i in registry.removed_since(since)]
             since = version

@@ -52,7 +52,7 @@ async def track_process(request: Request) -> Response:
         flags = flags_of(form, context.settings.max_metadata_bytes, who.user)
         process = await launch(context, process_id, Launch(words, flags, form.env, form.cwd))
         audit.result(f"process {process_id}", True)
-    return data(context.summary(process, context.registry.clock()), 201)
+    return data(context.summary(process, context.registry.clock(), who), 201)
 
 
 async def launch(context: Context, process_id: str, how: Launch) -> Process:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
+
 from headway.costs import cost
 from headway.model import Kind, Status
 from headway.names import NameStats
@@ -61,3 +64,18 @@ def limits_of(entry: Entry, settings: Settings) -> Limits:
     if entry.limits is None or entry.limits[0] is not spec:
         entry.limits = spec, settings.limits(spec.kind, spec.name, spec.thresholds)
     return entry.limits[1]
+
+
+def seen_by(user: str, view: View, entries: Mapping[str, Entry]) -> View:
+    """The view without names and ids of processes of others: what they keep busy, and whom they wait for, is told all the same."""
+
+    def theirs(process_id: str) -> bool:
+        entry = entries.get(process_id)
+        return entry is not None and entry.process.spec.user == user
+
+    if not view.blocked_by and not any(report.about for report in view.conditions):
+        return view
+    told = (
+        report if all(map(theirs, report.about)) else replace(report, reason=report.apart, about=()) for report in view.conditions
+    )
+    return replace(view, conditions=tuple(told), blocked_by=tuple(filter(theirs, view.blocked_by)))

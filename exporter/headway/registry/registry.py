@@ -25,7 +25,7 @@ from headway.model import Process, Queued, Status, Transition
 from headway.name_gates import NameReport
 from headway.names import NameStats
 from headway.registry.changes import REPORTED, HostFacts, new_process, same_creation, updated
-from headway.registry.derive import view_of
+from headway.registry.derive import seen_by, view_of
 from headway.registry.entry import Entry
 from headway.registry.hub import Hub
 from headway.registry.lifecycle import advance, needs_attention
@@ -236,8 +236,10 @@ class Registry:
             raise NotFound(f"there is no process {process_id[:64]} (ended ones are kept for the time of history_retention)")
         return entry
 
-    def view(self, entry: Entry, now: float | None = None) -> View:
-        return view_of(entry, self.stats_for(entry.process), self.settings, self.clock() if now is None else now)
+    def view(self, entry: Entry, now: float | None = None, user: str | None = None) -> View:
+        """`user`: for somebody who sees the processes of this user only, and so no names of others; None: for who sees all."""
+        found = view_of(entry, self.stats_for(entry.process), self.settings, self.clock() if now is None else now)
+        return found if user is None else seen_by(user, found, self.entries)
 
     def archived(self, process: Process) -> Entry:
         """A process that is only in the history, in the form of an entry; not inserted."""

@@ -23,7 +23,7 @@ async def active(request: Request) -> Response:
     """The page; as JSON the same rows, for a browser that cannot follow the stream."""
     context, who = context_of(request), caller(request)
     entries, now = visible(context, who), context.registry.clock()
-    order = nested(whole(context, entry, now) for entry in entries)
+    order = nested(whole(context, entry, now, who) for entry in entries)
     model = {
         "now": now,
         "rows": [shown(found, now, depth) for found, depth in order[:ROWS]],
@@ -34,9 +34,9 @@ async def active(request: Request) -> Response:
     return respond(request, "active.html", "Active processes", "/processes", model, REFRESH_ACTIVE)
 
 
-def whole(context: Context, entry: Entry, now: float) -> Row:
+def whole(context: Context, entry: Entry, now: float, who: Caller) -> Row:
     """A row with what a browser needs once: the line of the last minutes."""
-    return row(context.registry.view(entry, now)) | {"trend": trend(entry.cpu) if entry.process.status.active else []}
+    return row(context.registry.view(entry, now, who.user)) | {"trend": trend(entry.cpu) if entry.process.status.active else []}
 
 
 def visible(context: Context, who: Caller) -> list[Entry]:

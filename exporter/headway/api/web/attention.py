@@ -35,7 +35,7 @@ async def attention(request: Request) -> Response:
         for entry in visible(context, who)
         if (needs_attention(entry.process) if entry.process.status.ended else entry.conditions)
     ]
-    order = nested(whole(context, entry, now) for entry in concerned)
+    order = nested(whole(context, entry, now, who) for entry in concerned)
     names = () if who.user is not None else context.registry.name_reports
     analysis = await recent(context, who)
     model = {

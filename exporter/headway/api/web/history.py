@@ -10,6 +10,7 @@ from msgspec import Meta, Struct
 from starlette.requests import Request
 from starlette.responses import Response
 
+from headway.api.access import Caller
 from headway.api.context import Context, caller, context_of
 from headway.api.listing import read_cursor, write_cursor
 from headway.api.pages import REFRESH_HISTORY, respond
@@ -64,7 +65,7 @@ async def history(request: Request) -> Response:
         older = "/history?" + urlencode({**filters, "cursor": write_cursor(found[PAGE - 1])})
     model = {
         "now": now,
-        "rows": [past(context, process, now) for process in found[:PAGE]],
+        "rows": [past(context, process, now, who) for process in found[:PAGE]],
         "older": older,
         "newest": None if params.cursor is None else "/history?" + urlencode(filters) if filters else "/history",
         "filters": filters,
@@ -75,10 +76,10 @@ async def history(request: Request) -> Response:
     return respond(request, "history.html", "History", "/history", model, REFRESH_HISTORY)
 
 
-def past(context: Context, process: Process, now: float) -> Row:
+def past(context: Context, process: Process, now: float, who: Caller) -> Row:
     """A row of the history: with its end as a moment, and the most memory it had."""
     entry = context.registry.entries.get(process.id) or context.registry.archived(process)
-    view = context.registry.view(entry, now)
+    view = context.registry.view(entry, now, who.user)
     peak = None if view.usage is None else view.usage.peak_memory_bytes
     seconds = None if view.usage is None else view.usage.cpu_seconds
     found = shown(row(view), now)

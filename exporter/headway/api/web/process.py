@@ -40,14 +40,14 @@ async def process(request: Request) -> Response:
     found = await context.find(request.path_params["id"], who)
     now = context.registry.clock()
     entry = context.registry.entries.get(found.id) or context.registry.archived(found)
-    view = context.registry.view(entry, now)
+    view = context.registry.view(entry, now, who.user)
     below = await descendants(context, found)
     transitions = await context.read(context.store.transitions, found.id)
     lines = await tail(context, found.id, LINES)
     retriable = found.status.ended and isinstance(await context.read(context.launches.find, found.id), Launch)
     model = {
         "now": now,
-        "row": shown(whole(context, entry, now), now),
+        "row": shown(whole(context, entry, now, who), now),
         "cancel": ("possible" if found.status.active else "over") if "cancel" in request.query_params else None,
         "actions": actions(who, found, retriable),
         "retriable": retriable,
