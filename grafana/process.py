@@ -9,12 +9,12 @@ from grafana_foundation_sdk.builders import stat, statetimeline, table
 from grafana_foundation_sdk.models import dashboard
 
 from grafana import facts as f
-from grafana.boards import PAGE, Place, board, page
+from grafana.boards import PAGE, PROCESS, Place, board, page
 from grafana.figures import figures
 from grafana.graphs import Config, colour, dashes, graph, mapped, timeline
 from grafana.logs import folded, logs_source, output
 from grafana.look import AMBER, BLUE, CONDITION, GREY, RED, STATUS, STATUS_WORDS, SYMBOLS, words
-from grafana.promql import ON, either, keyed
+from grafana.promql import ON, either, keyed, says
 from grafana.tables import CENTER, HIDDEN, IMAGE, SOURCE, Column, properties, rows
 from headway.model import Condition
 
@@ -78,21 +78,71 @@ def facts() -> table.Panel:
     )
 
 
+def nested() -> table.Panel:
+    """Its parent, its children and theirs."""
+    children = f'{f.INFO}{{parent_id="$id"}}'
+    theirs = f'({f.INFO}{{parent_id!=""}} and on (instance, parent_id) label_join({children}, "parent_id", "", "id"))'
+    above = f'label_join({one(f.INFO)}, "id", "", "parent_id")'
+    places = " or ".join(
+        (
+            says("↑ parent", f"({f.INFO} and {ON} {above})", "place"),
+            says("↳ child", children, "place"),
+            says("↳↳ child of a child", theirs, "place"),
+        )
+    )
+    family = f"max by (instance, id, name, kind, place) ({places})"
+    who = f"{f.CODE} * {ON} group_left (place) {family} * {f.ADDRESS}"
+    links = {"Log, tree and metadata": PAGE, "Graphs": PROCESS}
+    running = f"({either(f.FINISH, f'time() + 0 * {f.START}')} - {ON} {f.START})"
+    percent: Config = {"unit": "percentunit", "decimals": 0}
+    columns = [
+        Column(
+            title=" ",
+            expr=keyed(who, "id", "name", "kind", "place", "external_url"),
+            width=50,
+            config=IMAGE | CENTER | {"mappings": [SYMBOLS]},
+        ),
+        Column(title="Place", label="place", width=150),
+        Column(title="Process", label="name", links=links, config={"custom.minWidth": 160}),
+        Column(title="Kind", label="kind", width=90),
+        Column(title="Progress", expr=keyed(f"{f.RATIO} and {ON} {family}"), width=80, config=percent),
+        Column(title="Elapsed", expr=keyed(f"{running} and {ON} {family}"), width=90, config={"unit": "dthms"}),
+        Column(
+            title="Result", expr=keyed(f'label_join({f.RESULT} and {ON} {family}, "result", "", "text")', "result"), label="result"
+        ),
+        Column(title="id", label="id", config=HIDDEN),
+        Column(title="external_url", label="external_url", config=HIDDEN),
+    ]
+    return (
+        rows("Nested processes", columns, sort="Place", descending=True)
+        .no_value("It has neither a parent nor children that are listed. Nested ones are reported with parent_id")
+        .description(
+            "The process it belongs to, those that belong to it, and theirs. The OS processes of its tree are on its page, which a "
+            "name opens."
+        )
+    )
+
+
 def now() -> stat.Panel:
     running = f"{either(one(f.FINISH), f'time() + 0 * {one(f.START)}')} - {ON} {one(f.START)}"
     return figures(
         "Now",
-        "Its status, how much is done, how long it has run, how long it will take still and by when, and on how many earlier "
-        "runs what is expected of it rests.",
+        "Its status, how much is done, how long it has run, how long it will take still (within what range, in eight of ten "
+        "cases) and by when, on how many earlier runs what is expected of it rests, and the tokens and the cost that its metadata "
+        "tell of.",
         NOT_SEEN,
         (
             ("Status", one(f.CODE), {"mappings": [STATUS_WORDS]}),
             ("Progress", one(f.RATIO), {"unit": "percentunit", "decimals": 0}),
             ("Elapsed", running, {"unit": "dthms"}),
             ("Time left", one(f.ETA), {"unit": "dthms"}),
+            ("At least", one(f.ETA_LOW), {"unit": "dthms"}),
+            ("At most", one(f.ETA_HIGH), {"unit": "dthms"}),
             ("Done by", f"1000 * {one(f.ETA_AT)}", {"unit": "dateTimeAsLocal"}),
             ("Expected", one(f.EXPECTED), {"unit": "dthms"}),
             ("Earlier runs", one(f.EXPECTED_RUNS), {"unit": "none"}),
+            ("Tokens", f"sum({one(f.TOKENS)})", {"unit": "short"}),
+            ("Cost", one(f.OWN_COST), {"unit": "currencyUSD"}),
         ),
     )
 
@@ -121,9 +171,8 @@ def gates() -> statetimeline.Panel:
 
 
 def time_left() -> list[tuple[str, str]]:
-    """The estimate, and within what it moved."""
-    least, most = (f"{way}_over_time({one(f.ETA_AT)}[5m]) - time()" for way in ("min", "max"))
-    return [(one(f.ETA), "time left"), (f"{least} > 0", "at least"), (f"{most} > 0", "at most")]
+    """The estimate, and its range."""
+    return [(one(f.ETA), "time left"), (one(f.ETA_LOW), "at least"), (one(f.ETA_HIGH), "at most")]
 
 
 def duration_lines() -> list[tuple[str, str]]:
@@ -150,7 +199,7 @@ def process() -> dashboard.Dashboard:
         refresh="2s",
         since="now-30m",
         variables=(chosen(), logs_source()),
-        rows=(folded(13, 40, "Output, from Loki (without one: Log and tree, above)", Place(14, 0, 41, 24, 16, output())),),
+        rows=(folded(13, 47, "Output, from Loki (without one: Log and tree, above)", Place(14, 0, 48, 24, 16, output())),),
         links=(
             page("Log and tree", "/processes/${id}", "The page of this process: its log, tree and metadata"),
             page("Cancel", "/processes/${id}?cancel", "Asks first"),
@@ -183,8 +232,8 @@ def process() -> dashboard.Dashboard:
                 7,
                 graph(
                     "Time left",
-                    "How long it will take still, and the range within which that estimate moved in the last five minutes: a wide "
-                    "one says that nobody knows yet.",
+                    "How long it will take still, and the range that holds in eight of ten cases: a wide one says that nobody "
+                    "knows yet. There is none where the process gives its own estimate.",
                     "dthms",
                     time_left(),
                     {"time left": colour(BLUE), "at least": dashes() | colour(GREY), "at most": dashes() | colour(GREY)},
@@ -274,6 +323,7 @@ def process() -> dashboard.Dashboard:
                     empty=NOT_SAMPLED,
                 ),
             ),
+            Place(15, 0, 40, 24, 7, nested()),
             Place(
                 12,
                 12,

@@ -124,6 +124,8 @@ def series(now: float, external_url: str) -> Iterator[tuple[str, Mapping[str, st
             "progress_ratio": None if actor.done is None or actor.total is None else actor.done / actor.total,
             "rate_items_per_second": actor.rate,
             "eta_seconds": actor.eta,
+            "eta_low_seconds": None if actor.eta is None else 0.8 * actor.eta,
+            "eta_high_seconds": None if actor.eta is None else 1.5 * actor.eta,
             "cpu_ratio": actor.cpu,
             "resident_memory_bytes": actor.memory,
             "expected_duration_seconds": actor.expected,

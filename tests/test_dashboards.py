@@ -46,7 +46,7 @@ PANELS = {
     },
     "headway-process": {
         **{1: "Now", 2: "What it is", 3: "Status", 4: "Gates", 5: "Progress", 6: "Time left", 7: "Rate", 8: "Duration"},
-        **{9: "CPU", 10: "Memory", 11: "Storage", 12: "Tree", 14: "Output"},
+        **{9: "CPU", 10: "Memory", 11: "Storage", 12: "Tree", 14: "Output", 15: "Nested processes"},
     },
 }
 RUNBOOK_LINKS = {"/user/runbook.txt#:~:text=${__data.fields.Alert}"}

@@ -328,6 +328,7 @@ def golden_collector() -> Collector:
         metadata={"tokens": {"input": 1200, "output": 85}, "cost_dollars": 0.04},
         rate=0.035,
         eta=829.5,
+        eta_range=(700.5, 1020.25),
         expected_duration=1800.0,
         expected_runs=7,
         sample=sample,
