@@ -403,6 +403,8 @@ def test_the_later_of_two_is_the_duplicate() -> None:
         Severity.WARNING,
         START + 75,
         "same command and directory as build (a), which started 75 s earlier and still runs",
+        ("a",),
+        "same command and directory as another process, which started 75 s earlier and still runs",
     )
     assert conditions(twin("b", START + 75), now=START + 80, limits=LIMITS, duplicate=found["b"]) == (found["b"],)
 
