@@ -71,6 +71,8 @@ from headway.webconfig.webfile import WebFile
 log = logging.getLogger("headway")
 
 SHUTDOWN_GRACE = 5
+# How long a thread that samples or renders keeps the interpreter while the event loop waits for it (s; Python's own is 5 ms).
+SWITCH_INTERVAL = 0.0005
 # Longer than any client of ours pauses between two requests (15 s): whoever reuses a connection must find it open.
 KEEP_ALIVE = 75
 # For the last lines to reach Loki when the exporter stops (s).
@@ -289,10 +291,12 @@ class Exporter:
             started = time.perf_counter()
             samples = await asyncio.to_thread(self.sampler.sample, roots)
             self.own.observe_sample(time.perf_counter() - started)
-            self.watch.apply(samples)
+            for _ in self.watch.applying(samples):
+                await asyncio.sleep(0)
         self.unfinished.settle()
         self.watch.expire()
-        self.watch.evaluate()
+        for _ in self.watch.evaluating():
+            await asyncio.sleep(0)
         self.named.evaluate()
         self.launcher.reap()
 
@@ -381,6 +385,7 @@ class Server(uvicorn.Server):
 def serve(resolved: Resolved) -> int:
     """Runs the exporter until SIGTERM or Ctrl-C. Returns the exit code."""
     settings = resolved.settings
+    sys.setswitchinterval(SWITCH_INTERVAL)
     logging.basicConfig(
         level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr
     )

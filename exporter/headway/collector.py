@@ -74,6 +74,16 @@ class Collector:
         """A process is now like this; the last view of an id counts."""
         self._note(view.process.id, view)
 
+    def put_all(self, views: Iterable[View]) -> None:
+        """Many at once."""
+        told: dict[str, View | None] = {view.process.id: view for view in views}
+        with self._notes:
+            self._told |= told
+            full = len(self._told) > self._told_limit
+        if full:
+            with self._rendering:
+                self._settle()
+
     def remove(self, process_id: str) -> None:
         """A process faded or was dismissed: its series end. Unknown ids are fine."""
         self._note(process_id, None)
@@ -181,7 +191,7 @@ class Collector:
         start = len(pieces)
         for population in populations:
             block = population.blocks.get(family.name)
-            if block is None or not block.lines:
+            if not block:
                 continue
             key = (id(population), family.name)
             piece = self._pieces.get(key)

@@ -15,6 +15,7 @@ from headway.api import answers
 from headway.api.access import Caller, caller_of
 from headway.api.identity import Identity
 from headway.api.live import Live
+from headway.api.scrape import Scrape
 from headway.collector import Collector
 from headway.control.control import Control
 from headway.discovery.discovery import Discovery
@@ -36,9 +37,8 @@ T = TypeVar("T")
 
 @dataclass(slots=True, kw_only=True)
 class Context:
-    """`boot` names this run of the exporter: versions of a stream mean nothing to the next one. `shown_version` is the version of
-    the registry that the collector was last told of. `retried`: ids of processes that are just being started once more.
-    `live` is what the pages follow."""
+    """`boot` names this run of the exporter: versions of a stream mean nothing to the next one. `retried`: ids of processes that
+    are just being started once more. `live` is what the pages follow, `scrape` what Prometheus reads."""
 
     settings: Settings
     registry: Registry
@@ -54,12 +54,13 @@ class Context:
     launches: Launches
     discovery: Discovery
     boot: str
-    shown_version: int = 0
     retried: set[str] = field(default_factory=set)
     live: Live = field(init=False)
+    scrape: Scrape = field(init=False)
 
     def __post_init__(self) -> None:
         self.live = Live(self.registry, self.boot)
+        self.scrape = Scrape(self.registry, self.collector)
 
     async def read(self, call: Callable[..., T], *args: Any) -> T:
         """A read of the store, in a thread: the loop never waits for the disk."""

@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from headway.api import problems
-from headway.api.context import Context, caller, context_of
+from headway.api.context import caller, context_of
 from headway.api.processes import single
 from headway.keys import Role
 from headway.schemas import NoParams, parse_params
@@ -34,27 +34,9 @@ async def metrics(request: Request) -> Response:
     context = context_of(request)
     parse_params(single(request), NoParams)
     caller(request).require(Role.VIEWER)
-    refresh(context)
     headers = request.headers
-    body, content_type, encoding = context.collector.page(headers.get("accept"), headers.get("accept-encoding"))
+    body, content_type, encoding = await context.scrape.page(headers.get("accept"), headers.get("accept-encoding"))
     answer = Response(body, headers={"Content-Type": content_type, "Vary": "Accept, Accept-Encoding"})
     if encoding is not None:
         answer.headers["Content-Encoding"] = encoding
     return answer
-
-
-def refresh(context: Context) -> None:
-    """Tells the collector what changed since the last page: every active process (its time left moves), and new ends."""
-    registry, collector = context.registry, context.collector
-    now = registry.clock()
-    for process_id in registry.removed_since(context.shown_version):
-        collector.remove(process_id)
-    changed = {entry.process.id: entry for entry in registry.newer_than(context.shown_version)}
-    for entry in registry.entries.values():
-        if entry.process.status.active or entry.process.id in changed:
-            collector.put(registry.view(entry, now))
-    context.shown_version = registry.version
-    for stats in registry.names_changed():
-        collector.put_name(stats)
-    collector.set_status_counts(registry.status_counts)
-    collector.set_project_costs(registry.project_costs)

@@ -7,8 +7,10 @@ Sample lines are the same in the text format and in OpenMetrics: one cache serve
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
+from itertools import chain, repeat
+from operator import eq
 from typing import Final, Generic, TypeVar
 
 import msgspec
@@ -55,6 +57,8 @@ def labels(names: Sequence[str], values: Sequence[str]) -> bytes:
 
 # Most rows have one of a few dozen label values (conditions, outcomes, bounds of buckets); those are written once.
 _row_labels: Final = lru_cache(maxsize=512)(labels)
+# Rows that are kept in written form for all keys that share them.
+_SHARED_ROWS: Final = 256
 
 
 def header(family: Family, openmetrics: bool) -> bytes:
@@ -73,24 +77,22 @@ def header(family: Family, openmetrics: bool) -> bytes:
 class Block(Generic[K]):
     """The lines of one family for one population, joined when asked for and not before.
 
-    `data` is the join, each line led by a line end; `series` counts the lines. Both hold until the next change.
+    `data` is the join, each line led by a line end; `series` counts the lines. Both hold until the next change. `labels` are those
+    of the population by key, with braces and a space after them.
     """
 
-    __slots__ = ("_joined", "_series", "family", "head", "lines", "rows")
+    __slots__ = ("_joined", "_series", "family", "labels")
 
-    def __init__(self, family: Family) -> None:
+    def __init__(self, family: Family, labels: Mapping[K, bytes]) -> None:
         self.family = family
-        self.head = b"\n" + family.name.encode()
-        self.lines: dict[K, bytes] = {}
-        self.rows: dict[K, Rows] = {}
+        self.labels = labels
         self._joined: bytes | None = b""
         self._series = 0
 
     @property
     def data(self) -> bytes:
         if self._joined is None:
-            self._joined = b"".join(self.lines.values())
-            self._series = len(self.lines) if self.family.rows is None else self._joined.count(b"\n")
+            self._joined, self._series = self._join()
         return self._joined
 
     @property
@@ -98,39 +100,113 @@ class Block(Generic[K]):
         _ = self.data
         return self._series
 
-    def write_values(self, keys: Sequence[K], own: Sequence[bytes], values: Sequence[Number | None]) -> None:
-        """One line per key; `own` are the labels of each with braces and a space after them. Unknown values lose their line."""
-        lines, head = self.lines, self.head
-        for key, label, text in zip(keys, own, numbers(values), strict=True):
-            if text == _UNKNOWN:
-                lines.pop(key, None)
-            else:
-                lines[key] = head + label + text
+    def _join(self) -> tuple[bytes, int]:
+        raise NotImplementedError
+
+    def discard(self, key: K) -> None:
+        raise NotImplementedError
+
+    def __bool__(self) -> bool:
+        """Whether there are lines."""
+        raise NotImplementedError
+
+
+class Column(Block[K]):
+    """A family with one line for each key. Kept are the written numbers alone: thousands of them change at once, and no step of
+    writing and joining those takes a turn of the interpreter for each."""
+
+    __slots__ = ("_numbers", "_told")
+
+    def __init__(self, family: Family, labels: Mapping[K, bytes]) -> None:
+        super().__init__(family, labels)
+        self._numbers: dict[K, bytes] = {}
+        self._told: list[bytes] = []
+
+    def write(self, keys: Sequence[K], values: Sequence[Number | None]) -> None:
+        """One line per key; unknown values lose their line. When all are what they were, nothing happens."""
+        texts = numbers(values)
+        kept = self._numbers
+        if len(texts) == len(kept) and texts == self._told and all(map(eq, kept, keys)):
+            return
+        self._told = texts
+        if _UNKNOWN in texts:
+            for key, text in zip(keys, texts, strict=True):
+                if text == _UNKNOWN:
+                    kept.pop(key, None)
+                else:
+                    kept[key] = text
+        else:
+            kept.update(zip(keys, texts, strict=True))
         self._joined = None
 
-    def write_rows(self, key: K, own: bytes, rows: Rows) -> None:
+    def _join(self) -> tuple[bytes, int]:
+        head, kept = b"\n" + self.family.name.encode(), self._numbers
+        lines = zip(repeat(head), map(self.labels.__getitem__, kept), kept.values())
+        return b"".join(chain.from_iterable(lines)), len(kept)
+
+    def discard(self, key: K) -> None:
+        if self._numbers.pop(key, None) is not None:
+            self._joined = None
+
+    def __bool__(self) -> bool:
+        return bool(self._numbers)
+
+
+class Table(Block[K]):
+    """A family with any number of lines for each key."""
+
+    __slots__ = ("_between", "_lines", "_rows")
+
+    def __init__(self, family: Family, labels: Mapping[K, bytes]) -> None:
+        super().__init__(family, labels)
+        self._lines: dict[K, bytes] = {}
+        self._rows: dict[K, Rows] = {}
+        self._between: dict[int, tuple[Rows, list[bytes]]] = {}
+
+    def write(self, key: K, rows: Rows) -> None:
         """All lines of one key; nothing happens when they are what they were."""
-        if self.rows.get(key, ()) == rows:
+        if self._rows.get(key, ()) == rows:
             return
-        texts = numbers([row[2] for row in rows])
-        written = []
-        for (suffix, values, _), text in zip(rows, texts, strict=True):
-            if text == _UNKNOWN:
-                continue
-            extra = _row_labels(self.family.labels, values)
-            both = b"{" + own[1:-2] + b"," + extra + b"} " if extra else own
-            written.append(self.head + suffix.encode() + both + text)
-        if written:
-            self.lines[key] = b"".join(written)
-            self.rows[key] = rows
+        between = self._pieces(rows)
+        if between:
+            self._lines[key] = self.labels[key][1:-2].join(between)
+            self._rows[key] = rows
         else:
             self.discard(key)
         self._joined = None
 
+    def _pieces(self, rows: Rows) -> list[bytes]:
+        """What stands between the labels of the key, wherever they are put in; empty without a line. Rows that many keys share
+        (that no condition holds) are the same object for all of them."""
+        known = self._between.get(id(rows))
+        if known is not None and known[0] is rows:
+            return known[1]
+        head, pieces = b"\n" + self.family.name.encode(), [b""]
+        for suffix, values, value in rows:
+            text = _encode(value)
+            if text == _UNKNOWN or len(text) > _LONGEST:
+                continue
+            extra = _row_labels(self.family.labels, values)
+            pieces[-1] += head + suffix.encode() + b"{"
+            pieces.append((b"," + extra if extra else b"") + b"} " + text)
+        if len(pieces) == 1:
+            return []
+        if len(self._between) >= _SHARED_ROWS:
+            self._between.clear()
+        self._between[id(rows)] = rows, pieces
+        return pieces
+
+    def _join(self) -> tuple[bytes, int]:
+        joined = b"".join(self._lines.values())
+        return joined, joined.count(b"\n")
+
     def discard(self, key: K) -> None:
-        if self.lines.pop(key, None) is not None:
-            self.rows.pop(key, None)
+        if self._lines.pop(key, None) is not None:
+            self._rows.pop(key, None)
             self._joined = None
+
+    def __bool__(self) -> bool:
+        return bool(self._lines)
 
 
 class Population(Generic[K, T]):
@@ -147,15 +223,21 @@ class Population(Generic[K, T]):
         label: Callable[[T], Sequence[str]],
         stable: Callable[[T], object],
     ) -> None:
-        self.blocks: dict[str, Block[K]] = {family.name: Block(family) for family in families}
         self._names = SCOPE_LABELS[scope]
         self._label = label
         self._stable = stable
         self._labels: dict[K, bytes] = {}
         self._seen: dict[K, object] = {}
-        every = list(self.blocks.values())
-        self._columns = [(block, block.family.value) for block in every if block.family.value is not None]
-        self._tables = [(block, block.family.rows) for block in every if block.family.rows is not None]
+        self._columns: list[tuple[Column[K], Callable[[T], Number | None]]] = []
+        self._tables: list[tuple[Table[K], Callable[[T], Rows]]] = []
+        self.blocks: dict[str, Block[K]] = {}
+        for family in families:
+            if family.value is not None:
+                self._columns.append((Column(family, self._labels), family.value))
+                self.blocks[family.name] = self._columns[-1][0]
+            elif family.rows is not None:
+                self._tables.append((Table(family, self._labels), family.rows))
+                self.blocks[family.name] = self._tables[-1][0]
 
     def __len__(self) -> int:
         return len(self._labels)
@@ -183,14 +265,14 @@ class Population(Generic[K, T]):
             self._seen[key] = stable
             changed.append((key, item))
         whole, part = self._split(items), self._split(changed)
-        for block, value in self._columns:
-            keys, heads, things = whole if block.family.volatile else part
+        for column, value in self._columns:
+            keys, things = whole if column.family.volatile else part
             if keys:
-                block.write_values(keys, heads, [value(thing) for thing in things])
-        for block, rows in self._tables:
-            keys, heads, things = whole if block.family.volatile else part
-            for key, label, found in zip(keys, heads, map(rows, things), strict=True):
-                block.write_rows(key, label, found)
+                column.write(keys, [value(thing) for thing in things])
+        for table, rows in self._tables:
+            keys, things = whole if table.family.volatile else part
+            for key, found in zip(keys, map(rows, things), strict=True):
+                table.write(key, found)
 
     def discard(self, keys: Iterable[K]) -> None:
         for key, block in ((key, block) for key in keys for block in self.blocks.values()):
@@ -198,8 +280,9 @@ class Population(Generic[K, T]):
             self._labels.pop(key, None)
             self._seen.pop(key, None)
 
-    def _split(self, items: Sequence[tuple[K, T]]) -> tuple[list[K], list[bytes], list[T]]:
-        return [key for key, _ in items], [self._labels[key] for key, _ in items], [item for _, item in items]
+    @staticmethod
+    def _split(items: Sequence[tuple[K, T]]) -> tuple[list[K], list[T]]:
+        return [key for key, _ in items], [item for _, item in items]
 
 
 def plain(family: Family, rows: Rows) -> bytes:

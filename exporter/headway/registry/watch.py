@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
 from headway import gates
@@ -21,6 +21,8 @@ log = logging.getLogger(__name__)
 
 # A script's last words may arrive a moment after its end was seen: so long is waited for them (s).
 LAST_WORDS: Final = 5.0
+# Processes that are looked at before others may have their turn: one or two milliseconds.
+STEP: Final = 50
 
 
 class Watch:
@@ -60,8 +62,16 @@ class Watch:
 
     def apply(self, samples: Mapping[str, Sample]) -> None:
         """Keeps the samples; a process whose OS process is gone, without a last word, becomes orphaned."""
+        for _ in self.applying(samples):
+            pass
+
+    def applying(self, samples: Mapping[str, Sample]) -> Iterator[None]:
+        """The same in steps; between them others may have their turn."""
         now = self.registry.clock()
-        for process_id, sample in samples.items():
+        for number, (process_id, sample) in enumerate(samples.items(), 1):
+            if number % (5 * STEP) == 0:
+                yield
+                now = self.registry.clock()
             entry = self.registry.entries.get(process_id)
             if entry is None or entry.process.status.ended:
                 continue
@@ -139,6 +149,11 @@ class Watch:
 
     def evaluate(self) -> None:
         """Works out all conditions anew."""
+        for _ in self.evaluating():
+            pass
+
+    def evaluating(self) -> Iterator[None]:
+        """The same in steps, a few milliseconds each; between them others may have their turn."""
         registry = self.registry
         now = registry.clock()
         self._look_at_clock(now)
@@ -149,7 +164,12 @@ class Watch:
         waiting = self.neighbours.of(active, parents, now)
         blocked: dict[str, list[str]] = {}
         limits: dict[str, Limits] = {}
-        for process_id, entry in active.items():
+        for number, (process_id, entry) in enumerate(active.items(), 1):
+            if number % STEP == 0:
+                yield
+                now = registry.clock()  # what was heard meanwhile must not lie in the future
+            if registry.entries.get(process_id) is not entry or entry.process.status.ended:
+                continue  # meanwhile
             try:
                 view = registry.view(entry, now)
                 limits[process_id] = view.limits

@@ -1,0 +1,101 @@
+"""A page of many processes is worked out in turns with other requests: what happens meanwhile is neither lost nor half shown."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+
+from headway.api.scrape import LARGE, SLICE, Scrape
+from headway.collector import Collector
+from headway.metrics.own import OwnMetrics
+from headway.model import Status
+from headway.registry.watch import STEP
+from headway.schemas import ProgressIn, UpdateIn
+from test_registry import World, in_loop
+
+MANY = LARGE + 2 * SLICE
+
+
+def filled(count: int) -> World:
+    world = World()
+    for n in range(count):
+        world.create(id=f"p{n}", progress={"current": 0, "total": 100})
+    return world
+
+
+def told(world: World, process_id: str, current: float) -> None:
+    world.registry.update(process_id, UpdateIn(progress=ProgressIn(current=current)))
+
+
+def shown(page: bytes) -> dict[str, float]:
+    found = re.findall(rb'^headway_process_items_done\{id="([^"]+)".*\} (\S+)$', page, re.MULTILINE)
+    return {key.decode(): float(value) for key, value in found}
+
+
+@in_loop
+async def test_what_changes_while_a_page_is_made_is_on_that_page_or_the_next() -> None:
+    world = filled(MANY)
+    scrape = Scrape(world.registry, Collector(OwnMetrics()))
+    making = asyncio.create_task(scrape.page(None, None))
+    for _ in range(2):  # it has begun, and let others have their turn
+        await asyncio.sleep(0)
+    told(world, "p0", 7)  # was told already
+    told(world, f"p{MANY - 1}", 8)  # is still to come
+    world.registry.end("p1", Status.DONE, at=world.clock.now, cause="test")
+    world.registry.drop([f"p{MANY - 2}"])
+    first = shown((await making)[0])
+    assert len(first) == MANY - 1 and first[f"p{MANY - 1}"] == 8
+    page = (await scrape.page(None, None))[0]
+    second = shown(page)
+    assert second["p0"] == 7 and second.keys() == first.keys()
+    assert b'headway_process_status_code{id="p1",name="job",kind="task"} 10\n' in page
+
+
+@in_loop
+async def test_two_at_once_see_the_same_and_the_later_nothing_older() -> None:
+    world = filled(MANY)
+    scrape = Scrape(world.registry, Collector(OwnMetrics()))
+    one = asyncio.create_task(scrape.page(None, None))
+    await asyncio.sleep(0)
+    told(world, "p0", 5)
+    two = asyncio.create_task(scrape.page(None, None))
+    pages = [shown(page[0]) for page in await asyncio.gather(one, two)]
+    assert len(pages[0]) == len(pages[1]) == MANY and pages[1]["p0"] == 5
+
+
+@in_loop
+async def test_others_have_their_turn_meanwhile() -> None:
+    world = filled(MANY)
+    scrape = Scrape(world.registry, Collector(OwnMetrics()))
+    turns = 0
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    beside = asyncio.create_task(others())
+    await scrape.page(None, "gzip")
+    beside.cancel()
+    assert turns >= MANY // SLICE
+
+
+@in_loop
+async def test_what_is_heard_between_two_steps_of_the_gates_counts() -> None:
+    world = filled(2 * STEP)
+    for n in range(2 * STEP):
+        told(world, f"p{n}", 1)
+    world.clock.now += 100  # stuck, if nothing is heard
+    world.watch._last = world.clock.now
+    steps = world.watch.evaluating()
+    next(steps)
+    world.clock.now += 1
+    last = f"p{2 * STEP - 1}"
+    told(world, last, 2)
+    world.registry.end(f"p{2 * STEP - 2}", Status.DONE, at=world.clock.now, cause="test")
+    for _ in steps:
+        pass
+    conditions = {key: entry.conditions for key, entry in world.registry.entries.items()}
+    assert [report.condition for report in conditions["p0"]] == ["stuck"]
+    assert conditions[last] == () and conditions[f"p{2 * STEP - 2}"] == ()
