@@ -11,6 +11,10 @@ from headway import Client
 from headway.configuration import load
 from headway.costs import Price
 from headway.errors import ConfigError
+from headway.model import Kind
+from headway.names import PROJECTS_KEPT, NameStats
+from headway.store.codec import decode_name, encode_name
+from records import done
 from running import Starter
 
 EXAMPLE = Path(__file__).resolve().parent.parent / "exporter" / "headway.yaml"
@@ -67,3 +71,16 @@ def test_tokens_become_dollars_everywhere(start_exporter: Starter, tmp_path: Pat
     assert (costs["dollars"], costs["by_agent"][0]["of"], costs["by_project"][0]["of"]) == (9.0, "bot", "shop")
     exporter.restart()
     assert 'headway_cost_dollars_total{name="Review",kind="subagent"} 9' in client.metrics(), "totals by name outlast a restart"
+    assert 'headway_project_cost_dollars_total{project="shop"} 9' in client.metrics(), "and those by project"
+    again = client.create("Review", "subagent", project="shop", metadata={"cost_dollars": 1.5})
+    client.update(again["id"], status="done")
+    assert 'headway_project_cost_dollars_total{project="shop"} 10.5' in client.metrics()
+
+
+def test_projects_of_a_name_are_bounded() -> None:
+    stats = NameStats(name="n", kind=Kind.TASK)
+    for number in range(PROJECTS_KEPT + 3):
+        ended = done(f"p{number}", 100.0, project=f"p{number}")
+        stats = stats.with_end(ended, None, 1.0)
+    assert len(stats.project_costs) == PROJECTS_KEPT + 1 and stats.project_costs["other"] == 3.0
+    assert decode_name(encode_name(stats)) == stats

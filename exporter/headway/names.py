@@ -16,13 +16,16 @@ DURATION_BUCKETS: Final = (1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0,
 GOOD_DURATIONS_KEPT: Final = 10
 GOOD_DURATIONS_NEEDED: Final = 3
 SHAPES_KEPT: Final = 3
+PROJECTS_KEPT: Final = 20
+OTHER: Final = "other"
 RECENT_ENDS_KEPT: Final = 20
 OUTCOMES: Final = tuple(s for s in Status if s in ENDED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NameStats:
-    """Totals of one (name, kind). `cost_dollars`: of all that ended, as far as it is known. `shapes`: for each of the last good
+    """Totals of one (name, kind). `cost_dollars`: of all that ended, as far as it is known, and `project_costs` by project
+    ("" for none; beyond twenty projects "other"). `shapes`: for each of the last good
     runs the seconds at which fixed shares of the work were done (see headway.estimate), newest last. `recent`: when the latest
     runs ended, oldest first, and whether badly; those that somebody ended on purpose are left out, and those that are older than
     the window of the failure rate are forgotten."""
@@ -39,6 +42,7 @@ class NameStats:
     shapes: tuple[tuple[float, ...], ...] = ()
     recent: tuple[tuple[float, bool], ...] = ()
     cost_dollars: float = 0.0
+    project_costs: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def expected_duration(self) -> float | None:
@@ -73,8 +77,14 @@ class NameStats:
             good_durations=good,
             shapes=shapes,
             cost_dollars=self.cost_dollars + (cost or 0.0),
+            project_costs=self.project_costs if cost is None else self._with_cost(process.spec.project or "", cost),
             recent=self.recent if (bad := ended_badly(process)) is None else (*self.recent, (finished_at, bad))[-RECENT_ENDS_KEPT:],
         )
+
+    def _with_cost(self, project: str, cost: float) -> Mapping[str, float]:
+        full = project not in self.project_costs and len(self.project_costs) >= PROJECTS_KEPT
+        name = OTHER if full else project
+        return {**self.project_costs, name: self.project_costs.get(name, 0.0) + cost}
 
     def since(self, at: float) -> NameStats:
         """Without the recent ends that lie before `at` (unix s)."""

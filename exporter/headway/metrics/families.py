@@ -287,7 +287,7 @@ TOTAL_FAMILIES: Final[tuple[Family, ...]] = (
     Family(name="headway_processes", type=G, scope=T, labels=("status",),
            help="Processes that are kept, by status; ended ones include the history."),
     Family(name="headway_project_cost_dollars_total", type=C, scope=T, unit="dollars", labels=("project",),
-           help="What processes of this project cost that ended since the exporter started, as far as it is known; at most 100 "
+           help="What processes of this project cost that ended, as far as it is known; at most 100 "
                 "projects, the rest count as other."),
     Family(name="headway_processes_dropped_total", type=C, scope=T,
            help="Processes without series of their own, because max_processes others had theirs."),

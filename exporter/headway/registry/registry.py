@@ -23,6 +23,7 @@ from headway.estimate import Estimator
 from headway.ids import check_id, new_id
 from headway.model import Process, Queued, Status, Transition
 from headway.name_gates import NameReport
+from headway.names import OTHER as OTHER
 from headway.names import NameStats
 from headway.registry.changes import REPORTED, HostFacts, new_process, same_creation, updated
 from headway.registry.derive import seen_by, view_of
@@ -35,7 +36,6 @@ from headway.settings import Settings
 from headway.store.base import LogLine
 from headway.view import View
 
-OTHER: Final = "other"
 PROJECTS: Final = 100
 REMOVALS_KEPT: Final = 10_000
 # A peak of memory that is higher than the one that is stored by less than this factor is not worth a write.
@@ -97,7 +97,7 @@ class Registry:
         self.name_reports: tuple[NameReport, ...] = ()
         self.failure_rates: dict[NameKey, float] = {}  # of names with a threshold of their own; infinite where the gate is off
         self.status_counts: dict[Status, int] = dict.fromkeys(Status, 0)
-        self.project_costs: dict[str, float] = {}  # of what ended since the start, in dollars
+        self.project_costs: dict[str, float] = {}  # of what ended, in dollars; kept with the names
         self.version = 0
         self._names_changed: set[NameKey] = set()
         self._recent: dict[str, Entry] = {}  # by version, oldest change first
@@ -276,6 +276,9 @@ class Registry:
         now = self.clock()
         self.names = {(stats.name, stats.kind): stats for stats in names}
         self._names_changed = set(self.names)
+        for stats in self.names.values():
+            for project, dollars in stats.project_costs.items():
+                self._spent(project, dollars)
         for process in processes:
             self._insert(process, now, lines(process.id))
         self.status_counts.update(status_counts)
