@@ -13,6 +13,7 @@ from urllib.parse import quote
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from running import RunningExporter
+from waiting import wait_until
 
 # A loaded machine is slow, not wrong.
 DEADLINE = 30_000
@@ -45,7 +46,7 @@ class Visitor:
         page.on("console", lambda message: self.errors.append(message.text) if "Content Security" in message.text else None)
         page.goto(path)
         if live:
-            expect(page.locator("#connection")).to_have_text("live")
+            until_live(page)
         return page
 
     def sign_in(self, key: str, path: str = "/") -> Page:
@@ -53,12 +54,22 @@ class Visitor:
         page.get_by_label("Key").fill(key)
         page.get_by_role("button", name="Sign in").click()
         page.wait_for_url(f"**{path}")
-        expect(page.locator("#connection")).to_have_text("live")
+        until_live(page)
         return page
 
     def close(self) -> None:
         self.context.close()
         assert self.errors == []
+
+
+def until_live(page: Page) -> None:
+    """Until the page hears from the exporter. Not by `expect`, which draws up the whole page at each look that fails."""
+    until(page, "document.getElementById('connection')?.dataset.state === 'live'")
+
+
+def until(page: Page, expression: str) -> None:
+    """Until this is true in the page, whose policy forbids what `wait_for_function` does."""
+    wait_until(lambda: page.evaluate(expression), DEADLINE / 1000, expression, interval=0.1)
 
 
 def axe(page: Page) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from browsing import Visitor, axe, chromium
+from browsing import Visitor, axe, chromium, until, until_live
 from running import RunningExporter
 from test_api import Api
 from waiting import wait_until
@@ -123,7 +123,7 @@ def test_what_others_wrote_stays_text(api: Api, visit: Callable[..., Visitor]) -
     assert page.locator("main script, main img").count() == 0 and page.title() != "owned"
     for path in ("/attention", "/processes/after", "/history"):
         page.goto(path)
-        expect(page.locator("#connection")).to_have_text("live")
+        until_live(page)
         expect(page.locator("main")).to_contain_text("<script>")
         assert page.locator("main script, main img").count() == 0 and page.title() != "owned"
 
@@ -153,8 +153,7 @@ def test_a_thousand_rows_are_changed_one_by_one(api: Api, visit: Callable[..., V
             some = [{"id": f"p{n}", "progress": {"current": turn * 10}, "log": f"row {turn}"} for n in range(part, part + 500)]
             assert api.request("POST", "/api/processes/batch", {"items": some})[0] == 200
         page.mouse.wheel(0, 4000)
-    expect(row(page, "p0").locator(".figures")).to_have_text("50/100 rows 50%")
-    expect(row(page, "p999").locator(".figures")).to_have_text("50/100 rows 50%")
+    until(page, "[...document.querySelectorAll('#processes tbody .figures')].every((one) => one.textContent === '50/100 rows 50%')")
     added, same, longest = page.evaluate(
         """[window.added, [...window.rows].every(([key, row]) => row === document.querySelector(`#processes [data-key=${key}]`)),
             window.longest]"""
@@ -163,7 +162,7 @@ def test_a_thousand_rows_are_changed_one_by_one(api: Api, visit: Callable[..., V
     assert (added, same) == (0, True), "no row was drawn anew"
     assert row(page, "p500").evaluate("row => getComputedStyle(row).contentVisibility") == "auto"
     page.get_by_label("Filter").fill("job 770")
-    expect(page.locator("#processes tbody tr:not([hidden])")).to_have_count(1)
+    until(page, "document.querySelectorAll('#processes tbody tr:not([hidden])').length === 1")
 
 
 def test_the_page_over_a_restart_of_the_exporter(api: Api, exporter: RunningExporter, visit: Callable[..., Visitor]) -> None:
@@ -243,7 +242,7 @@ def test_narrow_and_wide_light_and_dark(api: Api, visit: Callable[..., Visitor],
     for path in ("/", "/attention", "/history", "/processes/long", "/processes/bad?cancel", "/services", "/login"):
         page.goto(path)
         if path != "/login":
-            expect(page.locator("#connection")).to_have_text("live")
+            until_live(page)
         assert axe(page) == [], path
 
 
