@@ -34,7 +34,8 @@ demo: ## give the running stack a few minutes of real work to show; DEMO_SECONDS
 	@$(STACK) demo
 
 test: lint ## lint, then every test (a failed one once more, and its name is shown); the first time installs what they need
-	@$(BIN)/python -m pytest -n 2 --dist loadfile --reruns 1 $(PYTEST_ARGS)
+	@# Tests start Python some thousand times: what it compiles is kept, out of the sources.
+	@PYTHONDONTWRITEBYTECODE= PYTHONPYCACHEPREFIX="$(abspath $(or $(STATE_DIR),.headway))/pycache" $(BIN)/python -m pytest -n 2 --dist loadfile --reruns 1 $(PYTEST_ARGS)
 
 lint: ## formatting, linters, types, and the configuration of Prometheus and Alertmanager
 	@$(STACK) setup exporter,dev
