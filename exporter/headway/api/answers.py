@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
+from math import floor
 from typing import Any, NamedTuple
 
 from headway.model import Process
@@ -33,7 +34,14 @@ def timestamp(at: float | None) -> str | None:
     """Unix seconds as RFC 3339 in UTC with milliseconds."""
     if at is None:
         return None
-    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    whole = floor(at)
+    micros = round((at - whole) * 1e6)  # as datetime rounds, which then cuts off what is below a millisecond
+    return f"{_second(whole)}.{micros // 1000:03d}Z" if micros < 1_000_000 else f"{_second(whole + 1)}.000Z"
+
+
+@lru_cache(maxsize=1024)
+def _second(whole: int) -> str:
+    return datetime.fromtimestamp(whole, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def moving(view: View) -> Moving:

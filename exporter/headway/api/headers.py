@@ -13,21 +13,22 @@ class Headers:
 
     def __init__(self, raw: Iterable[tuple[bytes, bytes]]) -> None:
         self._raw = list(raw)
-        self._first = {name.decode("latin-1"): value.decode("latin-1") for name, value in reversed(self._raw)}
+        self._first = dict(reversed(self._raw))
 
     def __contains__(self, name: str) -> bool:
-        return name in self._first
+        return name.encode("latin-1") in self._first
 
     def __getitem__(self, name: str) -> str:
         """Raises KeyError."""
-        return self._first[name]
+        return self._first[name.encode("latin-1")].decode("latin-1")
 
     @overload
     def get(self, name: str) -> str | None: ...
     @overload
     def get(self, name: str, default: str) -> str: ...
     def get(self, name: str, default: str | None = None) -> str | None:
-        return self._first.get(name, default)
+        value = self._first.get(name.encode("latin-1"))
+        return default if value is None else value.decode("latin-1")
 
     def getlist(self, name: str) -> list[str]:
         wanted = name.encode("latin-1")

@@ -40,6 +40,8 @@ from headway.schemas import (
 # Reads the whole body; raises what the guard found wrong with it meanwhile, and ClientDisconnect.
 Body = Callable[[], Awaitable[bytes]]
 
+# No id was looked up.
+NOTHING: Final[Mapping[str, Process | None]] = {}
 # Children deeper than this are listed by id only; a tree of work that people make has a few levels.
 MAX_NESTING: Final = 32
 # A header of a batch, see there.
@@ -163,7 +165,13 @@ async def update_many(context: Context, who: Caller, body: Body, durable: bool) 
     entries, update, everyone = registry.entries, registry.update, who.user is None
     results: list[bytes] = []
     waiting: list[tuple[int, Outcome]] = []
-    for item in decode_batch(await body(), entries):
+    items = decode_batch(await body(), entries)
+    unknown = [item.id for item in items if isinstance(item, BatchItem) and item.create is not UNSET and item.id not in entries]
+    archived: Mapping[str, Process | None] = {}
+    if len(unknown) > 1:
+        with suppress(HeadwayError):  # then each item says so itself
+            archived = await context.read(lambda: {one: context.store.get(one) for one in unknown})
+    for item in items:
         if isinstance(item, HeadwayError):
             results.append(refused(None, item))
             continue
@@ -173,7 +181,7 @@ async def update_many(context: Context, who: Caller, body: Body, durable: bool) 
                 if outcome.stored is not None:
                     waiting.append((len(results), outcome))
             else:
-                for outcome in await apply(context, who, item):
+                for outcome in await apply(context, who, item, archived):
                     if outcome.stored is not None:
                         waiting.append((len(results), outcome))
         except HeadwayError as error:
@@ -238,8 +246,11 @@ def written(answer: bytes, status: int = 200) -> Response:
     return Response(answer, status, media_type="application/json")
 
 
-async def create(context: Context, who: Caller, form: CreateIn, process_id: str | None = None) -> Outcome:
-    """Creates, or finds what an earlier call created. Raises Conflict when the id means something else."""
+async def create(
+    context: Context, who: Caller, form: CreateIn, process_id: str | None = None, archive: Mapping[str, Process | None] = NOTHING
+) -> Outcome:
+    """Creates, or finds what an earlier call created. Raises Conflict when the id means something else. `archive`: what the store
+    has under some ids, where that was looked up just now."""
     if who.user is not None:
         if form.user not in (None, who.user):
             raise Forbidden(f"user: this key may report only for {who.user}", field="user")
@@ -248,7 +259,7 @@ async def create(context: Context, who: Caller, form: CreateIn, process_id: str 
     if given is not None:
         known = context.registry.entries.get(given)
         if known is None:
-            archived = await context.read(context.store.get, given)
+            archived = archive[given] if given in archive else await context.read(context.store.get, given)
             if archived is not None and given not in context.registry.entries:
                 if not (same_creation(archived, form) and who.sees(archived.spec.user)):
                     raise Conflict(f"id {given} is in use; leave id away to get a new one", field="id")
@@ -258,13 +269,13 @@ async def create(context: Context, who: Caller, form: CreateIn, process_id: str 
     return context.registry.create(form, process_id=process_id)
 
 
-async def apply(context: Context, who: Caller, item: KnownItem) -> list[Outcome]:
-    """The creation (if any) and the update of one item; the last outcome is the item's."""
+async def apply(context: Context, who: Caller, item: KnownItem, archive: Mapping[str, Process | None]) -> list[Outcome]:
+    """The creation (if any) and the update of one item; the last outcome is the item's. `archive`: see :func:`create`."""
     outcomes: list[Outcome] = []
     if isinstance(item, BatchItem) and item.create is not UNSET:
         if item.create.id is not UNSET and item.create.id != item.id:
             raise InvalidInput("create.id: must be the id of the item, or absent", field="create.id")
-        outcomes.append(await create(context, who, item.create, item.id))
+        outcomes.append(await create(context, who, item.create, item.id, archive))
     entry = context.registry.entries.get(item.id)
     if entry is None or not who.sees(entry.process.spec.user):
         entry = await context.active_entry(item.id, who)
