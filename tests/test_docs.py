@@ -30,6 +30,8 @@ ENDS = {
     "Thumbnails": "done",
     "In parts": "done",
     "Long": "cancelled",
+    "Compress": "done",
+    "Nightly import": "done",
 }
 
 
@@ -46,11 +48,12 @@ def test_a_block_runs(shared_exporter: RunningExporter, tmp_path: Path, where: s
     done = subprocess.run(
         [sys.executable, str(script)], env=environ, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
     )
-    assert (done.returncode, done.stderr) == (0, "")
+    drawn = "headway.integrations" in BLOCKS[where]  # bars and log records go there
+    assert done.returncode == 0 and (drawn or done.stderr == ""), done.stderr
     with Client(shared_exporter.url) as client:
         made = (
             {name for name in ENDS if f'"{name}"' in BLOCKS[where]}
-            if "Reporter" in BLOCKS[where] or "track" in BLOCKS[where]
+            if any(word in BLOCKS[where] for word in ("Reporter", "track", "tqdm"))
             else ()
         )
         for name in made:

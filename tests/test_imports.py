@@ -50,7 +50,7 @@ LAYERS = (
     ("__main__",),
 )
 # The client side stands apart: scripts import it, and it imports only this of the rest.
-REPORTER = ("reporter", "reporter.*")
+REPORTER = ("reporter", "reporter.*", "integrations", "integrations.*")
 OPEN_TO_REPORTER = {"", "version", "durations", "ids", "places"}
 USERS_OF_REPORTER = ("", "intake", "app", "mcp.*", "cli.*", *REPORTER)
 # Nothing but the standard library, and each other.
