@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 CODE := exporter/headway stack demo grafana tests bench
 
 .DEFAULT_GOAL := help
-.PHONY: help up down status logs demo test lint dashboards docs pins clean
+.PHONY: help up down status logs demo test composed lint bench dashboards docs pins clean
 # One after the other, also under -j: they share the environment and the state.
 .NOTPARALLEL:
 # Everything below runs from the clone; nothing is written beside the sources.
@@ -50,6 +50,10 @@ lint: ## formatting, linters, types, and the configuration of Prometheus and Ale
 dashboards: ## write grafana/dashboards anew from their generator
 	@$(STACK) setup exporter,dev
 	@$(BIN)/python -m grafana.generate
+
+bench: ## measure everything beside its peers, some ten minutes; BENCH="api load" for some of it
+	@$(STACK) setup exporter,dev
+	@$(STACK) bench $(BENCH)
 
 pins: ## write constraints.txt anew: the newest versions that pyproject.toml allows
 	@$(STACK) pins

@@ -165,9 +165,8 @@ def _own() -> float:
 
 
 def cpu_seconds(pid: int) -> float:
-    """What all its threads that live have used, to the nanosecond."""
-    files = Path(f"/proc/{pid}/task").glob("*/schedstat")
-    return sum(int(file.read_text().split()[0]) for file in files) / 1e9
+    """What a process has used in all its threads, those that ended too: its CPU clock (see clock_getcpuclockid)."""
+    return time.clock_gettime((~pid << 3) | 2)
 
 
 def memory_bytes(pid: int, field: str = "VmRSS") -> int:

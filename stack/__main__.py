@@ -11,7 +11,7 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
-from stack import apt, environment, services, shell, tools
+from stack import apt, benchmarks, environment, services, shell, tools
 from stack.down import down
 from stack.exporter import supervised
 from stack.layout import Layout
@@ -103,6 +103,15 @@ def demo(layout: Layout, arguments: Sequence[str]) -> int:
     os.execve(layout.venv / "bin/python", ["python", "-m", "demo", *arguments], env)
 
 
+def bench(layout: Layout, arguments: Sequence[str]) -> int:
+    """bench [NAME ...]: runs all benchmarks, or these"""
+    with alone(layout):
+        benchmarks.ensure(layout, os.environ, say)
+    os.chdir(layout.root)
+    environ = {**os.environ, "PATH": benchmarks.path(layout, os.environ)}
+    os.execve(layout.venv / "bin/python", ["python", "-m", "bench", *arguments], environ)
+
+
 def pins(layout: Layout, arguments: Sequence[str]) -> int:
     """pins: writes constraints.txt anew"""
     (layout.root / "constraints.txt").write_text(environment.pin(layout, os.environ))
@@ -117,6 +126,7 @@ COMMANDS: Mapping[str, Callable[[Layout, Sequence[str]], int]] = {
     "setup": setup,
     "tool": tool,
     "demo": demo,
+    "bench": bench,
     "pins": pins,
 }
 
