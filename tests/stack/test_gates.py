@@ -85,7 +85,7 @@ while True:
     pass
 """,
     "overdue": """
-run = Reporter("overdue", "pipeline", timeout=3)
+run = Reporter("overdue", "pipeline", timeout=3, expected_duration=5)
 while True:
     run.log("and on")
     time.sleep(0.5)
@@ -120,6 +120,7 @@ COMMANDS = {
     "broken": ("--", "sh", "-c", "echo no space left on device >&2; exit 3"),
     "twice": ("--", "sleep", "601"),
     "flaky": ("--", "false"),
+    "meanwhile": ("--", "false"),
 }
 
 
@@ -294,6 +295,40 @@ def test_it_fires_and_reaches_every_chat(world: World, case: Case) -> None:
         assert world.prometheus.query(blocked), "of all that wait for it, the one that is made to"
         world.end("hog")
         world.end("starving")
+    assert world.standins.refused == []
+
+
+def test_what_is_said_already_is_not_said_again(world: World) -> None:
+    """Past its timeout it takes far longer than expected, too."""
+    late = 'ALERTS{alertname="HeadwayProcessTimeSink",name="overdue",alertstate="firing",severity="critical"}'
+    wait_until(lambda: world.prometheus.query(late), PATIENCE, "it takes too long by now")
+    told = {a["labels"]["alertname"] for m in list(world.standins.webhook.messages) for a in m["alerts"] if names(a, "overdue")}
+    assert told == {"HeadwayProcessTimedOut"}
+
+
+def names(alert: dict[str, Any], name: str) -> bool:
+    return bool(alert["labels"].get("name") == name)
+
+
+def test_alertmanager_is_away_when_it_fires(world: World) -> None:
+    world.alertmanager.stop()
+    world.run("meanwhile")
+    firing = 'ALERTS{alertname="HeadwayProcessFailed",name="meanwhile",alertstate="firing"}'
+    wait_until(lambda: world.prometheus.query(firing), PATIENCE, "it fires")
+    world.alertmanager.start()
+    world.in_every_chat(r"\bmeanwhile\b", r"text=HeadwayProcessFailed\b")
+
+
+def test_a_restart_of_the_exporter_ends_nothing(world: World) -> None:
+    still = [{"alertname": case.alert, "name": case.of} for case in CASES if case.of in ("overdue", "hang", "sink")]
+    world.exporter.restart()
+    for wanted in still:
+        expr = f'ALERTS{{alertname="{wanted["alertname"]}",name="{wanted["name"]}",alertstate="firing"}}'
+        seen = f'headway_process_status_code{{name="{wanted["name"]}"}} == 3'
+        wait_until(lambda asked=seen: world.prometheus.query(asked), PATIENCE, "it is looked at again")  # type: ignore[misc]
+        wait_until(lambda asked=expr: world.prometheus.query(asked), PATIENCE, f"{wanted} goes on")  # type: ignore[misc]
+    told = [a for m in list(world.standins.webhook.messages) for a in m["alerts"]]
+    assert [a for a in told for wanted in still if over(wanted)(a) and a["labels"]["severity"] == "critical"] == []
     assert world.standins.refused == []
 
 
