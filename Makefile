@@ -37,6 +37,10 @@ test: lint ## lint, then every test (a failed one once more, and its name is sho
 	@# Tests start Python some thousand times: what it compiles is kept, out of the sources.
 	@PYTHONDONTWRITEBYTECODE= PYTHONPYCACHEPREFIX="$(abspath $(or $(STATE_DIR),.headway))/pycache" $(BIN)/python -m pytest -n 2 --dist loadfile --reruns 1 $(PYTEST_ARGS)
 
+composed: ## bring compose.yaml up on a Docker Engine, with stand-ins for the images, and look at it; takes minutes
+	@$(STACK) setup exporter,dev
+	@$(BIN)/python -m pytest -m composed tests/composed $(PYTEST_ARGS)
+
 lint: ## formatting, linters, types, and the configuration of Prometheus and Alertmanager
 	@$(STACK) setup exporter,dev
 	$(BIN)/ruff check .
@@ -47,13 +51,13 @@ lint: ## formatting, linters, types, and the configuration of Prometheus and Ale
 	$(STACK) tool promtool test rules prometheus/tests/*.yml
 	$(STACK) tool amtool check-config alerting/alertmanager.yml
 
-dashboards: ## write grafana/dashboards anew from their generator
-	@$(STACK) setup exporter,dev
-	@$(BIN)/python -m grafana.generate
-
 bench: ## measure everything beside its peers, some ten minutes; BENCH="api load" for some of it
 	@$(STACK) setup exporter,dev
 	@$(STACK) bench $(BENCH)
+
+dashboards: ## write grafana/dashboards anew from their generator
+	@$(STACK) setup exporter,dev
+	@$(BIN)/python -m grafana.generate
 
 pins: ## write constraints.txt anew: the newest versions that pyproject.toml allows
 	@$(STACK) pins
