@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import dataclass
 from typing import Any, Final
 from weakref import WeakKeyDictionary
 
@@ -21,9 +22,21 @@ from headway.errors import HeadwayError
 from headway.registry.lifecycle import needs_attention
 
 EMPTY: Final = "Nothing needs attention: no stuck process, time sink or bottleneck, and no failure that was not dismissed."
-# The analysis reads up to ten thousand ended processes, so everybody who looks within this time (s) is shown the same one.
-ANALYSIS_AGE: Final = 20.0
-_analyses: WeakKeyDictionary[Any, dict[str | None, tuple[float, asyncio.Task[dict[str, Any]]]]] = WeakKeyDictionary()
+# The analysis reads up to ten thousand ended processes, so everybody who looks within this time (s) is shown the same one; and it
+# never takes more than this share of the time.
+ANALYSIS_AGE: Final = 4.0
+ANALYSIS_SHARE: Final = 0.1
+
+
+@dataclass(slots=True)
+class Kept:
+    """An analysis that is or was made, and until when (monotonic s) it is good for others."""
+
+    task: asyncio.Task[dict[str, Any]]
+    until: float
+
+
+_analyses: WeakKeyDictionary[Any, dict[str | None, Kept]] = WeakKeyDictionary()
 
 
 async def attention(request: Request) -> Response:
@@ -59,12 +72,16 @@ async def attention(request: Request) -> Response:
 
 async def recent(context: Context, who: Caller) -> dict[str, Any]:
     """The analysis as this caller may see it, not older than some seconds."""
-    kept = _analyses.setdefault(context.registry, {})
-    made, task = kept.get(who.user, (0.0, None))
-    if task is None or time.monotonic() - made > ANALYSIS_AGE or (task.done() and task.exception() is not None):
-        task = asyncio.create_task(analysis(context, who))
-        kept[who.user] = (time.monotonic(), task)
-    return await asyncio.shield(task)
+    every = _analyses.setdefault(context.registry, {})
+    kept = every.get(who.user)
+    if kept is None or (kept.task.done() and (time.monotonic() > kept.until or kept.task.exception() is not None)):
+        started = time.monotonic()
+        kept = every[who.user] = Kept(asyncio.create_task(analysis(context, who)), started)
+        found = await asyncio.shield(kept.task)
+        ended = time.monotonic()
+        kept.until = ended + max(ANALYSIS_AGE, (ended - started) / ANALYSIS_SHARE)
+        return found
+    return await asyncio.shield(kept.task)
 
 
 async def analysis(context: Context, who: Caller) -> dict[str, Any]:

@@ -3,7 +3,7 @@ import { fill } from "./bind.js";
 import { Table } from "./table.js";
 import { watch } from "./view.js";
 
-const EVERY = 20000;
+const EVERY = 10000;
 
 export function begin(connection) {
   const table = new Table(document.querySelector("#processes tbody"), document.getElementById("process-row"));

@@ -17,8 +17,9 @@ const ATTRIBUTES = /^(href|value|title|datetime|aria-[a-z]+|data-[a-z]+)$/;
 export function fill(element, row) {
   if (element.matches(MARKED)) one(element, row);
   for (const part of element.querySelectorAll(MARKED)) {
-    const list = part.parentElement.closest("[data-list]");
-    if (list && element.contains(list) && list !== element) continue;
+    // Items of a list are filled with their own rows; one that is over is no longer there.
+    const list = part.parentElement?.closest("[data-list]");
+    if (!element.contains(part) || (list && element.contains(list))) continue;
     one(part, row);
   }
   return element;

@@ -1,0 +1,166 @@
+"""History, services and attention in a real browser."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from datetime import date, timedelta
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from browsing import Visitor, axe, chromium
+from serving import Serving, free_port
+from test_access import make_key
+from test_api import Api
+from waiting import wait_until
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def serving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
+    folder = tmp_path_factory.mktemp("views")
+    port = free_port()
+    made = Serving(folder)
+    talk = "while :; do printf '\\033[32mtalk\\033[0m <b>\\n'; sleep 0.2; done"
+    made.start(
+        {
+            "web": {"command": ["python3", "-u", "server.py", str(port)], "port": port, "autostart": False, "depends_on": ["db"]},
+            "db": {"command": talk, "autostart": False},
+        }
+    )
+    yield made
+    made.end()
+
+
+@pytest.fixture(scope="module")
+def api(serving: Serving) -> Api:
+    return Api(serving.exporter, serving.exporter.key)
+
+
+@pytest.fixture(scope="module")
+def operator(browser: Browser, serving: Serving) -> Iterator[Visitor]:
+    visitor = Visitor(browser, serving.exporter)
+    visitor.sign_in(make_key(serving.exporter, "operator")).close()
+    yield visitor
+    visitor.close()
+
+
+def shows(page: Page, names: list[str]) -> None:
+    expect(page.locator("#history tbody th a")).to_have_text(names)
+
+
+def test_the_history_is_filtered_and_paged(api: Api, operator: Visitor) -> None:
+    for number in range(60):
+        api.create(
+            id=f"h{number}", name=f"Import {number}", type="cron" if number % 2 else "task", project="shop" if number < 5 else None
+        )
+    items = [
+        {"id": f"h{n}", "status": "failed" if n == 7 else "done", "error": "no <space>" if n == 7 else None} for n in range(60)
+    ]
+    assert api.request("POST", "/api/processes/batch", {"items": items})[0] == 200
+    page = operator.open("/history")
+    shows(page, [f"Import {number}" for number in range(59, 9, -1)])
+    page.get_by_role("link", name="Older").click()
+    shows(page, [f"Import {number}" for number in range(9, -1, -1)])
+    page.get_by_role("link", name="Newest").click()
+    page.get_by_label("Status").select_option("failed")
+    shows(page, ["Import 7"])
+    expect(page.locator("#history .said")).to_have_text("no <space>")
+    page.get_by_role("link", name="Clear").click()
+    page.get_by_label("Name").fill("import 5")
+    page.get_by_label("Type").select_option("cron")
+    shows(page, [f"Import {n}" for n in (59, 57, 55, 53, 51, 5)])
+    assert "name=import+5" in page.url and "type=cron" in page.url, "the address says it"
+    page.goto("/history?project=shop")
+    expect(page.locator("#history tbody tr")).to_have_count(5)
+    today, tomorrow = date.today(), date.today() + timedelta(days=1)
+    page.goto(f"/history?since={today - timedelta(days=1)}&until={tomorrow}&project=shop")
+    expect(page.locator("#history tbody tr")).to_have_count(5)
+    page.goto(f"/history?since={tomorrow + timedelta(days=1)}")
+    shows(page, [])
+    expect(page.locator("#empty")).to_contain_text("matches these filters")
+    assert api.raw("GET", "/history?since=yesterday", headers={"Accept": "text/html"}).status_code == 422
+    page.goto("/history")
+    api.create(id="fresh", name="Just now")
+    api.update("fresh", status="done", summary="all of it")
+    expect(page.locator('#history tr[data-key="fresh"] .said')).to_have_text("all of it")
+    assert axe(page) == []
+    page.close()
+
+
+def service(page: Page, name: str) -> Any:
+    return page.locator(f'#services tr[data-key="{name}"]')
+
+
+def test_services_are_started_restarted_and_stopped(serving: Serving, operator: Visitor) -> None:
+    page = operator.open("/services")
+    dialog = page.get_by_role("dialog")
+    expect(service(page, "web")).to_have_attribute("data-status", "stopped")
+    service(page, "web").get_by_role("button", name="Start").click()
+    expect(dialog).to_contain_text("what it needs db is started")
+    dialog.get_by_role("button", name="Start it").click()
+    expect(service(page, "web")).to_have_attribute("data-status", "running")
+    expect(service(page, "db")).to_have_attribute("data-status", "running")
+    expect(service(page, "web")).to_contain_text("open")
+    first = serving.status("web")
+    service(page, "web").get_by_role("button", name="Restart").click()
+    expect(dialog).to_contain_text(f"web (pid {first['pid']}")
+    dialog.get_by_role("button", name="Restart it").click()
+    serving.until("web", "running", timeout=30)
+    wait_until(lambda: serving.status("web")["pid"] not in (None, first["pid"]), 30, "another process")
+    service(page, "db").get_by_role("link", name="Log").click()
+    expect(page.locator("#log")).to_contain_text("talk <b>")
+    expect(page.locator("#log span").first).to_have_class("c2")
+    before = page.locator("#log div").count()
+    wait_until(lambda: page.locator("#log div").count() > before, 30, "the log to grow")
+    assert axe(page) == []
+    page.get_by_role("button", name="Stop all").click()
+    expect(dialog).to_contain_text(re.compile(r"This ends:.*db \(pid \d+.*web \(pid \d+", re.S))
+    dialog.get_by_role("button", name="Stop all").click()
+    for name in ("web", "db"):
+        expect(service(page, name)).to_have_attribute("data-status", "stopped")
+        assert serving.status(name)["status"] == "stopped"
+    expect(page.locator("#counts div", has_text="Stopped").locator("dd")).to_have_text("2")
+    page.get_by_role("button", name="Start all").click()
+    dialog.get_by_role("button", name="Start all").click()
+    for name in ("web", "db"):
+        expect(service(page, name)).to_have_attribute("data-status", "running")
+    service(page, "web").get_by_role("button", name="Stop").click()
+    dialog.get_by_role("button", name="Stop it").click()
+    expect(service(page, "web")).to_have_attribute("data-status", "stopped")
+    expect(service(page, "web").get_by_role("button")).to_have_text(["Start"])
+    page.close()
+
+
+def test_services_without_a_key_have_no_buttons(browser: Browser, serving: Serving) -> None:
+    stranger = Visitor(browser, serving.exporter)
+    page = stranger.open("/services")
+    expect(service(page, "web")).to_contain_text("headway logs web")
+    assert page.locator("main button").count() == 0
+    stranger.close()
+
+
+def test_attention_follows_what_is_wrong_and_says_what_to_do(api: Api, operator: Visitor) -> None:
+    page = operator.open("/attention")
+    for number in range(3):
+        api.create(id=f"u{number}", name="Slow <one>", started_age=10)
+        api.update(f"u{number}", status="done")
+    api.create(id="sink", name="Slow <one>", started_age=100)
+    row = page.locator('#processes tr[data-key="sink"]')
+    expect(row).to_contain_text("time sink")
+    api.create(id="broke", name="Broken")
+    api.update("broke", status="failed", error="disk full")
+    expect(page.locator('#processes tr[data-key="broke"]')).to_contain_text("disk full")
+    expect(page.locator("#advice")).to_contain_text("Slow <one>")
+    expect(page.locator("#advice code").first).to_contain_text("headway")
+    assert axe(page) == []
+    api.update("sink", status="done")
+    expect(row).to_have_count(0)
+    page.close()
