@@ -227,9 +227,8 @@ def main() -> None:
         "target": {"cores": TARGET_CORES, "seconds": TARGET_SECONDS},
         "rounds": rows,
     }
-    print(
-        f"{options.browsers} browsers, {options.active} active processes, each reporting every {options.every:g} s; load {found['load']}"
-    )
+    shape = f"{options.browsers} browsers, {options.active} active processes, each reporting every {options.every:g} s"
+    print(f"{shape}; load {found['load']}")
     print(f"{'who follows':<16}{'cores':>8}{'MB/s':>8}{'median s':>10}{'worst s':>10}{'changes that reached all':>26}")
     for name, rounds in rows.items():
         for one in rounds:
