@@ -48,6 +48,7 @@ METHODS = {
     ("post", "/api/processes/cleanup"): ("cleanup",),
     ("get", "/api/processes/{id}/output"): ("output", "follow"),
     ("get", "/api/discovered"): ("discovered",),
+    ("get", "/api/integrations"): ("integrations",),
     ("get", "/api/processes/status"): ("services",),
     ("post", "/api/processes/start"): ("start",),
     ("post", "/api/processes/stop"): ("stop",),

@@ -13,6 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 from headway.metrics.own import OwnMetrics, Tally
 from headway.metrics.own_families import OWN_FAMILIES
 from headway.metrics.page import Format
+from headway.polling.poller import Standing
 from headway.settings import Settings
 
 
@@ -40,6 +41,7 @@ def everything() -> OwnMetrics:
     own.watch_since(lambda: 1_790_000_000.0)
     own.watch_announcer(figures)
     own.watch_discovery(lambda: {"web": 2, "db": 0}, lambda: 0.03)
+    own.watch_integrations(lambda: {"list": (Standing(looked_at=5.0, succeeded_at=5.0), 2), "new": (Standing(), 0)})
     own.watch_series(lambda: 99)
     own.observe_sample(0.02)
     own.observe_render(0.004)
@@ -69,6 +71,13 @@ def test_page_has_exactly_the_declared_families() -> None:
         assert found[family.metadata_name].unit == family.unit, family.name
         labels = {label for sample in found[family.metadata_name].samples for label in sample.labels} - {"le"}
         assert labels == set(family.labels), family.name
+
+
+def test_an_integration_that_was_not_asked_yet_is_neither_up_nor_down() -> None:
+    own = everything()
+    assert value(own, "headway_integration_up", integration="list") == 1
+    assert value(own, "headway_integration_up", integration="new") is None
+    assert value(own, "headway_integration_processes", integration="new") == 0
 
 
 def test_no_created_series_and_nothing_in_the_global_registry() -> None:

@@ -26,6 +26,7 @@ def test_every_route_is_documented_with_its_errors(start_exporter: Starter) -> N
     assert set(document["paths"]) == {
         "/api/alerting/relay/{receiver}",
         "/api/discovered",
+        "/api/integrations",
         "/api/processes",
         "/api/processes/analyze",
         "/api/processes/batch",

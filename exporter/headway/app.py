@@ -37,6 +37,8 @@ from headway.intake import Intake
 from headway.keys import bootstrap
 from headway.metrics.host import HealthMetrics
 from headway.notify import notify, watchdog_interval
+from headway.polling.definition import Integration
+from headway.polling.poller import Poller
 from headway.registry.changes import HostFacts
 from headway.registry.named import NameWatch
 from headway.registry.registry import Registry, Writes
@@ -105,6 +107,7 @@ class Exporter:
         services: Sequence[Service] = (),
         discovery: Sequence[Rule] = (),
         announce: Sequence[AnnounceRule] = (),
+        integrations: Sequence[Integration] = (),
         clock: Callable[[], float] = time.time,
         sampler: Sampler | None = None,
     ) -> None:
@@ -129,6 +132,7 @@ class Exporter:
         self.launches = Launches(settings.data_dir)
         self.supervisor = Supervisor(services, self.registry, self.control, self.launcher, self.store.get)
         self.discovery = Discovery(discovery, self.watch)
+        self.pollers = tuple(Poller(one, self.registry, self.store.get) for one in integrations)
         self.announcer = Announcer(self.registry, announce, settings.data_dir)
         self.context = Context(
             settings=settings,
@@ -144,6 +148,7 @@ class Exporter:
             supervisor=self.supervisor,
             launches=self.launches,
             discovery=self.discovery,
+            pollers=self.pollers,
             boot=secrets.token_hex(4),
         )
         self.own.watch_store(self.writer, size_bytes=self.store.size_bytes, up=lambda: self.writer.last_error is None)
@@ -153,6 +158,7 @@ class Exporter:
         self.own.watch_services(lambda: figures(self.supervisor))
         self.own.watch_names(lambda: self.registry.name_reports, lambda: self.registry.failure_rates)
         self.own.watch_announcer(self.announcer)
+        self.own.watch_integrations(lambda: {one.integration.name: (one.standing, one.tracked()) for one in self.pollers})
         self.own.watch_discovery(self.discovery.counts, self.discovery.seconds)
         self.own.watch_stream(self.subscribers)
         self._tasks: list[asyncio.Task[None]] = []
@@ -172,10 +178,10 @@ class Exporter:
 
     def app(self) -> ASGIApp:
         return application(self.context, self.lifespan)
+
     def subscribers(self) -> int:
         """Who follows changes: callers of the stream, and browsers on the pages."""
         return self.registry.hub.clients + self.context.live.followers
-
 
     @contextlib.asynccontextmanager
     async def lifespan(self, _: FastAPI) -> AsyncIterator[None]:
@@ -210,6 +216,8 @@ class Exporter:
             asyncio.create_task(self._every(self.settings.sample_interval, self.observe), name="observe"),
             asyncio.create_task(self._every(self.settings.cleanup_interval, self.clean_up), name="clean up"),
         ]
+        for one in self.pollers:
+            self._tasks.append(asyncio.create_task(self._every(one.integration.every, one.run), name=one.integration.name))
         if self.discovery.rules:
             looks = self._every(self.settings.discovery_interval, self.discovery.discover)
             self._tasks.append(asyncio.create_task(looks, name="discover"))
@@ -394,7 +402,13 @@ def serve(resolved: Resolved) -> int:
     check_port(host, port)  # before any file is made: a key of an exporter that never ran would be taken for the one to use
     settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     with DataDirLock(settings.data_dir):
-        exporter = Exporter(settings, services=resolved.services, discovery=resolved.discovery, announce=resolved.announce)
+        exporter = Exporter(
+            settings,
+            services=resolved.services,
+            discovery=resolved.discovery,
+            announce=resolved.announce,
+            integrations=resolved.integrations,
+        )
         web = exporter.web
         config = uvicorn.Config(
             exporter.app(),

@@ -20,6 +20,7 @@ from headway.discovery.rule import Rule
 from headway.errors import ConfigError
 from headway.forms import Raw, dollars
 from headway.model import Kind
+from headway.polling.definition import Integration
 from headway.services.definition import Service
 from headway.settings import (
     DEFAULT_RULES,
@@ -42,7 +43,8 @@ SERVICES_KEY: Final = "services"
 ANNOUNCE_KEY: Final = "announce"
 DISCOVERY_KEY: Final = "discover"
 PRICES_KEY: Final = "prices"
-SECTIONS: Final = (RULES_KEY, SERVICES_KEY, DISCOVERY_KEY, ANNOUNCE_KEY, PRICES_KEY)
+INTEGRATIONS_KEY: Final = "integrations"
+SECTIONS: Final = (RULES_KEY, SERVICES_KEY, DISCOVERY_KEY, ANNOUNCE_KEY, PRICES_KEY, INTEGRATIONS_KEY)
 # A misspelled variable would be ignored silently, but other HEADWAY_… variables are legitimate: refuse only near misses.
 _NEAR_MISS: Final = 0.85
 
@@ -58,6 +60,7 @@ class Resolved:
     services: tuple[Service, ...] = ()
     announce: tuple[AnnounceRule, ...] = ANNOUNCED
     discovery: tuple[Rule, ...] = ()
+    integrations: tuple[Integration, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +85,7 @@ def load(
     services: list[Service] = []
     announce = ANNOUNCED
     discovery: list[Rule] = []
+    integrations: list[Integration] = []
     prices: list[Price] = []
     for path in files:
         contents = _file(path)
@@ -91,6 +95,7 @@ def load(
         services += contents.services
         announce += tuple(contents.announce)
         discovery += contents.discovery
+        integrations += contents.integrations
         prices += contents.prices
     given.update(_environment(environ))
     for name, text in argv_values.items():
@@ -114,7 +119,15 @@ def load(
 
         if read(settings.web_config_file).tls is not None and sources["external_url"] == DEFAULT:
             settings = replace(settings, external_url=settings.external_url.replace("http:", "https:", 1))
-    return Resolved(settings, sources, files, _checked(services), by_name_last(announce), _checked_rules(discovery))
+    return Resolved(
+        settings,
+        sources,
+        files,
+        _checked(services),
+        by_name_last(announce),
+        _checked_rules(discovery),
+        _checked_integrations(integrations),
+    )
 
 
 def _checked(services: list[Service]) -> tuple[Service, ...]:
@@ -127,6 +140,12 @@ def _checked_rules(rules: list[Rule]) -> tuple[Rule, ...]:
     from headway.discovery.reading import checked_rules
 
     return checked_rules(rules) if rules else ()
+
+
+def _checked_integrations(integrations: list[Integration]) -> tuple[Integration, ...]:
+    from headway.polling.reading import checked_integrations
+
+    return checked_integrations(integrations) if integrations else ()
 
 
 def _read(setting: Setting, given: _Given) -> Any:
@@ -163,6 +182,7 @@ class _Contents:
     services: list[Service] = field(default_factory=list)
     announce: list[AnnounceRule] = field(default_factory=list)
     discovery: list[Rule] = field(default_factory=list)
+    integrations: list[Integration] = field(default_factory=list)
     prices: list[Price] = field(default_factory=list)
 
 
@@ -185,6 +205,10 @@ def _file(path: Path) -> _Contents:
             from headway.discovery.reading import read_rules
 
             found.discovery = read_rules(value, path)
+        elif name == INTEGRATIONS_KEY:
+            from headway.polling.reading import read_integrations
+
+            found.integrations = read_integrations(value, path)
         elif name == PRICES_KEY:
             found.prices = _prices(value, path)
         elif name not in SETTINGS:

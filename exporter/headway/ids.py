@@ -87,6 +87,18 @@ def new_id() -> str:
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
+def derived_id(*parts: str) -> str:
+    """An id that follows from names, always the same for the same ones: of a session, by agent and the agent's own id for it."""
+    whole = "-".join(parts)
+    found = "".join(c if c in _ALLOWED else "-" for c in whole)
+    # Two long ones that differ at their end stay two, and so do two that differ in what an id cannot hold.
+    if len(found) > LONGEST_ID or (found != whole and ":" not in whole):
+        from zlib import crc32
+
+        return f"{found[: LONGEST_ID - 9]}-{crc32(whole.encode('utf-8', 'replace')):08x}"
+    return found
+
+
 def check_id(text: str) -> str:
     """`text` itself if it can be the id of a process; else ValueError that says what an id looks like.
 

@@ -25,6 +25,7 @@ from headway.api import (
     health,
     openapi,
     pages,
+    polling,
     problems,
     processes,
     relay,
@@ -131,6 +132,7 @@ def add_process_routes(app: FastAPI) -> None:
     route("POST", f"{base}/batch", processes.batch, body=BatchIn, answers={**ok, **COMMON, **BODY})
     route("GET", f"{base}/stats", processes.stats, answers={**ok, **COMMON})
     route("GET", "/api/discovered", discovered.list_discovered, answers={**ok, **COMMON})
+    route("GET", "/api/integrations", polling.list_integrations, answers={**ok, **COMMON})
     sent = {200: "Taken", **COMMON, **BODY, 404: "No such receiver goes through here"}
     route("POST", "/api/alerting/relay/{receiver}", relay.relay, body=MessageIn, answers=sent, on_receiver=True)
     route("GET", f"{base}/stream", stream.stream, answers={**ok, **COMMON}, media_types=["text/event-stream"])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -23,6 +23,7 @@ from headway.errors import NotFound
 from headway.keys import KeyRing
 from headway.metrics.own import OwnMetrics
 from headway.model import Process
+from headway.polling.poller import Poller
 from headway.registry.entry import Entry
 from headway.registry.registry import Registry
 from headway.services.supervisor import Supervisor
@@ -53,6 +54,7 @@ class Context:
     supervisor: Supervisor
     launches: Launches
     discovery: Discovery
+    pollers: Sequence[Poller]
     boot: str
     retried: set[str] = field(default_factory=set)
     live: Live = field(init=False)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from headway.cli.command import add_command
 from headway.cli.settings_flags import add_flags, resolve
 from headway.cli.text import columns
-from headway.configuration import ANNOUNCE_KEY, DISCOVERY_KEY, RULES_KEY, SERVICES_KEY, Resolved
+from headway.configuration import ANNOUNCE_KEY, DISCOVERY_KEY, INTEGRATIONS_KEY, RULES_KEY, SERVICES_KEY, Resolved
 from headway.masking import mask_command
 from headway.settings import DEFAULT_RULES, RULE_FORMS, SETTINGS
 
@@ -57,4 +57,5 @@ def values(resolved: Resolved) -> list[tuple[str, str, str]]:
         rows.append((f"{ANNOUNCE_KEY}.{of}", str(announced), announced.place))
     rows += ((f"{SERVICES_KEY}.{service.name}", mask_command(str(service)), service.place) for service in resolved.services)
     rows += ((f"{DISCOVERY_KEY}.{rule.name}", mask_command(str(rule)), rule.place) for rule in resolved.discovery)
+    rows += ((f"{INTEGRATIONS_KEY}.{one.name}", mask_command(str(one)), one.place) for one in resolved.integrations)
     return rows

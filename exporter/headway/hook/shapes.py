@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import os
-from zlib import crc32
+
+from headway.ids import derived_id as process_id
+
+__all__ = ["LABEL", "SUMMARY", "action", "creation", "item", "known", "line", "process_id", "telling", "word"]
 
 TYPE_CHECKING = False  # as in typing, which is slow to import
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any, Final
 
-LONGEST_ID: Final = 64
 LINE: Final = 300
 SUMMARY: Final = 1000
 LABEL: Final = 200
@@ -24,16 +26,6 @@ STUCK_AFTER: Final = 30 * 60.0
 _TELLING: Final = (
     *("command", "cmd", "description", "file_path", "path", "absolute_path", "pattern", "query", "url", "task", "label"),
 )
-
-
-def process_id(agent: str, *parts: str) -> str:
-    """The id of a session or sub-agent: always the same for the same names."""
-    whole = "-".join((agent, *parts))
-    found = "".join(c if (c.isascii() and c.isalnum()) or c in "-_" else "-" for c in whole)
-    # Two long ones that differ at their end stay two, and so do two that differ in what an id cannot hold.
-    if len(found) > LONGEST_ID or (found != whole and ":" not in whole):
-        return f"{found[: LONGEST_ID - 9]}-{crc32(whole.encode('utf-8', 'replace')):08x}"
-    return found
 
 
 def creation(name: str, agent: str, cwd: object, parent_id: str | None) -> dict[str, Any]:

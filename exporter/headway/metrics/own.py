@@ -47,6 +47,15 @@ ACTIONS: Final = (
 OUTCOMES: Final = ("done", "failed", "refused")
 
 
+class StandingFigures(Protocol):
+    """What is read of an integration (see headway.polling.poller)."""
+
+    @property
+    def up(self) -> bool | None: ...
+    @property
+    def succeeded_at(self) -> float | None: ...
+
+
 class WriterFigures(Protocol):
     """What is read of the store's writer (see headway.store.writer); None and absent figures have no series."""
 
@@ -114,6 +123,7 @@ class OwnMetrics:
         self._durations: dict[str, Tally] = {}
         self._requests: dict[tuple[str, str, str], int] = {}
         self._discovered: Callable[[], Mapping[str, int]] = dict
+        self._integrations: Callable[[], Mapping[str, tuple[StandingFigures, int]]] = dict
         # From the start at 0: a counter that is born at 1 has not increased.
         self._actions = {(action, outcome): 0 for action in ACTIONS for outcome in OUTCOMES}
         self._registry = CollectorRegistry(auto_describe=False)
@@ -150,6 +160,10 @@ class OwnMetrics:
 
     def watch_since(self, since: Callable[[], float]) -> None:
         self._figures["headway_watching_since_timestamp_seconds"] = since
+
+    def watch_integrations(self, standings: Callable[[], Mapping[str, tuple[StandingFigures, int]]]) -> None:
+        """`standings`: how each does, and how many of its processes are active."""
+        self._integrations = standings
 
     def watch_discovery(self, counts: Callable[[], Mapping[str, int]], seconds: Callable[[], float | None]) -> None:
         """`counts`: by rule. Both are asked for every page."""
@@ -218,6 +232,7 @@ class OwnMetrics:
             for rule, count in discovered.items():
                 metric.add_metric([rule], count)
             yield metric
+        yield from self._of_integrations()
         for name, read in self._figures.items():
             value = _ask(name, read)
             if value is not None:
@@ -226,6 +241,21 @@ class OwnMetrics:
     def describe(self) -> Iterable[Metric]:
         """Nothing: the names are declared in the table, and the registry need not read every figure to learn them."""
         return ()
+
+    def _of_integrations(self) -> Iterable[Metric]:
+        standings = self._integrations()
+        values: dict[str, Callable[[StandingFigures, int], float | None]] = {
+            "headway_integration_up": lambda standing, _: standing.up,
+            "headway_integration_processes": lambda _, active: active,
+            "headway_integration_last_success_timestamp_seconds": lambda standing, _: standing.succeeded_at,
+        }
+        for name, value in values.items() if standings else ():
+            family = _DECLARED[name]
+            metric = GaugeMetricFamily(family.name, family.help, labels=family.labels, unit=family.unit)
+            for integration, (standing, active) in standings.items():
+                if (found := value(standing, active)) is not None:
+                    metric.add_metric([integration], float(found))
+            yield metric
 
     def _histogram(self, name: str, tallies: dict[tuple[str, ...], Tally]) -> Metric:
         family = _DECLARED[name]

@@ -138,6 +138,10 @@ class Client:
         with self._opened(f"{_path(id)}/output", None, params={"tail": tail, "follow": "true"}) as answer:
             yield from (line.decode("utf-8", "replace") for line in _lines(answer, self.url))
 
+    def integrations(self) -> _LIST[dict[str, Any]]:
+        """How the integrations of the configuration do: `up`, `looked_at`, `listed`, `active`, `problem` …"""
+        return _LIST(self._data("GET", "/api/integrations"))
+
     def stats(self) -> dict[str, Any]:
         """How many processes there are, by status, type and condition."""
         return dict(self._data("GET", "/api/processes/stats"))
