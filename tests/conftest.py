@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+# Benchmarks are no installed package: they work from the clone.
+sys.path.insert(0, str(Path(__file__).parent.parent))
 from running import RunningExporter, Starter
 
 
