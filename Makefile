@@ -1,5 +1,6 @@
 # Everything that is done with this repository, each by one word. `make` alone lists them.
-# Variables: EXPORTER_PORT, PROMETHEUS_PORT, ALERTMANAGER_PORT, GRAFANA_PORT; HEADWAY_WEBHOOK_URL (where alerts are sent);
+# Variables: EXPORTER_PORT, PROMETHEUS_PORT, ALERTMANAGER_PORT, GRAFANA_PORT; HEADWAY_WEBHOOK_URL (where alerts are sent); HEADWAY_CONFIG
+# (the configuration of the exporter). These are remembered until they are given anew; empty forgets them. Beside them:
 # PYTEST_ARGS (more of them); PYTHON (3.11 or newer); VENV (an environment that exists already; nothing is installed into it); STATE_DIR (instead of .headway).
 
 PYTHON ?= python3
@@ -16,9 +17,9 @@ CODE := exporter/headway stack demo grafana tests bench
 export PYTHONDONTWRITEBYTECODE := 1
 
 help: ## list what there is
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | while IFS="$$(printf '\t')" read -r name text; do printf 'make %-11s %s\n' "$$name" "$$text"; done
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | while IFS="$$(printf '\t')" read -r name text; do printf 'make %-10s %s\n' "$$name" "$$text"; done
 
-up: ## set up, start what does not run yet, wait until it is ready, show what runs where
+up: ## set up, start what does not run, wait, show what runs where
 	@$(STACK) up
 
 down: ## end what was started here, and nothing else
@@ -27,21 +28,22 @@ down: ## end what was started here, and nothing else
 status: ## show what runs where
 	@$(STACK) status
 
-logs: ## show the ends of the logs; SERVICE=exporter for one, FOLLOW=1 to keep reading
+logs: ## the ends of the logs; SERVICE=exporter for one, FOLLOW=1 follows
 	@$(STACK) logs $(SERVICE) $(if $(FOLLOW),follow)
 
-demo: ## give the running stack a few minutes of real work to show; DEMO_SECONDS=30 for less
+demo: ## show a few minutes of real work; DEMO_SECONDS=30 for less
 	@$(STACK) demo
 
-test: lint ## lint, then every test (a failed one once more, and its name is shown); the first time installs what they need
+test: lint ## lint, then every test; the first time it installs what they need
+	@# A failed test runs once more, and its name is shown.
 	@# Tests start Python some thousand times: what it compiles is kept, out of the sources.
 	@PYTHONDONTWRITEBYTECODE= PYTHONPYCACHEPREFIX="$(abspath $(or $(STATE_DIR),.headway))/pycache" $(BIN)/python -m pytest -n 2 --dist loadfile --reruns 1 $(PYTEST_ARGS)
 
-composed: ## bring compose.yaml up on a Docker Engine, with stand-ins for the images, and look at it; takes minutes
+composed: ## bring compose.yaml up on a Docker Engine, with stand-in images
 	@$(STACK) setup exporter,dev
 	@$(BIN)/python -m pytest -m composed tests/composed $(PYTEST_ARGS)
 
-lint: ## formatting, linters, types, and the configuration of Prometheus and Alertmanager
+lint: ## formatting, linters, types, the configuration of the stack
 	@$(STACK) setup exporter,dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -51,7 +53,7 @@ lint: ## formatting, linters, types, and the configuration of Prometheus and Ale
 	$(STACK) tool promtool test rules prometheus/tests/*.yml
 	$(STACK) tool amtool check-config alerting/alertmanager.yml
 
-bench: ## measure everything beside its peers, some ten minutes; BENCH="api load" for some of it
+bench: ## measure all beside its peers, ten minutes; BENCH="api load" for some
 	@$(STACK) setup exporter,dev
 	@$(STACK) bench $(BENCH)
 
@@ -59,9 +61,9 @@ dashboards: ## write grafana/dashboards anew from their generator
 	@$(STACK) setup exporter,dev
 	@$(BIN)/python -m grafana.generate
 
-pins: ## write constraints.txt anew: the newest versions that pyproject.toml allows
+pins: ## write constraints.txt anew, with the newest versions allowed
 	@$(STACK) pins
 
-clean: down ## end everything and remove .venv, .headway (the data and keys in it too) and caches
+clean: down ## end everything; remove .venv, .headway (data, keys), caches
 	@rm -rf .venv .headway build .pytest_cache .mypy_cache .ruff_cache .hypothesis exporter/*.egg-info
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

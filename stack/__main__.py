@@ -16,7 +16,7 @@ from stack.down import down
 from stack.exporter import supervised
 from stack.layout import Layout
 from stack.problem import Problem
-from stack.table import states, table
+from stack.table import remembered, states, table
 from stack.up import running, tail, up
 
 # Commands that the tests need, and the packages they are in.
@@ -32,7 +32,8 @@ def start(layout: Layout, arguments: Sequence[str]) -> int:
     with alone(layout):
         up(layout, os.environ, say)
         if exporter := running(layout).get("exporter"):
-            shell.write(layout, exporter.url, supervised(layout)["alertmanager"].url)
+            secrets = services.secrets_folder(layout, os.environ)
+            shell.write(layout, exporter.url, supervised(layout)["alertmanager"].url, secrets)
     code = status(layout, arguments)
     say(f"in a shell: . {layout.shown(layout.shell)}   (headway, with this exporter's address and key)")
     say("next: make demo, make status, make logs, make down")
@@ -49,7 +50,7 @@ def end(layout: Layout, arguments: Sequence[str]) -> int:
 def status(layout: Layout, arguments: Sequence[str]) -> int:
     """status: shows what runs where; exit code 3 unless all that was started is ready"""
     found = states(layout)
-    say(table(layout, os.environ, found))
+    say("\n".join((table(layout, os.environ, found), *remembered(layout))))
     started = [state for state in found.values() if state.word != "stopped"]
     return 0 if started and all(state.word == "ready" for state in started) else 3
 
@@ -98,7 +99,9 @@ def demo(layout: Layout, arguments: Sequence[str]) -> int:
     path = f"{layout.venv / 'bin'}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
     # What its scripts could not say in time waits where this exporter looks, not where all others on the machine look too.
     spool = str(layout.state / "exporter/spool")
-    env = {"HEADWAY_SPOOL": spool, **os.environ, "HEADWAY_URL": exporter.url, "PATH": path}
+    # Once there is another key than the administrator's, nobody reports without one.
+    key = {} if os.environ.get("HEADWAY_KEY") else {"HEADWAY_KEY_FILE": str(layout.state / "exporter/admin.key")}
+    env = {"HEADWAY_SPOOL": spool, **key, **os.environ, "HEADWAY_URL": exporter.url, "PATH": path}
     os.chdir(layout.root)
     os.execve(layout.venv / "bin/python", ["python", "-m", "demo", *arguments], env)
 
@@ -149,6 +152,9 @@ def main(arguments: Sequence[str]) -> int:
     if command is None:
         say("\n".join(str(function.__doc__) for function in COMMANDS.values()))
         return 2
+    # What a shell took from this clone or another one says nothing about what to start here.
+    for name in shell.taken(os.environ):
+        del os.environ[name]
     try:
         return command(Layout.of(os.environ), arguments[1:])
     except Problem as problem:

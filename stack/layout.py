@@ -50,6 +50,16 @@ class Layout:
         return self.state / "exporter/services.json"
 
     @property
+    def ports(self) -> Path:
+        """The ports that were given, for the next start."""
+        return self.state / "ports.txt"
+
+    @property
+    def config(self) -> Path:
+        """Which configuration files of the user's own were given, for the next start."""
+        return self.state / "config.txt"
+
+    @property
     def shell(self) -> Path:
         """To be read by a shell that works with this stack."""
         return self.state / "env"

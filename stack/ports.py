@@ -25,13 +25,17 @@ class Ports:
     grafana: int
 
     @classmethod
-    def of(cls, environ: Mapping[str, str], running: Mapping[str, int] | None = None) -> Ports:
-        """From EXPORTER_PORT and its like, else the defaults. What already runs (`running`, by name) keeps its ports.
+    def of(
+        cls, environ: Mapping[str, str], running: Mapping[str, int] | None = None, remembered: Mapping[str, int] | None = None
+    ) -> Ports:
+        """From EXPORTER_PORT and its like, else as they were given last (`remembered`, by name), else the defaults. One that is
+        given empty is forgotten. What already runs (`running`, by name) keeps its ports.
 
         Raises Problem: not a port, one port for two, or another one than that on which something runs.
         """
         running = running or {}
-        numbers = {name: running.get(name, default) for name, default in DEFAULTS.items()}
+        kept = {name: port for name, port in (remembered or {}).items() if variable(name) not in environ}
+        numbers = {**DEFAULTS, **kept, **running}
         for name in DEFAULTS:
             text = environ.get(variable(name), "").strip()
             if not text:
@@ -48,8 +52,27 @@ class Ports:
                 raise Problem(f"{variable(name)} and {variable(other)} are both {numbers[name]}: give each its own port")
         return cls(**numbers)
 
+    @property
+    def changed(self) -> dict[str, int]:
+        """Those that are not the default, by name."""
+        return {name: getattr(self, name) for name, default in DEFAULTS.items() if getattr(self, name) != default}
+
+    def remember(self, path: Path) -> None:
+        """For the next time that they are not given."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("".join(f"{name} {port}\n" for name, port in self.changed.items()))
+
     def url(self, name: str) -> str:
         return f"http://{HOST}:{getattr(self, name)}"
+
+
+def remembered(path: Path) -> dict[str, int]:
+    """By name, what Ports.remember wrote there; nothing of what is no port."""
+    try:
+        rows = [line.split() for line in path.read_text().splitlines()]
+    except (OSError, UnicodeDecodeError):
+        return {}
+    return {row[0]: int(row[1]) for row in rows if len(row) == 2 and row[0] in DEFAULTS and row[1].isdecimal()}
 
 
 def variable(name: str) -> str:

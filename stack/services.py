@@ -47,7 +47,7 @@ def exporter(layout: Layout, ports: Ports, environ: Mapping[str, str]) -> Servic
         layout.log("exporter"),
         # Someone who reaches the machine by another name says so in the environment.
         env={name: environ.get(name) or url for name, url in links.items()},
-        files={layout.state / "config.txt": os.pathsep.join(chosen)},
+        files={layout.config: os.pathsep.join(chosen)},
         reads=tuple(_read(Path(config)) for config in configs[:-1]),
     )
 
@@ -61,11 +61,29 @@ def configurations(layout: Layout, environ: Mapping[str, str]) -> list[str]:
     """Configuration files of the user's own: HEADWAY_CONFIG, which is remembered until it is given anew; empty forgets it."""
     given = environ.get(_CONFIG)
     if given is None:
-        return [name for name in _read(layout.state / "config.txt").split(os.pathsep) if name]
+        return [name for name in _read(layout.config).split(os.pathsep) if name]
     # Under make -C a relative path is meant from where it was typed.
     places = [Path.cwd(), Path(environ.get("PWD", "."))]
     names = [name.strip() for name in given.split(os.pathsep) if name.strip()]
     return [str(next((at / name for at in places if (at / name).exists()), places[0] / name)) for name in names]
+
+
+def check_configurations(layout: Layout, environ: Mapping[str, str]) -> None:
+    """Raises Problem for a configuration file of the user's own that cannot be read: it would be remembered for nothing."""
+    for name in configurations(layout, environ):
+        try:
+            Path(name).read_bytes()
+        except OSError as error:
+            what = f"the configuration file {name} cannot be read ({error.strerror or error})"
+            if environ.get(_CONFIG) is not None:
+                raise Problem(f"{what}: {_CONFIG} names it; nothing was started, and it is not remembered") from None
+            raise Problem(f"{what}; {remembered_configurations(layout)}") from None
+
+
+def remembered_configurations(layout: Layout) -> str:
+    """What is remembered of the user's own configuration, and how it is forgotten; "" when nothing is."""
+    names = _read(layout.config)
+    return f"{_CONFIG}={names} is remembered from an earlier start; {_CONFIG}= make up forgets it" if names else ""
 
 
 def prometheus(layout: Layout, ports: Ports, binary: str, environ: Mapping[str, str]) -> Service:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from stack import services
 from stack.exporter import supervised
 from stack.layout import Layout
+from stack.ports import remembered as ports_of
+from stack.ports import variable
 from stack.service import Running
 
 
@@ -35,6 +37,16 @@ def states(layout: Layout) -> dict[str, State]:
 
 
 _GRAFANA: str = "not here: put grafana on PATH, or run all in containers with docker compose up -d"
+
+
+def remembered(layout: Layout) -> list[str]:
+    """What the next `make up` does as the last one was told, a sentence each, with how that is forgotten."""
+    sentences = [services.remembered_configurations(layout)]
+    if ports := ports_of(layout.ports):
+        given = " ".join(f"{variable(name)}={port}" for name, port in ports.items())
+        forget = " ".join(f"{variable(name)}=" for name in ports)
+        sentences.append(f"{given} is remembered from an earlier start; {forget} make up forgets it, after make down")
+    return [sentence for sentence in sentences if sentence]
 
 
 def table(layout: Layout, environ: Mapping[str, str], states: Mapping[str, State]) -> str:

@@ -12,7 +12,7 @@ from stack import environment, services, tools
 from stack.down import end_kept
 from stack.exporter import Unanswered, call, supervised
 from stack.layout import Layout
-from stack.ports import Ports, check_free
+from stack.ports import Ports, check_free, remembered
 from stack.problem import Problem
 from stack.service import Running, Service
 from stack.waiting import wait_until
@@ -26,13 +26,15 @@ def up(layout: Layout, environ: Mapping[str, str], say: Callable[[str], None]) -
     own, others = running(layout), supervised(layout)
     alive = {name: record.port for name, record in own.items()}
     alive |= {name: other.port for name, other in others.items() if other.process is not None}
-    ports = Ports.of(environ, alive)
+    ports = Ports.of(environ, alive, remembered(layout.ports))
     grafana = services.grafana_command(environ)
     wanted = [name for name in services.NAMES if name != "grafana" or grafana is not None]
     missing = [name for name in wanted if name not in alive]
     if missing:
         check_free({name: getattr(ports, name) for name in missing})
-        environment.ensure(layout, "exporter", environ, say)
+        if "exporter" in missing:
+            services.check_configurations(layout, environ)
+        environment.ensure(layout, "exporter,mcp", environ, say)  # mcp: what `headway mcp` needs
     commands = tools.ensure(layout, environ, say)
     every = {
         "exporter": services.exporter(layout, ports, environ),
@@ -49,6 +51,7 @@ def up(layout: Layout, environ: Mapping[str, str], say: Callable[[str], None]) -
         return
     for name in missing:
         every[name].write()
+    ports.remember(layout.ports)
     _check(commands, layout)
     if "exporter" not in alive:
         text = services.configuration(service for name, service in every.items() if name != "exporter")
@@ -105,7 +108,8 @@ def _start(
         say(f"waiting until {', '.join(missing)} can work")
         if not _comes_up(record):
             state = "is not ready after a minute" if record.process.alive else "ended at once"
-            raise Problem(f"exporter {state}. {_end_of_log(layout, 'exporter', written.get('exporter', 0))}")
+            ended = [f"exporter {state}. {_end_of_log(layout, 'exporter', written.get('exporter', 0))}"]
+            raise Problem("\n".join(filter(None, (*ended, services.remembered_configurations(layout)))))
         try:
             found = call(layout, record.url, "start-all", {"group": "stack", "wait": _PATIENCE}, _PATIENCE + 30)
         except Unanswered as error:

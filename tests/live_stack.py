@@ -47,6 +47,8 @@ class LiveStack:
     root: Path = ROOT
     more: Mapping[str, str] = field(default_factory=dict)
     ports: Mapping[str, int] = field(default_factory=dict)
+    # Whether make is told the ports, or has to remember them.
+    telling: bool = True
 
     def __post_init__(self) -> None:
         names = (*NAMES, "grafana")
@@ -54,10 +56,10 @@ class LiveStack:
 
     @property
     def environ(self) -> dict[str, str]:
-        kept = {k: v for k, v in os.environ.items() if not k.startswith(("HEADWAY_", "MAKE", "MFLAGS"))}
+        kept = {k: v for k, v in os.environ.items() if not k.startswith(("HEADWAY_", "MAKE", "MFLAGS")) and not k.endswith("_PORT")}
         return {
             **kept,
-            **{f"{name.upper()}_PORT": str(port) for name, port in self.ports.items()},
+            **{f"{name.upper()}_PORT": str(port) for name, port in self.ports.items() if self.telling},
             "STATE_DIR": str(self.state),
             "VENV": sys.prefix,
             "PATH": f"{kept.get('PATH', os.defpath)}{os.pathsep}{ROOT / '.headway/bin'}",

@@ -108,7 +108,7 @@ def test_without_alertmanager_it_is_said_what_to_do(tmp_path: Path) -> None:
     nobody = {"HEADWAY_ALERTMANAGER_URL": "http://127.0.0.1:9", "HEADWAY_ALERTING_SECRETS": str(tmp_path)}
     flags = ("--for", "0.25", "--base", str(ROOT / "alerting/alertmanager.yml"))
     done = headway("alerting", "check", *flags, environ=nobody)
-    assert done.returncode == 0 and "no Alertmanager answers at http://127.0.0.1:9: start it (make up)" in done.stdout
+    assert done.returncode == 3 and "no Alertmanager answers at http://127.0.0.1:9: start it (make up)" in done.stdout
     done = headway("alerting", "check", "--send", *flags, environ=nobody)
     assert done.returncode == 3 and "no Alertmanager answers" in done.stderr
 

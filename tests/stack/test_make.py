@@ -44,6 +44,10 @@ def test_up_twice_status_down_twice(stack: LiveStack) -> None:
     assert done.returncode == 0 and str(stack.state / "exporter") in done.stdout, done.stderr
     asked = subprocess.run(("sh", "-c", f". {stack.state}/env && headway snooze --list"), env=bare, capture_output=True, text=True)
     assert asked.returncode == 0, f"it speaks to the Alertmanager of this stack: {asked.stderr}"
+    check = ("sh", "-c", f". {stack.state}/env && headway alerting check")
+    checked = subprocess.run(check, env=bare, cwd=stack.state.parent, capture_output=True, text=True, timeout=60)
+    assert checked.returncode == 0 and f"runs at {stack.url('alertmanager')}" in checked.stdout, checked.stdout + checked.stderr
+    assert f"put its secret into {ROOT / 'alerting/secrets/slack.url'}" in checked.stdout, "wherever the shell is"
     wrong = stack.make("logs", SERVICE="nope")
     assert wrong.returncode != 0 and "there is no service nope" in wrong.stdout
 
@@ -144,11 +148,25 @@ def test_down_ends_the_others_too_when_the_exporter_has_died(stack: LiveStack) -
 def test_services_of_the_users_own_come_and_go_with_the_stack(stack: LiveStack) -> None:
     config = stack.state.parent / "mine.yaml"
     config.write_text("services: {mine: {command: sleep 4711.5}, off: {command: sleep 4711.6, autostart: false}}")
-    stack.up(HEADWAY_CONFIG=str(config))
+    said = stack.up(HEADWAY_CONFIG=str(config))
+    ports = " ".join(f"{name.upper()}_PORT={stack.ports[name]}" for name in ("exporter", "prometheus", "alertmanager", "grafana"))
+    assert f"{ports} is remembered" in said and f"HEADWAY_CONFIG={config} is remembered" in said, said
     before = wait_until(lambda: stack.pids().get("mine"), what="the service")
     said = stack.down()
     assert "mine stopped" in said and "off" not in said and not is_alive(before or 0)
-    stack.up()  # remembered
+    stack.telling = False
+    status = stack.make("status").stdout
+    assert (
+        f"{ports} is remembered" in status and "EXPORTER_PORT= PROMETHEUS_PORT= ALERTMANAGER_PORT= GRAFANA_PORT= make up" in status
+    )
+    # Remembered: the configuration, and the ports. A shell that read the file of another clone does not change that.
+    other = stack.state.parent / "env"
+    other.write_text("export HEADWAY_ALERTMANAGER_URL=http://127.0.0.1:1 HEADWAY_LOG_DIR=/nowhere/logs\n")
+    elsewhere = {"HEADWAY_ALERTMANAGER_URL": "http://127.0.0.1:1", "HEADWAY_LOG_DIR": "/nowhere/logs"}
+    stack.up(HEADWAY_SHELL=str(other), **elsewhere)
+    assert fetch(f"{stack.url('exporter')}/ready")["status"] == "ready"
+    environment = Path(f"/proc/{stack.pids()['exporter']}/environ").read_text()
+    assert f"HEADWAY_ALERTMANAGER_URL={stack.url('alertmanager')}" in environment and "/nowhere" not in environment
     after = wait_until(lambda: stack.pids().get("mine"), what="the service again")
     assert after != before and "off" not in stack.pids()
     config.write_text("services: {mine: {command: sleep 4711.7}}")
@@ -188,6 +206,14 @@ def test_a_start_that_fails_says_why_and_leaves_nothing_running(stack: LiveStack
     assert done.returncode != 0
     assert "exporter ended at once" in done.stdout and "did you mean stuck_after" in done.stdout
     assert stack.pids() == {}
+    again = stack.make("up").stdout
+    assert f"HEADWAY_CONFIG={config} is remembered" in again and "HEADWAY_CONFIG= make up forgets it" in again
+    missing = stack.make("up", HEADWAY_CONFIG=f"{config}.nope")
+    assert missing.returncode != 0 and "wrong.yaml.nope cannot be read (No such file" in missing.stdout
+    assert (stack.state / "config.txt").read_text() == str(config), "what cannot be read is not remembered"
+    config.unlink()
+    gone = stack.make("up")
+    assert gone.returncode != 0 and "HEADWAY_CONFIG= make up forgets it" in gone.stdout and "No such file" in gone.stdout
     for name in NAMES:
         with socket.create_server(("127.0.0.1", stack.ports[name])):
             pass  # the port is free

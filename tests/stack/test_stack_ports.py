@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import os
 import socket
+import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
-from stack.ports import DEFAULTS, Ports, check_free, holders
+from stack.ports import DEFAULTS, Ports, check_free, holders, remembered
 from stack.problem import Problem
+
+from live_stack import ROOT
 
 
 @pytest.fixture
@@ -41,6 +45,26 @@ def test_what_runs_keeps_its_port() -> None:
     assert Ports.of({"PROMETHEUS_PORT": "9190"}, running).prometheus == 9190
     with pytest.raises(Problem, match="runs on port 9190"):
         Ports.of({"PROMETHEUS_PORT": "9191"}, running)
+
+
+def test_ports_are_remembered_until_they_are_given_anew(tmp_path: Path) -> None:
+    path = tmp_path / "state/ports.txt"
+    assert remembered(path) == {}
+    Ports.of({"EXPORTER_PORT": "25323", "GRAFANA_PORT": "3001"}).remember(path)
+    kept = remembered(path)
+    assert kept == {"exporter": 25323, "grafana": 3001}
+    assert Ports.of({}, {}, kept) == Ports(25323, 9090, 9093, 3001)
+    assert Ports.of({"EXPORTER_PORT": "25324", "GRAFANA_PORT": ""}, {}, kept) == Ports(25324, 9090, 9093, 3000), "empty forgets"
+    assert Ports.of({}, {"exporter": 25325}, kept).exporter == 25325, "what runs has its own"
+    Ports.of({}).remember(path)
+    assert remembered(path) == {}
+    path.write_text("exporter x\nnope 1\nprometheus 19090\n\n")
+    assert remembered(path) == {"prometheus": 19090}
+
+
+def test_make_help_fits_a_terminal() -> None:
+    said = subprocess.run(("make", "--no-print-directory", "help"), cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert "make up " in said and max(map(len, said.splitlines())) <= 80
 
 
 def test_a_busy_port_is_named_with_its_holder_and_a_way_out(taken: int) -> None:

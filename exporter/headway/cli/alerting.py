@@ -40,6 +40,8 @@ CHECK_EXAMPLES = """\
   headway alerting check --send --severity critical
 """
 BASE: Final = "alerting/alertmanager.yml"
+# Set by .headway/env: what is in the clone is found from everywhere.
+BASE_VARIABLE: Final = "HEADWAY_ALERTING_BASE"
 
 
 def add_parser(commands: Subparsers) -> None:
@@ -55,7 +57,7 @@ def add_parser(commands: Subparsers) -> None:
 
 def add_source_flags(parser: argparse.ArgumentParser) -> None:
     secrets = SETTINGS["alerting_secrets"]
-    parser.add_argument("--base", metavar="FILE", default=BASE, help=f"what the receivers are added to; default: {BASE}")
+    parser.add_argument("--base", metavar="FILE", help=f"what the receivers are added to; default: ${BASE_VARIABLE}, else {BASE}")
     parser.add_argument(
         "--secrets", metavar="DIR", help=f"the folder with the secret files; default: ${secrets.variable}, else {secrets.default}"
     )
@@ -85,7 +87,7 @@ def check(args: argparse.Namespace) -> int:
 
 def text_for(args: argparse.Namespace, version: Version) -> str:
     """The configuration for this version. Raises ConfigError."""
-    base = Path(args.base)
+    base = Path(args.base or os.environ.get(BASE_VARIABLE) or BASE)
     if not base.exists():
         raise CommandError(f"there is no {base}: run this in the clone of Headway, or name the file by --base", Exit.USAGE)
     secrets = secrets_folder(args)
@@ -108,7 +110,7 @@ def target(args: argparse.Namespace, version: Version) -> Target:
 def wanted_version(args: argparse.Namespace) -> Version:
     if args.of_version:
         return parse_version(args.of_version)
-    binary = find_binary("alertmanager", os.environ.get("PATH", os.defpath), Path(".headway/bin"))
+    binary = find_binary("alertmanager", os.environ.get("PATH", os.defpath), alerting_check.unpacked())
     if binary is None:
         raise CommandError("there is no alertmanager on this machine to be asked for its version: say it by --for 0.28", Exit.USAGE)
     return version_of(binary)

@@ -76,7 +76,9 @@ def check(args: argparse.Namespace, text_for: TextFor) -> int:
         print(f"not in force yet: the running Alertmanager has {listed(loaded) or 'no receiver'}; make down up loads what is above")
     if args.send and status is not None:
         return send(alertmanager, args.severity, loaded or {}, group_wait(status["config"]["original"]))
-    return Exit.OK if valid else Exit.FAILED
+    if not valid:
+        return Exit.FAILED
+    return Exit.OK if status is not None else Exit.UNREACHABLE
 
 
 def picture(folder: Path, blocks: Sequence[tuple[Secret, Block]]) -> list[str]:
@@ -94,9 +96,14 @@ def picture(folder: Path, blocks: Sequence[tuple[Secret, Block]]) -> list[str]:
     return lines if on else [*lines, "nothing is switched on: alerts are only shown, in Alertmanager, Prometheus and Grafana"]
 
 
+def unpacked() -> Path:
+    """Where `make up` puts what the machine does not have: in the clone whose .headway/env this shell has read, or here."""
+    return Path(os.environ.get("HEADWAY_SHELL") or ".headway/env").parent / "bin"
+
+
 def amtool_says(text: str) -> bool:
     """Whether the rendered configuration is valid; says what is wrong with it."""
-    amtool = find_binary("amtool", os.environ.get("PATH", os.defpath), Path(".headway/bin"))
+    amtool = find_binary("amtool", os.environ.get("PATH", os.defpath), unpacked())
     if amtool is None:
         print("the configuration was not checked: there is no amtool here")
         return True

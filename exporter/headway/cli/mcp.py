@@ -18,7 +18,7 @@ Serves the Model Context Protocol: tools with which an AI agent looks at what ru
 keeps services running, and reports its own work. Without --http it speaks on stdin and stdout, as MCP clients start it, and uses
 the key in --key-file, HEADWAY_KEY or HEADWAY_KEY_FILE; never the local admin.key by itself: without a key it looks and reports,
 no more. With --http it serves streamable HTTP at /mcp, and every caller sends a key of the exporter, which decides what it may do.
-Needs pip install 'headway[mcp]'; docs/mcp.md has configurations for clients."""
+`make up` installs what it needs, as does pip install '.[mcp]' in the clone. docs/mcp.md has configurations for clients."""
 EXAMPLES = """\
   headway key create --name agent --role operator --out agent.key
   headway mcp --key-file agent.key
@@ -53,7 +53,9 @@ def run(args: argparse.Namespace) -> int:
     except ModuleNotFoundError as error:
         if (error.name or "").split(".")[0] == "headway":
             raise
-        raise CommandError(f"what MCP needs is not installed ({error.name} is missing): pip install 'headway[mcp]'") from None
+        raise CommandError(
+            f"what MCP needs is not installed ({error.name} is missing): pip install '.[mcp]' in the clone of Headway"
+        ) from None
     if args.http is None:
         if args.allowed_host:
             raise CommandError("--allowed-host goes with --http", Exit.USAGE)
