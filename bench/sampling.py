@@ -1,29 +1,24 @@
-"""What a pass over OS processes costs, ours beside psutil and process-exporter in one run; how soon an exit is noticed.
+"""What a pass over OS processes costs, ours beside psutil and process-exporter in one run.
 
-    python bench/sampling.py [--processes 1000] [--large] [--rounds 7] [--tracked 200] [--kills 100]
+    python -m bench.sampling [--processes 1000] [--large] [--rounds 7] [--tracked 200]
 
 Real children are started, each of them a tracked process of its own: 1,000, with --large 5,000 more. "They slept": none has run
 since the pass before; "they ran": each was stopped and continued meanwhile, which changes few of their lines in /proc; "every line
 had changed": all are parsed as well, because the moment of boot moved. Costs are CPU time, so that neighbours on the machine count
-little; the least of the rounds is shown. process-exporter is Debian's package prometheus-process-exporter, downloaded by apt (or
-given with --process-exporter) and asked over HTTP; its CPU time is divided by all OS processes there are: it reads them all.
-Targets: 20 µs per OS process, an exporter below 2% of a core with 200 of them sampled every 2 s, exits noticed within 50 ms. A
-table and JSON go to stdout, the JSON to bench/results/ too.
+little. process-exporter is Debian's package prometheus-process-exporter, downloaded by apt (or given with --process-exporter) and
+asked over HTTP; its CPU time is divided by all OS processes there are: it reads them all. The bound is reading what is read of
+those that ran, from files that are open, and nothing else. Targets: 20 µs per OS process, an exporter below 2% of a core with 200
+of them sampled every 2 s. How soon an exit is noticed: bench.exits.
 """
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import itertools
-import json
 import os
-import platform
-import re
 import resource
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -31,12 +26,12 @@ import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from statistics import median
 from time import perf_counter, sleep, thread_time
 from typing import Final
 
 import psutil
 import uvloop
+from bench.harness import Report, cpu_seconds, exporter, free_port, parser
 
 from headway.model import OSProcess
 from headway.sampler.base import identify
@@ -50,7 +45,6 @@ from headway.samples import Exit
 
 TARGET_MICROSECONDS: Final = 20.0
 TARGET_CPU_RATIO: Final = 0.02
-TARGET_EXIT_MILLISECONDS: Final = 50.0
 PACKAGE: Final = "prometheus-process-exporter"
 START_DEADLINE: Final = 30.0
 Roots = Mapping[str, OSProcess]
@@ -84,26 +78,31 @@ def stir(pids: Sequence[int]) -> None:
     sleep(0.3)
 
 
-def least(rounds: int, work: Callable[[], object], before: Callable[[], object] = lambda: None) -> float:
-    """CPU seconds of the best round; `before` is not counted."""
-    best = float("inf")
+def spent(rounds: int, work: Callable[[], object], before: Callable[[], object] = lambda: None) -> list[float]:
+    """CPU seconds of each round; `before` is not counted."""
+    took = []
     for _ in range(rounds):
         before()
         started = thread_time()
         work()
-        best = min(best, thread_time() - started)
-    return best
+        took.append(thread_time() - started)
+    return took
+
+
+def each(took: Sequence[float], count: int) -> list[float]:
+    """Microseconds for each of so many."""
+    return [seconds / count * 1e6 for seconds in took]
 
 
 # ── a pass ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def ours(pids: Sequence[int], rounds: int) -> dict[str, float]:
+def ours(pids: Sequence[int], rounds: int) -> dict[str, list[float]]:
     """Microseconds of CPU per OS process."""
     roots = {str(pid): known(pid) for pid in pids}
     ageless = {key: OSProcess(process.pid) for key, process in roots.items()}
     some = {key: roots[key] for key in list(roots)[:1]}
-    found: dict[str, float] = {}
+    found: dict[str, list[float]] = {}
     boots = itertools.count(1000.0, 1.0)
 
     def case(
@@ -113,25 +112,37 @@ def ours(pids: Sequence[int], rounds: int) -> dict[str, float]:
         sampler = TreeSampler(host, marks=Marks())
         for _ in range(2):
             sampler.sample(roots)
-        found[what] = least(rounds, lambda: sampler.sample(roots), lambda: stir(pids) if ran else None)
+        took = spent(rounds, lambda: sampler.sample(roots), lambda: stir(pids) if ran else None)
+        found[what] = each(took, len(pids))
         host.close()
 
-    case("headway, they slept", rounds)
-    case("headway, they ran", rounds, ran=True)
-    case("headway, they ran, every line had changed", rounds, roots=ageless, ran=True, moving=True)
-    case("headway, they ran, no files kept open", 3, ran=True, max_files=0)
-    case("headway, of processes that nobody tracks", rounds, roots=some)
-    for _ in range(3):
+    case("they slept", rounds)
+    case("they ran", rounds, ran=True)
+    case("they ran, every line had changed", rounds, roots=ageless, ran=True, moving=True)
+    case("they ran, no files kept open", rounds, ran=True, max_files=0)
+    case("of processes that nobody tracks", rounds, roots=some)
+    first: list[float] = []
+    for _ in range(rounds):
         host = LinuxHost()
-        cost = least(1, lambda host=host: TreeSampler(host, marks=Marks()).sample(roots))  # type: ignore[misc]
-        found["headway, the first pass"] = min(cost, found.get("headway, the first pass", cost))
+        first += spent(1, lambda host=host: TreeSampler(host, marks=Marks()).sample(roots))  # type: ignore[misc]
         host.close()
+    found["the first pass"] = each(first, len(pids))
     portable = TreeSampler(PsutilHost())
-    found["headway by psutil, the portable path"] = least(3, lambda: portable.sample(roots))
-    return {what: seconds / len(pids) * 1e6 for what, seconds in found.items()}
+    found["by psutil, the portable path"] = each(spent(rounds, lambda: portable.sample(roots)), len(pids))
+    return found
 
 
-def psutil_pass(pids: Sequence[int], rounds: int) -> dict[str, float]:
+def reading(pids: Sequence[int], rounds: int) -> dict[str, list[float]]:
+    """The least there is: reading the three files of each that a pass needs when they ran, already open, and nothing else."""
+    files = [os.open(f"/proc/{pid}/{name}", os.O_RDONLY) for pid in pids for name in ("stat", "schedstat", "io")]
+    try:
+        return {"three reads of open files": each(spent(rounds, lambda: [os.pread(file, 448, 0) for file in files]), len(pids))}
+    finally:
+        for file in files:
+            os.close(file)
+
+
+def psutil_pass(pids: Sequence[int], rounds: int) -> dict[str, list[float]]:
     """With Process objects that are kept. It has no run-queue wait, and nobody has put trees together yet."""
     processes = [psutil.Process(pid) for pid in pids]
 
@@ -155,8 +166,8 @@ def psutil_pass(pids: Sequence[int], rounds: int) -> dict[str, float]:
                 process.num_fds()
 
     return {
-        "psutil oneshot, CPU, memory, threads, state": least(rounds, few) / len(pids) * 1e6,
-        "psutil oneshot, and I/O and open files": least(rounds, all_figures) / len(pids) * 1e6,
+        "psutil oneshot, CPU, memory, threads, state": each(spent(rounds, few), len(pids)),
+        "psutil oneshot, and I/O and open files": each(spent(rounds, all_figures), len(pids)),
     }
 
 
@@ -180,19 +191,7 @@ def fetch_process_exporter(folder: Path) -> Path | None:
     return folder / "usr/bin" / PACKAGE
 
 
-def cpu_seconds(pid: int) -> float:
-    """What all its threads that live have used, to the nanosecond."""
-    files = Path(f"/proc/{pid}/task").glob("*/schedstat")
-    return sum(int(file.read_text().split()[0]) for file in files) / 1e9
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def process_exporter(program: Path, rounds: int, *flags: str) -> float:
+def process_exporter(program: Path, rounds: int, *flags: str) -> list[float]:
     """Microseconds of CPU per OS process and scrape."""
     port = free_port()
     command = [str(program), "-procnames", "sleep", "-web.listen-address", f"127.0.0.1:{port}", *flags]
@@ -204,14 +203,14 @@ def process_exporter(program: Path, rounds: int, *flags: str) -> float:
                     raise RuntimeError(f"{PACKAGE} does not answer")
                 sleep(0.1)
             assert 'groupname="sleep"' in page
-            best = float("inf")
+            took = []
             for _ in range(rounds):
                 started = cpu_seconds(process.pid)
                 scrape(port)
-                best = min(best, cpu_seconds(process.pid) - started)
+                took.append(cpu_seconds(process.pid) - started)
         finally:
             process.kill()
-    return best / len(psutil.pids()) * 1e6
+    return each(took, len(psutil.pids()))
 
 
 def scrape(port: int) -> str:
@@ -225,34 +224,21 @@ def scrape(port: int) -> str:
 # ── an exporter ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def exporter_load(pids: Sequence[int], seconds: float, folder: Path) -> float:
-    """Cores that a real exporter uses while it tracks these processes at its default interval, with nobody asking."""
-    command = [sys.executable, "-m", "headway", "serve", "--listen", "127.0.0.1:0", "--data-dir", str(folder)]
-    environ = {key: value for key, value in os.environ.items() if not key.startswith("HEADWAY_")}
-    environ["HEADWAY_SPOOL"] = str(folder / "spool")
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environ) as process:
-        try:
-            assert process.stdout is not None
-            match = next((found for line in process.stdout if (found := re.search(r"ready at (http://\S+)", line))), None)
-            if match is None:
-                raise RuntimeError("the exporter did not start; «headway serve» says why")
-            for pid in pids:
-                create(match[1], pid)
-            sleep(6)
-            started, begun = cpu_seconds(process.pid), perf_counter()
-            sleep(seconds)
-            return (cpu_seconds(process.pid) - started) / (perf_counter() - begun)
-        finally:
-            process.kill()
-
-
-def create(url: str, pid: int) -> None:
-    body = {"name": "sleep", "type": "task", "pid": pid, "create_time": known(pid).create_time}
-    request = urllib.request.Request(
-        f"{url}/api/processes", json.dumps(body).encode(), {"Content-Type": "application/json"}, method="POST"
-    )
-    with urllib.request.urlopen(request, timeout=10) as answer:
-        answer.read()
+def exporter_load(pids: Sequence[int], seconds: float, folder: Path) -> list[float]:
+    """Cores that a real exporter uses while it tracks these processes at its default interval, with nobody asking: in five parts of
+    that time."""
+    with exporter(folder) as live:
+        for pid in pids:
+            live.call(
+                "POST", "/api/processes", {"name": "sleep", "type": "task", "pid": pid, "create_time": known(pid).create_time}
+            )
+        sleep(6)
+        found = []
+        for _ in range(5):
+            started, begun = live.cpu_seconds(), perf_counter()
+            sleep(seconds / 5)
+            found.append((live.cpu_seconds() - started) / (perf_counter() - begun))
+        return found
 
 
 # ── exits ───────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -285,71 +271,40 @@ def exit_latency(pids: Sequence[int], kills: int) -> list[float]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--processes", type=int, default=1000)
-    parser.add_argument("--large", action="store_true", help="5,000 more after that")
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--tracked", type=int, default=200, help="by the exporter whose load is measured")
-    parser.add_argument("--seconds", type=float, default=20.0, help="for which its load is measured")
-    parser.add_argument("--kills", type=int, default=100)
-    parser.add_argument("--process-exporter", type=Path, help="its program; downloaded if not given")
-    parser.add_argument("--results", type=Path, default=Path(__file__).parent / "results", help="folder for the JSON")
-    options = parser.parse_args(arguments)
+    flags = parser(__doc__, rounds=7)
+    flags.add_argument("--processes", type=int, default=1000)
+    flags.add_argument("--large", action="store_true", help="5,000 more after that")
+    flags.add_argument("--tracked", type=int, default=200, help="by the exporter whose load is measured")
+    flags.add_argument("--seconds", type=float, default=20.0, help="for which its load is measured")
+    flags.add_argument("--process-exporter", type=Path, help="its program; downloaded if not given")
+    options = flags.parse_args(arguments)
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-
-    costs: dict[str, dict[str, float]] = {}
+    report = Report("sampling", "A pass over OS processes, in CPU time for each")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         program: Path | None = options.process_exporter or fetch_process_exporter(folder)
+        if program is None:
+            report.note(f"{PACKAGE} is not to be had here: left out")
         for count in (options.processes, *((5000,) if options.large else ())):
             with sleepers(count) as pids:
                 sleep(1)
-                found = ours(pids, options.rounds) | psutil_pass(pids, options.rounds)
+                for what, took in ours(pids, options.rounds).items():
+                    target = TARGET_MICROSECONDS if what == "they ran" else None
+                    report.add(f"{count:,}, {what}", "µs", *took, target=target)
+                for what, took in reading(pids, options.rounds).items():
+                    report.add(f"{count:,}, {what}", "µs", *took, of="bound")
+                for what, took in psutil_pass(pids, options.rounds).items():
+                    report.add(f"{count:,}, {what}", "µs", *took, of="peer")
                 if program is not None:
-                    found["process-exporter, as it comes"] = process_exporter(program, options.rounds)
-                    lean = ("-threads=false", "-gather-smaps=false")
-                    found["process-exporter, without threads and smaps"] = process_exporter(program, options.rounds, *lean)
-                costs[str(count)] = found
+                    report.add(f"{count:,}, process-exporter", "µs", *process_exporter(program, options.rounds), of="peer")
+                    lean = process_exporter(program, options.rounds, "-threads=false", "-gather-smaps=false")
+                    report.add(f"{count:,}, process-exporter, without threads and smaps", "µs", *lean, of="peer")
         with sleepers(options.tracked) as pids:
-            idle = exporter_load([], options.seconds, folder / "idle")
+            report.add("an exporter with nothing tracked", "cores", *exporter_load([], options.seconds, folder / "idle"))
             busy = exporter_load(pids, options.seconds, folder / "busy")
-        with sleepers(options.processes) as pids:
-            took = sorted(exit_latency(pids, options.kills))
-    noticed = {"median": median(took), "p99": took[int(len(took) * 0.99) - 1], "worst": took[-1]}
-
-    print(f"{'µs of CPU per OS process':<56}" + "".join(f"{int(count):>10,}" for count in costs))
-    for what in costs[str(options.processes)]:
-        target = f"   target {TARGET_MICROSECONDS:.0f}" if what == "headway, they ran" else ""
-        print(f"  {what:<54}" + "".join(f"{found[what]:>10.1f}" for found in costs.values()) + target)
-    if program is None:
-        print(f"  ({PACKAGE} is not to be had here)")
-    print(f"\n{'share of a core that an exporter uses':<56}")
-    print(f"  {'nothing tracked':<54}{idle:>10.2%}")
-    print(f"  {f'{options.tracked} tracked, sampled every 2 s':<54}{busy:>10.2%}   target {TARGET_CPU_RATIO:.0%}")
-    print(f"\n{f'ms from a kill to its notice ({options.processes:,} followed)':<56}")
-    for what, milliseconds in noticed.items():
-        target = f"   target {TARGET_EXIT_MILLISECONDS:.0f}" if what == "p99" else ""
-        print(f"  {what:<54}{milliseconds:>10.2f}{target}")
-    result = {
-        "benchmark": "sampling",
-        "machine": f"{platform.machine()}, Linux {platform.release()}, Python {platform.python_version()}",
-        "cpus": os.cpu_count(),
-        "load": [round(load, 2) for load in os.getloadavg()],
-        "microseconds_per_process": {n: {what: round(cost, 2) for what, cost in found.items()} for n, found in costs.items()},
-        "exporter_cpu_ratio": {"nothing tracked": round(idle, 5), f"{options.tracked} tracked": round(busy, 5)},
-        "exit_milliseconds": {what: round(milliseconds, 3) for what, milliseconds in noticed.items()},
-        "targets": {
-            "microseconds_per_process": TARGET_MICROSECONDS,
-            "exporter_cpu_ratio": TARGET_CPU_RATIO,
-            "exit_milliseconds": TARGET_EXIT_MILLISECONDS,
-        },
-    }
-    options.results.mkdir(parents=True, exist_ok=True)
-    (options.results / "sampling.json").write_text(json.dumps(result, indent=1) + "\n")
-    print(json.dumps(result))
-    met = all(found["headway, they ran"] <= TARGET_MICROSECONDS for found in costs.values())
-    return 0 if met and busy <= TARGET_CPU_RATIO and noticed["p99"] <= TARGET_EXIT_MILLISECONDS else 1
+            report.add(f"an exporter with {options.tracked} tracked, sampled every 2 s", "cores", *busy, target=TARGET_CPU_RATIO)
+    return report.finish(options.results)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """How fast the store makes things durable: ours beside a plain sqlite3 loop on the same disk, in one run.
 
-    python bench/store.py [--directory DIR] [--history 100000] [--rounds 3]
+    python -m bench.store [--directory DIR] [--history 100000] [--rounds 5]
 
 Targets: 3,000 durable creations a second, one per request with 64 of them waiting at a time; 30,000 records a second in groups of
 100. The peer writes an id and a record of the same length into a table with one index; ours writes the record with all its columns
@@ -10,11 +10,7 @@ bench/results/ too.
 
 from __future__ import annotations
 
-import argparse
 import asyncio
-import json
-import os
-import platform
 import sqlite3
 import tempfile
 from collections.abc import Callable, Sequence
@@ -22,6 +18,8 @@ from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
 from typing import Final
+
+from bench.harness import Report, parser
 
 from headway.ids import new_id
 from headway.model import ENDED, Activity, Done, Kind, Process, Running, Spec, Status, Transition
@@ -155,7 +153,7 @@ QUERIES: Final[dict[str, Query]] = {
 }
 
 
-def history(store: SQLiteStore, count: int) -> dict[str, float]:
+def history(store: SQLiteStore, count: int) -> dict[str, list[float]]:
     """Milliseconds for queries over so many ended processes."""
     for _ in range(0, count, 1000):
         ended = [replace(p, state=Done(p.started_at, START)) for p in (some_process() for _ in range(1000))]
@@ -166,75 +164,47 @@ def history(store: SQLiteStore, count: int) -> dict[str, float]:
     }
 
 
-def milliseconds(call: Callable[[], object]) -> float:
-    """The best of a few."""
-    best = float("inf")
+def milliseconds(call: Callable[[], object]) -> list[float]:
+    """Of a few."""
+    took = []
     for _ in range(QUERY_ROUNDS):
         started = perf_counter()
         call()
-        best = min(best, perf_counter() - started)
-    return best * 1000
+        took.append((perf_counter() - started) * 1000)
+    return took
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--directory", type=Path, help="on the disk to measure; default: the temporary directory")
-    parser.add_argument("--history", type=int, default=100_000, help="ended processes for the queries (default 100,000)")
-    parser.add_argument("--rounds", type=int, default=3, help="of which the best counts (default 3)")
-    args = parser.parse_args()
-    with tempfile.TemporaryDirectory(dir=args.directory) as name:
+def main(arguments: Sequence[str] | None = None) -> int:
+    flags = parser(__doc__)
+    flags.add_argument("--directory", type=Path, help="on the disk to measure; default: the temporary directory")
+    flags.add_argument("--history", type=int, default=100_000, help="ended processes for the queries (default 100,000)")
+    options = flags.parse_args(arguments)
+    report = Report("store", f"What is made durable per second, and queries over {options.history:,} ended processes")
+    with tempfile.TemporaryDirectory(dir=options.directory) as name:
         folder = Path(name)
         store = SQLiteStore(folder / "headway.db")
-        rates: dict[str, float] = {}
-        shared = 0.0
-        for _ in range(args.rounds):
+        for _ in range(options.rounds):
             known = [some_process() for _ in range(10_000)]
+            one, hundred = peer(folder / "peer.db", 500, 1), peer(folder / "peer.db", 20_000, 100)
+            report.add("sqlite3, one insert per commit", "1/s", one, of="bound", more=True)
+            report.add("sqlite3, 100 inserts per commit", "1/s", hundred, of="bound", more=True)
             crowd, shared = asyncio.run(creations(store, 64, 200))
-            found = {
-                "peer: sqlite3, one insert per commit": peer(folder / "peer.db", 1000, 1),
-                "peer: sqlite3, 100 inserts per commit": peer(folder / "peer.db", 20_000, 100),
-                "creations, one at a time": asyncio.run(creations(store, 1, 1000))[0],
-                "creations, 64 at a time": crowd,
-                "creations, 64 at a time, 0.1 ms of other work each": asyncio.run(creations(store, 64, 100, 100e-6))[0],
-                "records in groups of 100": grouped(store, known, 100),
-                "progress of 1,000 records per transaction": progress(store, known, 1000),
-                "log lines, 5,000 per transaction": lines(store, 100_000, 5000),
-            }
-            rates = {what: max(rate, rates.get(what, 0.0)) for what, rate in found.items()}
-        microseconds = asyncio.run(handing_in(store, 400_000))
+            report.add("creations, 64 at a time", "1/s", crowd, target=CREATIONS_TARGET, more=True)
+            report.add("creations that share a sync, 64 at a time", "", shared)
+            busy = asyncio.run(creations(store, 64, 100, 100e-6))[0]
+            report.add("creations, 64 at a time, 0.1 ms of other work each", "1/s", busy, more=True)
+            report.add("creations, one at a time", "1/s", asyncio.run(creations(store, 1, 300))[0], more=True)
+            report.add("records in groups of 100", "1/s", grouped(store, known, 100), target=GROUPED_TARGET, more=True)
+            report.add("progress of 1,000 records per transaction", "1/s", progress(store, known, 1000), more=True)
+            report.add("log lines, 5,000 per transaction", "1/s", lines(store, 100_000, 5000), more=True)
+            report.add("handing in an update that is written behind", "µs", asyncio.run(handing_in(store, 100_000)))
         store.close()
         store = SQLiteStore(folder / "history.db")
-        queries = history(store, args.history)
-        size = store.size_bytes()
+        for what, spent in history(store, options.history).items():
+            report.add(f"query: {what}", "ms", *spent)
+        report.facts["history_bytes"] = store.size_bytes()
         store.close()
-
-    print(f"{'durable, per second':<56}{'':>12}")
-    targets = {"creations, 64 at a time": CREATIONS_TARGET, "records in groups of 100": GROUPED_TARGET}
-    for what, rate in rates.items():
-        target = f"   target {targets[what]:,.0f}" if what in targets else ""
-        print(f"  {what:<54}{rate:>12,.0f}{target}")
-    print(f"\ncreations that share a sync, 64 at a time: {shared:.0f}")
-    print(f"handing in an update that is written behind: {microseconds:.2f} µs")
-    print(f"\nover {args.history:,} ended processes ({size / 1e6:,.0f} MB){'ms':>20}")
-    for what, spent in queries.items():
-        print(f"  {what:<54}{spent:>12,.1f}")
-    result = {
-        "benchmark": "store",
-        "python": platform.python_version(),
-        "sqlite": sqlite3.sqlite_version,
-        "cpus": os.cpu_count(),
-        "per_second": {what: round(rate, 1) for what, rate in rates.items()},
-        "targets": targets,
-        "creations_per_sync": round(shared, 1),
-        "behind_microseconds": round(microseconds, 3),
-        "history": args.history,
-        "query_milliseconds": {what: round(spent, 2) for what, spent in queries.items()},
-    }
-    folder = Path(__file__).parent / "results"
-    folder.mkdir(exist_ok=True)
-    (folder / "store.json").write_text(json.dumps(result, indent=2) + "\n")
-    print(json.dumps(result))
-    return 0 if all(rates[what] >= target for what, target in targets.items()) else 1
+    return report.finish(options.results)
 
 
 if __name__ == "__main__":
