@@ -147,7 +147,7 @@ def peers(report: Report, size: int, rounds: int, sizes: tuple[int, int]) -> Non
     with ExitStack() as stack:
         port = free_port()
         command = [sys.executable, "-m", "bench.peer", str(port), str(size)]
-        asked = {"client_python": stack.enter_context(server(command, f"http://127.0.0.1:{port}"))}
+        asked = {"client_python": stack.enter_context(server(command, f"http://127.0.0.1:{port}", "/favicon.ico"))}
         path = program(report, "prometheus-pushgateway", "prometheus-pushgateway")
         if path is not None and size <= MOST_PUSHED:
             gateway = stack.enter_context(pushgateway(path, "--push.disable-consistency-check"))
