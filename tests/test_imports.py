@@ -48,6 +48,8 @@ LAYERS = (
         "announcing.words",
         "announcing.outbox",
         "announcing.announcer",
+        "transcripts",
+        "transcripts.*",
         "polling.asking",
         "polling.poller",
     ),

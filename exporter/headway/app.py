@@ -67,6 +67,7 @@ from headway.store.unusable import UnusableStore
 from headway.store.writer import Writer
 from headway.supervisor.launch import Launcher
 from headway.supervisor.launches import Launches
+from headway.transcripts.following import INTERVAL, Following
 from headway.webconfig.certificates import server_name
 from headway.webconfig.webfile import WebFile
 
@@ -133,6 +134,7 @@ class Exporter:
         self.supervisor = Supervisor(services, self.registry, self.control, self.launcher, self.store.get)
         self.discovery = Discovery(discovery, self.watch)
         self.pollers = tuple(Poller(one, self.registry, self.store.get) for one in integrations)
+        self.following = Following(self.registry)
         self.announcer = Announcer(self.registry, announce, settings.data_dir)
         self.context = Context(
             settings=settings,
@@ -216,6 +218,7 @@ class Exporter:
             asyncio.create_task(self._every(self.settings.sample_interval, self.observe), name="observe"),
             asyncio.create_task(self._every(self.settings.cleanup_interval, self.clean_up), name="clean up"),
         ]
+        self._tasks.append(asyncio.create_task(self._every(INTERVAL, self.following.look), name="transcripts"))
         for one in self.pollers:
             self._tasks.append(asyncio.create_task(self._every(one.integration.every, one.run), name=one.integration.name))
         if self.discovery.rules:

@@ -66,9 +66,18 @@ def saying(name: str, event: Mapping[str, Any]) -> dict[str, Any]:
         said = {"log": line(f"session: {word(event.get('source')) or 'startup'}")}
     elif name == "SessionEnd":
         said = {"status": "done", "log": line(f"session ended: {word(event.get('reason')) or 'no reason given'}")}
-    if facts := known(model=word(event.get("model"))):
+    if facts := known(model=word(event.get("model")), transcript=transcript(name, event)):
         said["metadata"] = facts
     return said
+
+
+def transcript(name: str, event: Mapping[str, Any]) -> str | None:
+    """Where the agent keeps what was said, told at beginnings and ends: the exporter counts tokens there."""
+    if name == "SubagentStop":
+        path = event.get("agent_transcript_path")
+    else:
+        path = event.get("transcript_path") if name in ("SessionStart", "Stop", "SessionEnd") else None
+    return path if isinstance(path, str) and 0 < len(path) <= 4000 else None
 
 
 def summary(event: Mapping[str, Any]) -> dict[str, Any]:
