@@ -157,7 +157,7 @@ class Channel:
         return {"id": process_id} | {name: value for name, value in new.items() if value != old[name]}
 
     def _full(self, kept: Kept) -> Row:
-        return kept.row | {"trend": trend(kept.entry.cpu) if kept.entry.process.status.active else []}
+        return kept.row | {"trend": trend(kept.entry.cpu) if kept.row["cpu"] else []}
 
     def _publish(self, frame: int, body: dict[str, Any]) -> None:
         self._frames.append((frame, self._event(body, frame)))

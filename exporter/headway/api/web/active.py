@@ -36,7 +36,8 @@ async def active(request: Request) -> Response:
 
 def whole(context: Context, entry: Entry, now: float, who: Caller) -> Row:
     """A row with what a browser needs once: the line of the last minutes."""
-    return row(context.registry.view(entry, now, who.user)) | {"trend": trend(entry.cpu) if entry.process.status.active else []}
+    found = row(context.registry.view(entry, now, who.user))
+    return found | {"trend": trend(entry.cpu) if found["cpu"] else []}
 
 
 def visible(context: Context, who: Caller) -> list[Entry]:

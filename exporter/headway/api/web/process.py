@@ -32,6 +32,7 @@ from headway.view import View
 LINES: Final = 500
 # A line is shown up to here; the whole of it is in the download.
 LONGEST: Final = 8192
+QUEUED: Final = "it is queued"
 
 
 async def process(request: Request) -> Response:
@@ -119,6 +120,7 @@ def output_line(line: LogLine) -> dict[str, Any]:
 def branches(body: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The tree from top to bottom, one row for each tracked process and each OS process, with its depth."""
     found: list[dict[str, Any]] = []
+    known: set[str] = set()  # an OS process that several tracked ones share stands below the first
     stack: list[tuple[str, Mapping[str, Any], int]] = [("process", body, 0)]
     while stack:
         kind, one, depth = stack.pop()
@@ -133,7 +135,9 @@ def branches(body: Mapping[str, Any]) -> list[dict[str, Any]]:
                     "link": f"/processes/{one['id']}",
                     "name": one["name"],
                     "what": f"{one['type']}, {one['status'].replace('_', ' ')}",
-                    "reason": "" if one["os_process"] is not None or one["reason"] in (None, "shown above") else one["reason"],
+                    "reason": ""
+                    if one["os_process"] is not None or one["reason"] in (None, "shown above", QUEUED)
+                    else one["reason"],
                     **dict.fromkeys(("pid", "state", "cpu", "memory", "threads"), ""),
                 }
             )
@@ -142,9 +146,13 @@ def branches(body: Mapping[str, Any]) -> list[dict[str, Any]]:
             below += [("process", child, depth + 1) for child in one["children"]]
         else:
             cpu, memory = one["cpu_ratio"], one["memory_bytes"]
+            key = f"pid {one['pid']} {one['create_time']}"
+            if key in known:
+                continue
+            known.add(key)
             found.append(
                 {
-                    "key": f"pid {one['pid']} {one['create_time']}",
+                    "key": key,
                     "depth": min(depth, 12),
                     "mark": "·",
                     "status": "os",

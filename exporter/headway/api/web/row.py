@@ -8,7 +8,7 @@ from typing import Any, Final
 from headway.cleaning import brief
 from headway.durations import format_duration
 from headway.figures import count, rate, size
-from headway.model import Condition, Process, Severity, Status
+from headway.model import Condition, ConditionReport, Process, Severity, Status
 from headway.registry.entry import Entry
 from headway.registry.lifecycle import needs_attention
 from headway.view import View
@@ -26,7 +26,7 @@ MARKS: Final[Mapping[Status, str]] = {
     Status.TIMED_OUT: "⏱",
     Status.ORPHANED: "?",
 }
-# Conditions that say something is wrong; the others say that something is slow.
+# Conditions that say something is wrong (red); the others say that something is slow (amber).
 WRONG: Final = frozenset({Condition.STUCK, Condition.ZOMBIE})
 NOTE: Final = 240
 Row = dict[str, Any]
@@ -54,13 +54,14 @@ def row(view: View) -> Row:
         "percent_text": "" if ratio is None else f"{int(ratio * 100)}%",
         "count": count({"current": activity.current, "total": activity.total, "unit": activity.unit}),
         "rate": rate(None if view.rate is None else view.rate * 60.0),
-        "left": left(view),
+        "left": "" if view.eta is None else f"~{format_duration(view.eta)}",
+        "left_range": left_range(view),
         "cpu": "" if sample is None or sample.cpu_ratio is None else f"{sample.cpu_ratio * 100:.0f}%",
         "memory": "" if sample is None or sample.resident_bytes is None else size(sample.resident_bytes),
         "flags": [
             {
                 "name": report.condition.replace("_", " "),
-                "level": "bad" if report.condition in WRONG or report.severity is Severity.CRITICAL else report.severity.value,
+                "level": level(report),
                 "reason": brief(report.reason, NOTE),
             }
             for report in view.conditions
@@ -79,16 +80,18 @@ def note(view: View) -> str:
     return " · ".join(part for part in (activity.stage, activity.last_line or activity.summary) if part)
 
 
-def left(view: View) -> str:
-    """ "34s", with its range where that is known and wide enough to matter: "34s (20s–1m 10s)"."""
-    if view.eta is None:
+def left_range(view: View) -> str:
+    """ "20s–1m 10s", where the range of the time left is known and its ends differ as they are shown."""
+    if view.eta is None or view.eta_range is None:
         return ""
-    text = f"~{format_duration(view.eta)}"
-    if view.eta_range is not None:
-        low, high = (format_duration(round(end)) for end in view.eta_range)
-        if low != high:
-            return f"{text} ({low}–{high})"
-    return text
+    low, high = (format_duration(round(end)) for end in view.eta_range)
+    return "" if low == high else f"{low}–{high}"
+
+
+def level(report: ConditionReport) -> str:
+    if report.condition in WRONG:
+        return "bad"
+    return "low" if report.severity is Severity.LOW else "warning"
 
 
 def rank(process: Process, flagged: bool) -> int:

@@ -1,0 +1,148 @@
+"""python -m demo.pictures: takes the pictures of docs/pictures: the exporter's own pages while the scripts of this folder run.
+
+Everything is real: an exporter of its own with three services, earlier runs of a job, and the demonstration. Needs chromium and the
+packages of the extra dev.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any, Final
+
+import requests
+from playwright.sync_api import Page, sync_playwright
+
+from headway import Reporter
+from headway.reporter.client import Client
+
+FOLDER: Final = Path(__file__).parent.parent / "docs/pictures"
+SERVICES: Final[dict[str, dict[str, Any]]] = {
+    "db": {"command": "while :; do echo checkpoint complete; sleep 5; done", "group": "shop", "description": "orders and users"},
+    "web": {"command": "exec python3 -m http.server {port} --bind 127.0.0.1", "depends_on": ["db"], "group": "shop"},
+    "broken": {"command": "echo 'cannot read /etc/mailer.conf' >&2; exit 3", "restart": "never", "group": "mail"},
+    "backup": {"command": "sleep 1", "schedule": "30 2 * * *", "autostart": False},
+}
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port: int = free.getsockname()[1]
+        return port
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        port, web = free_port(), free_port()
+        services = json.loads(json.dumps(SERVICES).replace("{port}", str(web)))
+        services["web"]["port"] = web
+        Path(folder, "headway.yaml").write_text(json.dumps({"services": services}))
+        url, data = f"http://127.0.0.1:{port}", Path(folder, "data")
+        command = [sys.executable, "-m", "headway", "serve", "--listen", f"127.0.0.1:{port}", "--data-dir", str(data)]
+        command += ["--config", f"{folder}/headway.yaml", "--stuck-after", "20s"]
+        exporter = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        demo = None
+        try:
+            wait(lambda: requests.get(f"{url}/ready", timeout=5).ok)
+            key = (data / "admin.key").read_text().strip()
+            os.environ |= {
+                "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+                "HEADWAY_URL": url,
+                "HEADWAY_KEY": key,
+                "HEADWAY_SPOOL": f"{folder}/spool",
+                "DEMO_SECONDS": "100",
+            }
+            client = Client()
+            earlier(url, key)
+            backfill = Reporter("NLP Backfill", type="pipeline", total=80, unit="sessions", project="kira")
+            demo = subprocess.Popen([sys.executable, "-m", "demo"], stdout=subprocess.DEVNULL)
+            for number in range(1, 52):
+                backfill.update(number, line=f"session {number} embedded, \x1b[32m{number * 7 % 90 + 10} turns\x1b[0m")
+                time.sleep(1)
+            take(url, key, client)
+            backfill.fail("stopped for the picture")
+        finally:
+            if demo is not None:
+                demo.terminate()
+                demo.wait(30)
+            with_key = {"Authorization": f"Bearer {key}"}
+            requests.post(f"{url}/api/processes/stop-all", json={}, headers=with_key, timeout=60)
+            exporter.terminate()
+            exporter.wait(30)
+
+
+def wait(true: Any) -> None:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        try:
+            if true():
+                return
+        except requests.ConnectionError:
+            pass
+        time.sleep(0.2)
+    raise SystemExit("the exporter did not come up")
+
+
+def earlier(url: str, key: str) -> None:
+    """Runs of a job from before, and one that takes longer than they did."""
+    session = requests.Session()
+    session.headers["Authorization"] = f"Bearer {key}"
+
+    def post(**fields: Any) -> None:
+        session.post(f"{url}/api/processes", json=fields, timeout=20).raise_for_status()
+
+    for number in range(4):
+        post(id=f"report{number}", name="Weekly report", type="cron", started_age=70 + number)
+        session.patch(f"{url}/api/processes/report{number}", json={"status": "done", "summary": "12 pages sent"}, timeout=20)
+    post(id="weekly", name="Weekly report", type="cron", started_age=150, progress={"current": 7, "total": 12, "unit": "pages"})
+    session.patch(f"{url}/api/processes/weekly", json={"log": "page 7: waiting for the figures of the warehouse"}, timeout=20)
+
+
+def take(url: str, key: str, client: Client) -> None:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        context = browser.new_context(viewport={"width": 1360, "height": 800}, reduced_motion="reduce")
+        page = context.new_page()
+        page.goto(f"{url}/login")
+        page.get_by_label("Key").fill(key)
+        page.get_by_role("button", name="Sign in").click()
+        page.wait_for_timeout(8000)
+        picture(page, "active")
+        page.emulate_media(color_scheme="dark")
+        picture(page, "active-dark")
+        page.emulate_media(color_scheme="light")
+        names = {one["name"]: one["id"] for one in client.list(state="active", limit=100)}
+        pack, backfill = names["Pack system files"], names["NLP Backfill"]
+        for name, path in (
+            ("process", f"/processes/{backfill}"),
+            ("services", "/services"),
+            ("attention", "/attention"),
+            ("history", "/history"),
+        ):
+            page.goto(url + path)
+            page.wait_for_timeout(3000)
+            picture(page, name)
+        page.goto(f"{url}/processes/{pack}?cancel")
+        page.wait_for_timeout(2000)
+        page.screenshot(path=FOLDER / "confirm.png")
+        page.set_viewport_size({"width": 360, "height": 740})
+        page.goto(url)
+        page.wait_for_timeout(3000)
+        page.screenshot(path=FOLDER / "phone.png")
+        browser.close()
+
+
+def picture(page: Page, name: str) -> None:
+    height = page.evaluate("Math.min(document.body.scrollHeight, 1200)")
+    page.screenshot(path=FOLDER / f"{name}.png", clip={"x": 0, "y": 0, "width": 1360, "height": height}, full_page=True)
+
+
+if __name__ == "__main__":
+    main()
