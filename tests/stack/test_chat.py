@@ -47,7 +47,7 @@ with Reporter("sync <all> & more", "cron", 100, thresholds={"stuck_after": 2}) a
     finally:
         child.communicate(b"\n", timeout=20)
     over = "✅ Resolved: sync &lt;all&gt; &amp; more: Stuck"
-    standins.slack.wait(lambda m: m["attachments"][0]["title"] == over, 90)
+    standins.slack.wait(lambda m: m["attachments"][0]["title"] == over, 120)
 
     environ = {"HEADWAY_ALERTING_SECRETS": str(standins.folder), "HEADWAY_ALERTMANAGER_URL": stack.url("alertmanager")}
     done = headway("alerting", "check", "--send", "--exporter", stack.url("exporter"), environ=environ, timeout=60)
