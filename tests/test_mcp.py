@@ -24,6 +24,7 @@ from mcp_types import TextContent, TextResourceContents
 from cli import HEADWAY, headway, surroundings
 from headway import Client as Exporter
 from headway.cli.exits import Exit
+from headway.ids import new_id
 from headway.mcp.shapes import MOST, told
 from running import RunningExporter
 from serving import Serving
@@ -158,8 +159,14 @@ def test_processes_are_listed_page_by_page(shared_exporter: RunningExporter, min
             second = await tools("list_processes", project=mine, limit=2, cursor=first["next"])
             assert len(second["processes"]) == 1 and "next" not in second
             assert (await tools("list_processes", project="nobody"))["note"]
-            assert "limti" in await tools.refused("list_processes", limti=3)
             assert "state" in await tools.refused("list_processes", state="sleepy")
+            for arguments, said in (
+                ({"limti": 3}, "list_processes has no argument limti: did you mean limit. Nothing was done: correct that and call"),
+                ({"limit": 500}, "limit is 500: should be less than or equal to 50. Nothing was done"),
+            ):
+                words = await tools.refused("list_processes", **arguments)
+                assert words.startswith(said) and "pydantic" not in words and "\n" not in words, words
+            assert (await tools.refused("show_process")).startswith("show_process needs the argument id. Nothing was done")
 
     run(use())
 
@@ -185,6 +192,35 @@ def test_one_process_is_shown_with_its_log(shared_exporter: RunningExporter, min
                 await tools.read("headway://process/nobody")
 
     run(use())
+
+
+def test_the_beginning_of_an_id_is_enough_where_it_is_the_only_one(shared_exporter: RunningExporter, mine: str) -> None:
+    """The report and the tables of the command line show beginnings."""
+    head = new_id()[-12:]
+    one, other = f"{head}-one", f"{head}-other"
+    with Exporter(shared_exporter.url, shared_exporter.key) as exporter:
+        for id in (one, other):
+            exporter.create("Part", project=mine, id=id)
+
+        async def use() -> None:
+            async with stdio(shared_exporter, shared_exporter.key) as tools:
+                assert (await tools("show_process", id=f"{head}-on"))["id"] == one
+                assert (await tools("report_progress", id=f"{head}-on", stage="half"))["process"]["id"] == one
+                child = (await tools("report_start", name="Below", parent_id=f"{head}-on"))["process"]
+                assert child["parent_id"] == one
+                assert [row["id"] for row in (await tools("list_processes", parent=f"{head}-on"))["processes"]] == [child["id"]]
+                would = await tools("kill_scope", scope="process", value=f"{head}-on")
+                assert {hit["id"] for hit in would.get("would_end", would.get("not_ended", []))} <= {one, child["id"]}
+                assert (await tools("cancel_process", id=f"{head}-on"))["process"]["id"] == one
+                assert (await tools.read(f"headway://process/{head}-on"))["id"] == one
+                for tool in ("show_process", "cancel_process", "kill_process"):
+                    said = await tools.refused(tool, id=head)
+                    assert f"2 ids begin with {head}: " in said and one in said and other in said, said
+                assert "2 ids begin" in await tools.refused("report_start", name="Below", parent_id=head)
+                assert (await tools("report_end", id=f"{head}-oth", outcome="done"))["process"]["id"] == other
+
+        run(use())
+        assert exporter.get(one)["cancel_requested"] is True
 
 
 def test_active_processes_are_resources(shared_exporter: RunningExporter, mine: str) -> None:

@@ -13,14 +13,10 @@ from urllib.parse import urlsplit
 
 from headway.cli.exits import CommandError, Exit
 from headway.datadir import ADMIN_KEY_FILE, local_data_dir, read_key
-from headway.ids import check_id
 
 if TYPE_CHECKING:
     from headway.reporter.client import Client
 
-SHORTEST_BEGINNING: Final = 4
-# How far back the beginning of an id is looked for; the whole id always works.
-SEARCHED: Final = 5000
 LARGEST_PAGE: Final = 1000
 
 
@@ -79,28 +75,13 @@ class Connection:
 
     def resolve(self, wanted: str) -> dict[str, Any]:
         """The process with this id, or the only one whose id begins so."""
-        from headway.reporter.client import ApiError
+        from headway.reporter.beginning import NotOne, resolve
 
-        try:
-            check_id(wanted)
-        except ValueError as error:
-            raise CommandError(f"{wanted!r} is no id ({error}): headway ps shows them", Exit.NOT_FOUND) from None
-        found: list[str] = []
         with told():
             try:
-                return self._client.get(wanted)
-            except ApiError as error:
-                if error.status != 404:
-                    raise
-            if len(wanted) >= SHORTEST_BEGINNING:
-                newest = islice(self._client.iterate(state="all", limit=LARGEST_PAGE), SEARCHED)
-                found = [process["id"] for process in newest if process["id"].startswith(wanted)]
-            if len(found) == 1:
-                return self._client.get(found[0])
-        if found:
-            shown = ", ".join(found[:5]) + (", …" if len(found) > 5 else "")
-            raise CommandError(f"{len(found)} ids begin with {wanted}: {shown}. Give more of it", Exit.NOT_FOUND)
-        raise CommandError(f"there is no process {wanted}: headway ps --all lists those that are kept", Exit.NOT_FOUND)
+                return resolve(self._client, wanted)
+            except NotOne as error:
+                raise CommandError(f"{error}: headway ps --all lists those that are kept", Exit.NOT_FOUND) from None
 
     def names(self) -> list[dict[str, Any]]:
         """What is wrong with names: too many runs ended badly, or one that was due did not begin."""

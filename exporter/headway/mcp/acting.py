@@ -38,6 +38,7 @@ class Acting:
         """Starts a shell command on the exporter's machine as a tracked process and returns while it runs. Use it for what takes
         longer than you want to wait for: builds, test runs, backfills. It goes on when you are gone. Look at it with show_process,
         which has progress and output; end it with kill_process. It runs as the user that the exporter runs as."""
+        parent_id = await self.exporter.whole(parent_id)
         fields = given(name=name, cwd=cwd, timeout=time_limit, parent_id=parent_id, project=project, task=task, agent=agent)
         fields |= {"type": type}
         if time_limit is not None:
@@ -50,14 +51,14 @@ class Acting:
     async def cancel_process(self, id: Id) -> str:
         """Asks a process to end itself: whoever reports it hears of it with its next report and decides when. Use it for work that
         other agents or scripts report and that should stop in good order; what does not react can be ended with kill_process."""
-        found = await self.exporter.ask(lambda client: client.cancel(id))
+        found = await self.exporter.ask_of(id, lambda client, id: client.cancel(id))
         return told({"process": row(found), "note": "asked; show_process says whether it has ended"})
 
     async def kill_process(self, id: Id, grace: Grace = 5.0) -> str:
         """Ends one process with everything below it: SIGTERM, after the grace SIGKILL. Use it only for a process that the user
         wants ended or that you started yourself; look at it with show_process first. The answer comes when its end was seen, and
         says what was ended and what survives."""
-        found = await self.exporter.ask(lambda client: client.kill(id, grace=grace))
+        found = await self.exporter.ask_of(id, lambda client, id: client.kill(id, grace=grace))
         return told({"process": row(found["process"]), **outcome(found)})
 
     async def kill_scope(
@@ -78,6 +79,8 @@ class Acting:
             raise ToolError(f"The scope {scope} takes no value: it means everything that is tracked. Did you mean scope=task?")
         if named is not None and not value:
             raise ToolError(f"The scope {scope} needs a value: which {scope}. list_processes shows them.")
+        if scope == "process":
+            value = await self.exporter.whole(value)
         wanted = {"type": scope} | ({} if named is None else {named: value})
         found = await self.exporter.ask(lambda client: client.kill_scope(wanted, dry_run=not confirm, grace=grace))
         answer = outcome(found, dry_run=not confirm)

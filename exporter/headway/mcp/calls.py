@@ -10,6 +10,7 @@ from typing import Any, Final, TypeVar
 import anyio.to_thread
 from mcp.server.mcpserver.exceptions import ToolError
 
+from headway.reporter.beginning import NotOne, resolve
 from headway.reporter.client import ApiError, Client, Unreachable
 
 T = TypeVar("T")
@@ -43,6 +44,37 @@ class Exporter:
             raise ToolError("This call came without a key of the exporter.")
         return await anyio.to_thread.run_sync(self._asked, call, key)
 
+    async def ask_of(self, id: str, call: Callable[[Client, str], T]) -> T:
+        """What `call` returns for the process with this id, or whose id alone begins so: the report shows beginnings. Raises
+        ToolError."""
+
+        def asked(client: Client) -> T:
+            try:
+                return call(client, id)
+            except ApiError as error:
+                if error.status != 404:
+                    raise
+                whole = str(resolve(client, id)["id"])
+                if whole == id:  # that was not what was not found
+                    raise
+            return call(client, whole)
+
+        return await self.ask(asked)
+
+    async def whole(self, id: str | None) -> str | None:
+        """The whole id of the process whose id alone begins so; an id that nobody has is left to the exporter to judge. Raises
+        ToolError when several begin so."""
+
+        def asked(client: Client) -> str | None:
+            try:
+                return None if id is None else str(resolve(client, id)["id"])
+            except NotOne as error:
+                if error.ids:
+                    raise
+                return id
+
+        return await self.ask(asked)
+
     def _asked(self, call: Callable[[Client], T], key: str | None) -> T:
         try:
             # A client is not for several threads at once, and tools may be called side by side.
@@ -50,6 +82,8 @@ class Exporter:
                 return call(client)
         except (ApiError, Unreachable) as error:
             raise ToolError(advice(error)) from None
+        except NotOne as error:
+            raise ToolError(f"{error}. {NEXT[404]}") from None
 
 
 def advice(error: ApiError | Unreachable) -> str:

@@ -9,7 +9,7 @@ from pydantic import Field
 from headway.mcp.calls import Exporter, given
 from headway.mcp.shapes import page, row, told
 
-Id = Annotated[str, Field(description="id of a process, as list_processes gives it", min_length=1, max_length=64)]
+Id = Annotated[str, Field(description="id of a process, as list_processes gives it, or its beginning", min_length=1, max_length=64)]
 Label = Annotated[str | None, Field(max_length=256)]
 Kind = Literal["subagent", "pipeline", "cron", "daemon", "task"]
 Problem = Literal["stuck", "time_sink", "bottleneck", "overdue", "zombie", "duplicate", "orphaned", "failed", "timed_out"]
@@ -44,6 +44,7 @@ class Looking:
         """What runs in the background of the machine, newest first: progress, time left, flags. Use it to see what is going on, to
         find the id of a process, or what a task or project has left behind. For the reason of a failure and for output use
         show_process; for what needs attention find_problems."""
+        parent = await self.exporter.whole(parent)
         filters = given(type=type, project=project, task=task, agent=agent, group=group, name=name, parent=parent, since=since)
         wanted = {**filters, **given(cursor=cursor), "state": state, "limit": limit}
         found = await self.exporter.ask(lambda client: client.page(**wanted))
@@ -60,7 +61,7 @@ class Looking:
         """One process in full: status and how it came to it, progress, time left, flags with their evidence, resources, children,
         and the last lines of its output. Use it to find out why something failed, whether it still does anything, or what it
         said."""
-        found = await self.exporter.ask(lambda client: client.get(id))
+        found = await self.exporter.ask_of(id, lambda client, id: client.get(id))
         return told(*page(found, log_lines))
 
     async def find_problems(

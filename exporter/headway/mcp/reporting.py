@@ -47,6 +47,7 @@ class Reporting:
             from mcp.server.mcpserver.exceptions import ToolError
 
             raise ToolError(f"silence_allowed: {error}") from None
+        parent_id = await self.exporter.whole(parent_id)
         fields = given(parent_id=parent_id, project=project, task=task, agent=agent, description=description)
         if total is not None or unit is not None:
             fields["progress"] = given(total=total, unit=unit)
@@ -80,7 +81,7 @@ class Reporting:
         if metadata:
             fields["metadata"] = metadata
         fields = fields or {"alive": True}
-        found = await self.exporter.ask(lambda client: client.update(id, **fields))
+        found = await self.exporter.ask_of(id, lambda client, id: client.update(id, **fields))
         answer: dict[str, Any] = {"process": row(found)}
         if found.get("cancel_requested"):
             answer["stop"] = "somebody asked to end this work: stop, then call report_end with outcome cancelled"
@@ -97,5 +98,5 @@ class Reporting:
         """Says how the work ended that you began with report_start. Always call it, also when the work failed; for failed give
         error. After it the status stays."""
         fields = given(summary=summary, error=error, log=line) | {"status": outcome}
-        found = await self.exporter.ask(lambda client: client.update(id, **fields))
+        found = await self.exporter.ask_of(id, lambda client, id: client.update(id, **fields))
         return told({"process": row(found)})

@@ -5,13 +5,16 @@ from __future__ import annotations
 import inspect
 import json
 from collections.abc import Awaitable, Callable
+from difflib import get_close_matches
 from typing import Any, Final
 
 from mcp.server import MCPServer
 from mcp.server.mcpserver.exceptions import ResourceError, ToolError
 from mcp.server.mcpserver.tools import Tool
 from mcp_types import Resource, ToolAnnotations
+from pydantic import ValidationError
 
+from headway.cleaning import brief
 from headway.mcp.acting import Acting
 from headway.mcp.calls import Exporter
 from headway.mcp.judging import Judging
@@ -31,6 +34,8 @@ ADDS: Final = ToolAnnotations(read_only_hint=False, destructive_hint=False, open
 REPEATABLE: Final = ToolAnnotations(read_only_hint=False, destructive_hint=False, idempotent_hint=True, open_world_hint=False)
 ENDS: Final = ToolAnnotations(read_only_hint=False, destructive_hint=True, open_world_hint=False)
 RESOURCES: Final = 50
+# Of an argument that is not accepted (characters).
+LONGEST: Final = 100
 
 Function = Callable[..., Awaitable[str]]
 
@@ -67,7 +72,7 @@ class Server(MCPServer[Any]):
 
     async def read_process(self, id: str) -> str:
         try:
-            found = await self.exporter.ask(lambda client: client.get(id))
+            found = await self.exporter.ask_of(id, lambda client, id: client.get(id))
         except ToolError as error:
             raise ResourceError(str(error)) from None
         return told(*page(found, len(found["log_tail"])))
@@ -117,11 +122,41 @@ def tools(exporter: Exporter) -> list[Tool]:
     ]
 
 
+class Asked(Tool):
+    """Says what is wrong with arguments in words, and what to do."""
+
+    async def run(self, arguments: dict[str, Any], *more: Any, **options: Any) -> Any:
+        try:
+            return await super().run(arguments, *more, **options)
+        except ToolError as error:
+            if isinstance(error.__cause__, ValidationError):
+                raise ToolError(self.words(error.__cause__)) from None
+            raise
+
+    def words(self, error: ValidationError) -> str:
+        known = list(self.parameters.get("properties", {}))
+        said = []
+        for one in error.errors(include_url=False):
+            name = ".".join(map(str, one["loc"]))
+            if one["type"] == "missing":
+                said.append(f"{self.name} needs the argument {name}")
+            elif one["type"] == "extra_forbidden":
+                near = get_close_matches(name, known, n=1)
+                said.append(
+                    f"{self.name} has no argument {name}: "
+                    + (f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}")
+                )
+            else:
+                given = brief(json.dumps(one["input"], default=str), LONGEST)
+                said.append(f"{name} is {given}: {one['msg'].lower().removeprefix('input ')}")
+        return f"{'; '.join(said).rstrip('.?')}. Nothing was done: correct that and call {self.name} again."
+
+
 def tool(function: Function, annotations: ToolAnnotations, title: str) -> Tool:
     """Answers are text, not structures, which would come twice. An argument that there is not is refused: a filter with a spelling
     mistake must not list, let alone end, everything."""
     description = " ".join(inspect.cleandoc(function.__doc__ or "").split())
-    made = Tool.from_function(function, title=title, description=description, annotations=annotations, structured_output=False)
+    made = Asked.from_function(function, title=title, description=description, annotations=annotations, structured_output=False)
     model = made.fn_metadata.arg_model
     model.model_config["extra"] = "forbid"
     model.model_rebuild(force=True)

@@ -1,0 +1,47 @@
+"""A process by the beginning of its id, as lists and the report show them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import islice
+from typing import Any, Final
+
+from headway.ids import check_id
+from headway.reporter.client import ApiError, Client
+
+SHORTEST: Final = 4
+# How far back a beginning is looked for; the whole id always works.
+SEARCHED: Final = 5000
+PAGE: Final = 1000
+_SHOWN: Final = 5
+
+
+class NotOne(Exception):
+    """No process has this id or begins so, or several do (`ids`): these are named."""
+
+    def __init__(self, words: str, ids: Sequence[str] = ()) -> None:
+        super().__init__(words)
+        self.ids = ids
+
+
+def resolve(client: Client, wanted: str) -> dict[str, Any]:
+    """The process with this id, or the only one whose id begins so. Raises NotOne, ApiError, Unreachable."""
+    try:
+        check_id(wanted)
+    except ValueError as error:
+        raise NotOne(f"{wanted[:80]!r} is no id ({error})") from None
+    try:
+        return client.get(wanted)
+    except ApiError as error:
+        if error.status != 404:
+            raise
+    found: list[str] = []
+    if len(wanted) >= SHORTEST:
+        newest = islice(client.iterate(state="all", limit=PAGE), SEARCHED)
+        found = [process["id"] for process in newest if process["id"].startswith(wanted)]
+    if len(found) == 1:
+        return client.get(found[0])
+    if found:
+        shown = ", ".join(found[:_SHOWN]) + (", …" if len(found) > _SHOWN else "")
+        raise NotOne(f"{len(found)} ids begin with {wanted}: {shown}. Give more of it", found)
+    raise NotOne(f"there is no process {wanted}")
