@@ -22,6 +22,7 @@ ALL: Final[Mapping[str, str]] = {
     "sampling": "reading OS processes",
     "exits": "noticing that one ended",
     "reporter": "what reporting costs a script",
+    "hook": "what a hook costs a coding agent",
     "store": "the disk",
     "stream": "many followers of the stream",
     "eta": "how wrong the time left is",
