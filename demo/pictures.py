@@ -20,7 +20,6 @@ from typing import Any, Final
 import requests
 from playwright.sync_api import Page, sync_playwright
 
-from headway import Reporter
 from headway.reporter.client import Client
 
 FOLDER: Final = Path(__file__).parent.parent / "docs/pictures"
@@ -30,6 +29,15 @@ SERVICES: Final[dict[str, dict[str, Any]]] = {
     "broken": {"command": "echo 'cannot read /etc/mailer.conf' >&2; exit 3", "restart": "never", "group": "mail"},
     "backup": {"command": "sleep 1", "schedule": "30 2 * * *", "autostart": False},
 }
+# Reports as a job of yours would.
+BACKFILL: Final = r"""
+import subprocess, time
+from headway import Reporter
+with Reporter("NLP Backfill", type="pipeline", total=120, unit="sessions", project="kira", metadata={"model": "small-2"}) as run:
+    for number in range(1, 121):
+        run.update(number, line=f"session {number} embedded, \x1b[32m{number * 7 % 90 + 10} turns\x1b[0m")
+        subprocess.run(["sleep", "0.8"])
+"""
 
 
 def free_port() -> int:
@@ -61,13 +69,11 @@ def main() -> None:
             }
             client = Client()
             earlier(url, key)
-            backfill = Reporter("NLP Backfill", type="pipeline", total=80, unit="sessions", project="kira")
             demo = subprocess.Popen([sys.executable, "-m", "demo"], stdout=subprocess.DEVNULL)
-            for number in range(1, 52):
-                backfill.update(number, line=f"session {number} embedded, \x1b[32m{number * 7 % 90 + 10} turns\x1b[0m")
-                time.sleep(1)
+            backfill = subprocess.Popen([sys.executable, "-c", BACKFILL])
+            time.sleep(52)
             take(url, key, client)
-            backfill.fail("stopped for the picture")
+            backfill.terminate()
         finally:
             if demo is not None:
                 demo.terminate()
@@ -124,7 +130,6 @@ def take(url: str, key: str, client: Client) -> None:
             ("process", f"/processes/{backfill}"),
             ("services", "/services"),
             ("attention", "/attention"),
-            ("history", "/history"),
         ):
             page.goto(url + path)
             page.wait_for_timeout(3000)
@@ -140,7 +145,7 @@ def take(url: str, key: str, client: Client) -> None:
 
 
 def picture(page: Page, name: str) -> None:
-    height = page.evaluate("Math.min(document.body.scrollHeight, 1200)")
+    height = page.evaluate("Math.min(document.body.scrollHeight, 960)")
     page.screenshot(path=FOLDER / f"{name}.png", clip={"x": 0, "y": 0, "width": 1360, "height": height}, full_page=True)
 
 
