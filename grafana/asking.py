@@ -17,13 +17,14 @@ VARIABLE: Final = re.compile(r"\$\{([a-z_]\w*)(?::\w+)?\}|\$([a-z_]\w*)")
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A query of the panel with this title; `ranged` over the dashboard's time, else at its end."""
+    """A query of the panel with this title; `ranged` over the dashboard's time with so many `points`, else at its end."""
 
     dashboard: str
     panel: str
     ref: str
     expr: str
     ranged: bool
+    points: int = POINTS
 
 
 def seconds(text: str) -> float:
@@ -39,9 +40,9 @@ def time_range(board: Mapping[str, Any]) -> float:
     return seconds(board["time"]["from"])
 
 
-def step(board: Mapping[str, Any]) -> float:
+def step(board: Mapping[str, Any], points: int = POINTS) -> float:
     """The distance of the points of a graph (s)."""
-    return max(SCRAPE, round(time_range(board) / POINTS))
+    return max(SCRAPE, round(time_range(board) / points))
 
 
 def panels(board: Mapping[str, Any], of: str) -> Iterator[Mapping[str, Any]]:
@@ -54,15 +55,16 @@ def asked(uid: str, board: Mapping[str, Any]) -> Iterator[Asked]:
     """The PromQL of its panels and its annotations."""
     for panel in panels(board, "prometheus"):
         for target in panel.get("targets", ()):
-            yield Asked(uid, panel["title"], target["refId"], target["expr"], bool(target.get("range")))
+            points = panel.get("maxDataPoints", POINTS)
+            yield Asked(uid, panel["title"], target["refId"], target["expr"], bool(target.get("range")), int(points))
     for annotation in board.get("annotations", {}).get("list", ()):
         if annotation.get("expr"):
             yield Asked(uid, annotation["name"], "annotation", annotation["expr"], True)
 
 
-def values(board: Mapping[str, Any], chosen: Mapping[str, str]) -> dict[str, str]:
+def values(board: Mapping[str, Any], chosen: Mapping[str, str], points: int = POINTS) -> dict[str, str]:
     """Name of a variable → what Grafana puts in: what is chosen, else what is preset; $__rate_interval and the like."""
-    span, distance = time_range(board), step(board)
+    span, distance = time_range(board), step(board, points)
     found = {
         "__from": f"{1000 * (time.time() - span):.0f}",
         "__range": f"{span:.0f}s",

@@ -47,8 +47,10 @@ def graph(
     stack: bool = False,
     bars: bool = False,
     empty: str = EMPTY,
+    points: int | None = None,
 ) -> timeseries.Panel:
-    """`looks`: name of a line → its properties. Bars count what happened, lines show what is."""
+    """`looks`: name of a line → its properties. Bars count what happened, lines show what is. `points`: so many at most, where each
+    is dear."""
     options = build.VizTooltipOptions().mode(common.TooltipDisplayMode.MULTI).sort(common.SortOrder.DESCENDING)
     panel = (
         timeseries.Panel()
@@ -66,6 +68,8 @@ def graph(
     )
     if bars:
         panel.draw_style(common.GraphDrawStyle.BARS).max_data_points(60)
+    elif points is not None:
+        panel.max_data_points(points)
     if stack:
         panel.stacking(build.StackingConfig().mode(common.StackingMode.NORMAL))
     for ref, (expr, name) in zip("ABCDEFGH", lines, strict=False):

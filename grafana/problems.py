@@ -17,23 +17,29 @@ def problem(severity: str, sentences: str, since: str = "") -> str:
     return says(severity, f"{rows} + {ON} group_left () (1000 * {f.by_row(since)})" if since else rows, "severity")
 
 
-def ends() -> str:
-    """`sentence: what is known of its end` of all that ended badly."""
+def ended_as() -> str:
+    """Rows (instance, id, text, severity): how each ended that ended badly, in a few words."""
 
-    def end(which: Status, sentence: str, rows: str = "") -> str:
-        return says(severity_of(9, which), rows or says(sentence, f.bad(which)), "severity")
+    def end(which: Status, rows: str) -> str:
+        return says(severity_of(9, which), rows, "severity")
 
     exits = tells("Failed with exit code ${1}", f"({f.EXIT_CODE} and {ON} ({f.bad(Status.FAILED)}))")
-    fails = either(exits, says("Failed", f.bad(Status.FAILED)))
-    ended = (
-        end(Status.FAILED, "", fails),
-        end(Status.KILLED, "Killed"),
-        end(Status.TIMED_OUT, "Ended for its time limit"),
+    vanished = f"({f.bad(Status.ORPHANED)})"
+    return " or ".join(
+        (
+            end(Status.FAILED, either(exits, says("Failed", f.bad(Status.FAILED)))),
+            end(Status.KILLED, says("Killed", f.bad(Status.KILLED))),
+            end(Status.TIMED_OUT, says("Ended for its time limit", f.bad(Status.TIMED_OUT))),
+            end(Status.ORPHANED, says("Vanished", f"({vanished} and {ON} {f.RESULT})")),
+            end(Status.ORPHANED, says("Vanished without a final word", f"({vanished} unless {ON} {f.RESULT})")),
+        )
     )
-    told = " or ".join((*ended, end(Status.ORPHANED, "Vanished")))
-    alone = " or ".join((*ended, end(Status.ORPHANED, "Vanished without a final word")))
+
+
+def ends() -> str:
+    """`how: what is known of its end` of all that ended badly."""
     said = f'max by (instance, id, said) (label_join({f.RESULT} and {ON} {f.BAD_CODE}, "said", "", "text"))'
-    rows = either(f'label_join(({told}) * {ON} group_left (said) {said}, "text", ": ", "text", "said")', alone)
+    rows = either(f'label_join({f.ENDED_AS} * {ON} group_left (said) {said}, "text", ": ", "text", "said")', f.ENDED_AS)
     since = f.by_row(f"{f.FINISH} and {ON} {f.BAD_CODE}")
     return f"0 * max by (instance, id, text, severity) ({rows}) + {ON} group_left () (1000 * {since})"
 
@@ -59,4 +65,4 @@ def problems() -> str:
         problem(severity_of(2, Condition.ZOMBIE), says("Ended, but its parent has not collected it", f.ZOMBIE)),
         problem(severity_of(1, Condition.DUPLICATE), says("The same command runs twice in the same directory", f.DUPLICATE)),
     )
-    return f"({' or '.join(rows)}) * {ON} group_left (name, external_url) {f.TITLE}"
+    return f"({' or '.join(rows)}) * {ON} group_left (name) (0 * {f.TITLE} + 1) * {f.ADDRESS}"

@@ -80,20 +80,15 @@ def facts() -> table.Panel:
 
 def nested() -> table.Panel:
     """Its parent, its children and theirs."""
-    children = f'{f.INFO}{{parent_id="$id"}}'
-    theirs = f'({f.INFO}{{parent_id!=""}} and on (instance, parent_id) label_join({children}, "parent_id", "", "id"))'
-    above = f'label_join({one(f.INFO)}, "id", "", "parent_id")'
+    children = f'{f.CHILD}{{parent_id="$id"}}'
+    theirs = f'({f.CHILD} and on (instance, parent_id) label_join({children}, "parent_id", "", "id"))'
+    above = f'label_join({f.CHILD}{{id="$id"}}, "id", "", "parent_id")'
     places = " or ".join(
-        (
-            says("↑ parent", f"({f.INFO} and {ON} {above})", "place"),
-            says("↳ child", children, "place"),
-            says("↳↳ child of a child", theirs, "place"),
-        )
+        (says("↑ parent", above, "place"), says("↳ child", children, "place"), says("↳↳ child of a child", theirs, "place"))
     )
-    family = f"max by (instance, id, name, kind, place) ({places})"
+    family = f"max by (instance, id, place) ({places})"
     who = f"{f.CODE} * {ON} group_left (place) {family} * {f.ADDRESS}"
     links = {"Log, tree and metadata": PAGE, "Graphs": PROCESS}
-    running = f"({either(f.FINISH, f'time() + 0 * {f.START}')} - {ON} {f.START})"
     percent: Config = {"unit": "percentunit", "decimals": 0}
     columns = [
         Column(
@@ -106,7 +101,7 @@ def nested() -> table.Panel:
         Column(title="Process", label="name", links=links, config={"custom.minWidth": 160}),
         Column(title="Kind", label="kind", width=90),
         Column(title="Progress", expr=keyed(f"{f.RATIO} and {ON} {family}"), width=80, config=percent),
-        Column(title="Elapsed", expr=keyed(f"{running} and {ON} {family}"), width=90, config={"unit": "dthms"}),
+        Column(title="Started", expr=keyed(f"1000 * {f.START} and {ON} {family}"), width=120, config={"unit": "dateTimeFromNow"}),
         Column(
             title="Result", expr=keyed(f'label_join({f.RESULT} and {ON} {family}, "result", "", "text")', "result"), label="result"
         ),
@@ -275,6 +270,7 @@ def process() -> dashboard.Dashboard:
                         "95% of all runs": colour("#b0b0b0"),
                     },
                     empty=NOT_SEEN,
+                    points=100,
                 ),
             ),
             Place(

@@ -13,14 +13,16 @@ from grafana_foundation_sdk.models import dashboard
 from grafana import facts as f
 from grafana.boards import PAGE, PROCESS, Place, board, choice
 from grafana.graphs import mapped, timeline
-from grafana.look import BARS, FLAGS, STATUS, STATUS_WORDS, SYMBOLS, Config, words
-from grafana.promql import BY, ON, as_label, either, keyed
-from grafana.tables import CENTER, HIDDEN, IMAGE, LEFT, PILLS, RIGHT, TEXT, Column, rows
+from grafana.look import FLAGS, GREY, STATUS, STATUS_WORDS, SYMBOLS, Config, words
+from grafana.promql import BY, ON, keyed
+from grafana.tables import CENTER, HIDDEN, IMAGE, LEFT, RIGHT, TEXT, Column, rows
 from headway.model import Status
 
 ACTIVE_UID: Final = "headway-active"
 HISTORY_UID: Final = "headway-history"
-MOST_ROWS: Final = 300
+MOST_ROWS: Final = 200
+# Of a timeline over hours: each costs a look at every process.
+POINTS: Final = 75
 FILTERS: Final = ("kind", "project", "task", "agent", "name")
 CHOSEN: Final = f.INFO + "{" + ", ".join(f'{label}=~"${label}"' for label in FILTERS) + "}"
 LINKS: Final = {"Log, tree and metadata": PAGE, "Graphs": PROCESS}
@@ -55,31 +57,25 @@ def across(title: str, uid: str, tooltip: str) -> builders.DashboardLink:
 
 def active_table() -> table.Panel:
     """The first column says which rows there are, so the others need no filter: Grafana drops what has no partner."""
-    wanted = f"topk({MOST_ROWS}, {f.ORDER} and {ON} {CHOSEN} and {ON} ({f.LISTED_CODE} $status))"
-    who = keyed(
-        f"({f.LISTED_CODE} and {ON} {wanted}) * {ON} group_left (title, kind, external_url) {f.TITLE}",
-        "id",
-        "title",
-        "kind",
-        "external_url",
-    )
-    moving = f"({f.RATIO} and {ON} {f.LISTED_CODE} == {Status.RUNNING.code})"
-    bar = either(as_label("bar", f"round(100 * {moving})"), as_label("bar", f"round(-100 * {f.RATIO})"))
-    flags = either(f'label_join({f.HELD}, "flag", "", "condition")', f.LISTED_CODE)
+    chosen = ", ".join(f'{label}=~"${label}"' for label in FILTERS)
+    wanted = f"topk({MOST_ROWS}, {f.TITLE}{{{chosen}}} and {ON} ({f.LISTED_CODE} $status)) * {f.ADDRESS}"
+    # Drawn by Grafana itself: a picture for each row, as in the Overview, is too dear for all of them.
+    gauge: Config = {"custom.cellOptions": {"type": "gauge", "mode": "basic", "valueDisplayMode": "text"}, "min": 0, "max": 1}
+    grey: Config = {"color": {"mode": "fixed", "fixedColor": GREY}}
+    flags = f'label_join({f.HELD}, "flag", "", "condition")'
     columns = [
-        Column(title=" ", expr=who, width=50, config=IMAGE | CENTER | {"mappings": [SYMBOLS]}),
+        Column(title="order", expr=keyed(wanted, "id", "title", "kind", "external_url"), config=HIDDEN),
+        Column(title=" ", expr=keyed(f.LISTED_CODE), width=50, config=IMAGE | CENTER | {"mappings": [SYMBOLS]}),
         Column(title="Process", label="title", links=LINKS, config={"custom.minWidth": 190}),
         Column(title="Kind", label="kind", width=90),
-        Column(title="Progress", expr=keyed(bar, "bar"), label="bar", width=126, config=IMAGE | {"mappings": BARS}),
-        Column(title="%", expr=keyed(f.RATIO), width=52, config=PERCENT),
+        Column(title="Progress", expr=keyed(f.RATIO), width=150, config=PERCENT | gauge | grey),
         Column(title="Done", expr=keyed(f.DONE), width=80, config=RIGHT | {"unit": "short"}),
         Column(title="Of", expr=keyed(f.TOTAL), width=80, config=RIGHT | {"unit": "short"}),
         Column(title="Time left", expr=keyed(f.ETA), width=84, config=CLOCK),
-        Column(title="Elapsed", expr=keyed(f.ELAPSED), width=84, config=CLOCK),
-        Column(title="Flags", expr=keyed(flags, "flag"), label="flag", width=150, many=True, config=PILLS | {"mappings": FLAGS}),
+        Column(title="Started", expr=keyed(f"1000 * {f.START}"), width=120, config=RIGHT | {"unit": "dateTimeFromNow"}),
+        Column(title="Flags", expr=keyed(flags, "flag"), label="flag", width=150, many=True, config=TEXT | {"mappings": FLAGS}),
         Column(title="CPU", expr=keyed(f.CPU), width=56, config=PERCENT),
         Column(title="Memory", expr=keyed(f.MEMORY), width=78, config=BYTES),
-        Column(title="order", expr=keyed(f.ORDER), config=HIDDEN),
         Column(title="id", label="id", config=HIDDEN),
         Column(title="external_url", label="external_url", config=HIDDEN),
     ]
@@ -114,27 +110,29 @@ def active() -> dashboard.Dashboard:
 # ── history ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def seen(metric: str) -> str:
-    """The last value in the time that is shown."""
-    return f"max {BY} (last_over_time({metric}[$__range]))"
+def last(metric: str, at: str = "") -> str:
+    """What is now, else the last value in the time that is shown. Nobody reads every sample of hours for that: whoever has ended is
+    shown for half an hour after it, so a look every ten minutes finds it."""
+    return f"({metric}{at} or last_over_time({metric}[$__range:10m]{at}))"
+
+
+def seen(metric: str, at: str = "") -> str:
+    return f"max {BY} ({last(metric, at)})"
 
 
 def matching(at: str = "") -> str:
     """Processes of the filters that were active in the time that is shown; failed ones have series long after their end."""
-    ended_before = f"max {BY} (last_over_time({f.FINISH}[$__range]{at})) < $__from / 1000"
-    code = f"(max {BY} (last_over_time({f.CODE}[$__range]{at})) $outcome)"
-    return f"(last_over_time({CHOSEN}[$__range]{at}) and {ON} {code} unless {ON} {ended_before})"
+    ended_before = f"{seen(f.FINISH, at)} < $__from / 1000"
+    return f"({last(CHOSEN, at)} and {ON} ({seen(f.CODE, at)} $outcome) unless {ON} {ended_before})"
 
 
 def history_table() -> table.Panel:
     moment: Config = {"unit": "dateTimeAsLocal", **LEFT}
-    who = keyed(
-        f"(0 * {matching()} + {ON} group_left () {seen(f.CODE)}) * {f.ADDRESS}", "id", "name", "kind", "project", "external_url"
-    )
-    took = f"{either(seen(f.FINISH), f'time() + 0 * {seen(f.START)}')} - {ON} {seen(f.START)}"
-    result = f'label_join(last_over_time({f.RESULT}[$__range]), "result", "", "text")'
+    who = keyed(f"{matching()} * {f.ADDRESS}", "id", "name", "kind", "project", "external_url")
+    took = f"{seen(f.FINISH)} - {ON} {seen(f.START)}"
+    result = f'label_join({last(f.RESULT)}, "result", "", "text")'
     columns = [
-        Column(title=" ", expr=who, width=50, config=IMAGE | CENTER | {"mappings": [SYMBOLS]}),
+        Column(title="row", expr=who, config=HIDDEN),
         Column(title="Process", label="name", links=LINKS, config={"custom.minWidth": 180}),
         Column(title="Kind", label="kind", width=90),
         Column(title="Project", label="project", width=100),
@@ -160,9 +158,11 @@ def history_table() -> table.Panel:
 
 def history_timeline() -> statetimeline.Panel:
     looks = {status.code: (words(status), look.colour) for status, look in STATUS.items()}
-    outcome = f"last_over_time({f.CODE}[$__range] @ end())"
-    active = f"(min_over_time({f.CODE}[$__rate_interval]) < {Status.DONE.code} and {ON} {matching(' @ end()')})"
-    by_name = f"max by (name) (0 * {active} + {ON} group_left () max {BY} ({outcome}))"
+    # What does not change from point to point is worked out once, and each point costs one match.
+    outcome = f"({seen(f.CODE, ' @ end()')} and {ON} {matching(' @ end()')})"
+    only = ", ".join(f'{label}=~"${label}"' for label in ("kind", "name"))
+    active = f"0 * (min_over_time({f.CODE}{{{only}}}[$__rate_interval]) < {Status.DONE.code})"
+    by_name = f"max by (name) ({active} + {ON} group_left () {outcome})"
     return timeline(
         "Runs and how they ended",
         "A row per name, a bar per run in the colour of its outcome, which is known from the beginning of the bar: red failed, "
@@ -170,7 +170,7 @@ def history_timeline() -> statetimeline.Panel:
         [(by_name, "{{name}}")],
         [mapped(looks)],
         NOTHING_SEEN,
-    )
+    ).max_data_points(POINTS)
 
 
 def history() -> dashboard.Dashboard:

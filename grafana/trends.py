@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Final
 
 from grafana_foundation_sdk.builders import table, timeseries
 from grafana_foundation_sdk.models import dashboard
 
 from grafana import facts as f
+from grafana import graphs
 from grafana.boards import Place, board, choice
-from grafana.graphs import colour, graph
+from grafana.graphs import colour
 from grafana.look import BARS, BLUE, CONDITION, GREY, RED, STATUS, Config
 from grafana.services import of_name
 from grafana.tables import IMAGE, LEFT, RIGHT, Column, rows
@@ -25,6 +27,8 @@ NOTHING_ENDED: Final = "Nothing that the filters let through ended in this time.
 NOTHING_RAN: Final = "Nothing that the filters let through ran in this time. Choose a longer one, or start something: make demo"
 NOTHING_TRIPPED: Final = "No gate tripped in this time: nothing was stuck, too slow or in the way"
 NO_COST: Final = "Nothing told what it cost in this time. Report metadata.cost_dollars, or metadata.tokens"
+# Over hours and days: a point of a line is a look at every process.
+graph: Final = partial(graphs.graph, points=120)
 # No red: here it means failure.
 KINDS: Final[dict[str, Config]] = {
     Kind.PIPELINE.value: colour(BLUE),
@@ -216,9 +220,10 @@ def trends() -> dashboard.Dashboard:
                 7,
                 graph(
                     "Waiting before the start",
-                    "For how long those that are listed waited between being made known and starting, on average, by kind.",
+                    "For how long those that are listed waited between being made known and starting, by kind: the average of "
+                    "what their names have.",
                     "dthms",
-                    [(f"avg by (kind) ({f.START}{{{WHICH}}} - {f.CREATED}{{{WHICH}}})", "{{kind}}")],
+                    [(f"avg by (kind) ({f.WAITED}{{{WHICH}}})", "{{kind}}")],
                     KINDS,
                     empty=NOTHING_RAN,
                 ),

@@ -150,6 +150,8 @@ def series(now: float, external_url: str) -> Iterator[tuple[str, Mapping[str, st
             yield "headway_process_result_info", {**who, "text": actor.result}, 1
         if actor.blocked:
             yield "headway_process_blocked_by", {**who, "blocker_id": actor.blocked}, 1
+        for condition in actor.conditions:
+            yield "headway_process_condition_start_timestamp_seconds", {**who, "condition": condition}, now - 60
         for condition in () if ended else CONDITIONS:
             yield "headway_process_condition", {**who, "condition": condition}, condition in actor.conditions
     for service, (code, restarts) in SERVICES.items():

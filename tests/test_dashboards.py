@@ -193,7 +193,7 @@ def test_every_condition_has_a_coloured_flag() -> None:
 @pytest.mark.parametrize("uid", BOARDS)
 def test_pictures_are_well_formed(uid: str) -> None:
     pictures = {text for mapping in mappings(uid) for text in texts(mapping) if text.startswith("data:")}
-    assert len(pictures) > len(STATUS_CODES) or uid not in ("headway-overview", "headway-active", "headway-history")
+    assert len(pictures) > len(STATUS_CODES) or uid not in ("headway-overview", "headway-active")
     for picture in pictures:
         kind, _, document = picture.partition(",")
         assert kind == "data:image/svg+xml" and "#" not in document  # a bare # would end the URI
