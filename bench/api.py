@@ -49,9 +49,9 @@ class Load:
 
 def wrk(target: Server, script: str, connections: int, seconds: int, *arguments: str) -> Load:
     """Raises SystemExit when an answer was not 2xx."""
-    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}", "--latency", "-s", str(SCRIPTS / script), target.url]
+    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}", "--timeout=30s", "--latency", "-s", str(SCRIPTS / script)]
     before = target.cpu_seconds()
-    said = subprocess.run([*command, "--", *arguments], check=True, capture_output=True, text=True).stdout
+    said = subprocess.run([*command, target.url, "--", *arguments], check=True, capture_output=True, text=True).stdout
     spent = target.cpu_seconds() - before
     if "Non-2xx" in said or "Socket errors" in said:
         raise SystemExit(f"{script}: not all requests were answered well\n{said}")
