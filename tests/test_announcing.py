@@ -118,10 +118,10 @@ def test_the_words() -> None:
     facts: dict[str, Any] = {"current": 80.0, "total": 80.0, "unit": "sessions", "summary": "80 sessions,\n3 repaired"}
     metadata = {"tokens": {"input": 12000, "output": 850}, "cost_dollars": 0.416}
     assert description(process(DONE, **facts, metadata=metadata), stats) == (
-        "80 sessions, 3 repaired. It took 12 min, usual are 10 min (median of 3 good runs). 80 of 80 sessions. "
+        "80 sessions, 3 repaired. It took 12m, usual are 10m (median of 3 good runs). 80 of 80 sessions. "
         "12,000 tokens in, 850 tokens out, $0.42."
     )
-    assert description(process(FAILED, current=3.0), None) == "ValueError: 7. It took 12 min. 3 items."
+    assert description(process(FAILED, current=3.0), None) == "ValueError: 7. It took 12m. 3 items."
     assert description(process(Orphaned(None, 5.0)), None) == "Nothing more is known of it."
     assert len(description(process(DONE, summary="x" * 4000), None)) < 500
     made = alert(process(FAILED), None, {"external_url": "https://h", "grafana_url": "https://g"}, "h:1")
@@ -212,7 +212,7 @@ def test_once_over_refusals_and_restarts(start_exporter: Starter, manager: Manag
     client.update("one", status="done", summary="all there")
     client.create("small", "task", id="small")
     client.update("small", status="done")
-    wait_until(lambda: manager.names() == ["Backfill is done"], 10, "the announcement")
+    wait_until(lambda: manager.names() == ["Backfill is done"], 30, "the announcement")
     found = manager.alerts[0]
     assert found["startsAt"] < found["endsAt"], "it is not over when it is heard of"
     # While it is refused, and while the exporter is killed, nothing is lost.
@@ -220,14 +220,14 @@ def test_once_over_refusals_and_restarts(start_exporter: Starter, manager: Manag
     before = manager.asked
     client.create("Backfill", "pipeline", id="two")
     client.update("two", status="failed", error="no space")
-    wait_until(lambda: manager.asked > before, 10, "an attempt")
+    wait_until(lambda: manager.asked > before, 30, "an attempt")
     exporter.kill()
     manager.status = 200
     exporter.start()
-    wait_until(lambda: "Backfill failed" in manager.names(), 20, "the second announcement")
+    wait_until(lambda: "Backfill failed" in manager.names(), 30, "the second announcement")
     client.create("Backfill", "pipeline", id="three")
     client.update("three", status="done")
-    wait_until(lambda: len(manager.alerts) == 3, 10, "the third")
+    wait_until(lambda: len(manager.alerts) == 3, 30, "the third")
     assert manager.names() == ["Backfill is done", "Backfill failed", "Backfill is done"], "each one once"
     page = requests.get(f"{exporter.url}/metrics", timeout=10).text
     assert "headway_announcements_pending 0.0" in page and "headway_announcements_delivered_total 2.0" in page
@@ -244,5 +244,20 @@ def test_what_is_refused_for_good_is_given_up(start_exporter: Starter, manager: 
         page = requests.get(f"{exporter.url}/metrics", timeout=10).text
         return "headway_announcements_given_up_total 1.0" in page and "headway_announcements_pending 0.0" in page
 
-    wait_until(given_up, 10, "it to be given up")
+    wait_until(given_up, 30, "it to be given up")
     assert manager.asked == 1
+
+
+def test_ends_of_a_moment_are_one_message_and_later_ones_another(start_exporter: Starter, manager: Manager) -> None:
+    exporter = start_exporter("--alertmanager-url", manager.url)
+    client = Client(exporter.url, exporter.key)
+    for number in range(3):
+        client.create("Crawl", "pipeline", id=f"crawl-{number}")
+        client.update(f"crawl-{number}", status="failed" if number == 2 else "done")
+    wait_until(lambda: len(manager.alerts) == 3, 30, "three announcements")
+    client.create("Crawl", "pipeline", id="crawl-3")
+    client.update("crawl-3", status="done")
+    wait_until(lambda: len(manager.alerts) == 4, 30, "the fourth")
+    batches = {one["labels"]["id"]: one["labels"]["batch"] for one in manager.alerts}
+    assert batches["crawl-0"] == batches["crawl-1"], "they are told together"
+    assert len(set(batches.values())) == 3, "what failed and what comes later are told apart, so that nothing is told twice"

@@ -62,7 +62,17 @@ class Alert(Struct, rename="camel", frozen=True):
 
     @property
     def cancellable(self) -> bool:
-        return self.fires and _CANCELLABLE.search(self.labels.get("alertname", "")) is not None
+        """Whether it is about something that still runs."""
+        over = not self.fires or self.labels.get("gate") == "timed_out"
+        return not over and _CANCELLABLE.search(self.labels.get("alertname", "")) is not None
+
+    def outlasts(self, other: Alert) -> bool:
+        """Whether it is of the same process, and goes on after the other's end."""
+        return (
+            bool(other.labels.get("id"))
+            and self.labels.get("id") == other.labels["id"]
+            and (self.fires or other.ends_at < self.ends_at)
+        )
 
     def link(self, annotation: str) -> str | None:
         url = self.annotations.get(annotation, "")
@@ -84,15 +94,18 @@ class MessageIn(Struct, rename="camel", frozen=True):
 
     @property
     def resolved(self) -> list[Alert]:
-        return [alert for alert in self.alerts if not alert.fires]
+        """A process that was a warning first and critical then is over once: as what ended last."""
+        return [alert for alert in self.alerts if not alert.fires and not any(other.outlasts(alert) for other in self.alerts)]
 
     @property
     def severity(self) -> str:
-        return self.common_labels.get("severity", "")
+        """The worst of what fires."""
+        firing = {alert.labels.get("severity", "") for alert in self.firing}
+        return next((one for one in ("critical", "warning") if one in firing), self.common_labels.get("severity", ""))
 
     @property
     def title(self) -> str:
-        firing, count = self.firing, len(self.alerts)
+        firing, count = self.firing, len(self.resolved)
         icon = {"critical": "🔴", "warning": "🟠"}.get(self.severity, "🔵") if firing else "✅"
         if len(firing) == 1:
             return f"{icon} {firing[0].head}"

@@ -13,7 +13,7 @@ from headway.errors import ConfigError
 from headway.yamlfile import compose
 
 EVERYTHING: Final = "everything"
-# Who is told of the ends of processes: everybody who wants everything, and of their beginning only, for an end is over at once.
+# Who is told of ends of processes: everybody who wants everything, and never that they are over: they have happened.
 ENDED: Final = "ended"
 HEAD: Final = """\
 # Made by `headway alerting render` from {base} and the secrets in {secrets}. Changes belong there.
@@ -30,9 +30,8 @@ def render(base: Path, templates: Path, secrets: Path, found: Sequence[Secret], 
     receivers = _receivers(content, base)
     for secret in found:
         made = block(secret, target)
-        # What is critical goes to everybody; the rest to those who want everything.
-        for name in (CRITICAL,) if secret.critical_only else (EVERYTHING, CRITICAL):
-            receivers[name].setdefault(made.section, []).append(deepcopy(made.options))
+        # A message has all severities of an alert: so each place is told by one receiver alone.
+        receivers[CRITICAL if secret.critical_only else EVERYTHING].setdefault(made.section, []).append(deepcopy(made.options))
         if ENDED in receivers and not secret.critical_only:
             receivers[ENDED].setdefault(made.section, []).append({**deepcopy(made.options), "send_resolved": False})
     content["templates"] = [*content.get("templates", ()), str(templates / "*.tmpl")]

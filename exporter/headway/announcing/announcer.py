@@ -22,6 +22,8 @@ log = logging.getLogger(__name__)
 
 # How long changes gather before they are looked at (s): an end that its reporter corrects at once is told once.
 PAUSE: Final = 0.5
+# How long ends of one name gather for a message (s).
+GATHER: Final = 5.0
 # An alert lives so long for Alertmanager (s): far beyond any time that a route gathers alerts for a message.
 LIVES: Final = 300.0
 FIRST_PAUSE: Final = 2.0
@@ -92,7 +94,10 @@ class Announcer:
         if len(box.pending) >= MOST_PENDING or not is_announced(process, self.rules):
             return False
         instance = urlsplit(self._links["external_url"]).netloc
-        box.pending[process.id] = Letter(alert(process, self.registry.stats_for(process), self._links, instance), finished_at)
+        told = alert(process, self.registry.stats_for(process), self._links, instance)
+        box.pending[process.id] = Letter(
+            told, finished_at, next_at=box.next_of(told["labels"]["name"], self.registry.clock() + GATHER)
+        )
         return True
 
     async def _deliver(self) -> None:
@@ -100,6 +105,8 @@ class Announcer:
             now = self.registry.clock()
             self._outbox.forget(now - STALE)
             if due := self._outbox.due(now)[:IN_ONE]:
+                if self._outbox.gather(due):
+                    await self._save()  # what is sent once more must be the same: Alertmanager tells it once then
                 await self._send(due, now)
                 continue
             with contextlib.suppress(TimeoutError):

@@ -72,6 +72,20 @@ class Outbox:
     def due(self, now: float) -> list[str]:
         return [key for key, letter in self.pending.items() if letter.next_at <= now]
 
+    def next_of(self, name: str, at: float) -> float:
+        """When the message goes that the next end of this name belongs to: with those that wait already, else at `at` (unix s)."""
+        return next((one.next_at for one in self.pending.values() if one.attempts == 0 and one.alert["labels"]["name"] == name), at)
+
+    def gather(self, keys: Iterable[str]) -> bool:
+        """Those that are sent for the first time together with others of their name and outcome get one `batch`, which Alertmanager
+        groups by: a group that later ends do not join is told once. Whether any got one."""
+        heads: dict[tuple[str, str], str] = {}
+        for key in keys:
+            labels = self.pending[key].alert["labels"]
+            if "batch" not in labels:
+                labels["batch"] = heads.setdefault((labels["name"], labels["outcome"]), key)
+        return bool(heads)
+
     def drop(self, keys: Iterable[str], now: float) -> None:
         for key in keys:
             self.pending.pop(key, None)

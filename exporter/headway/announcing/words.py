@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from headway.gates import span
+from headway.durations import format_duration
 from headway.model import Process, Status
 from headway.names import NameStats
 
@@ -71,11 +71,18 @@ def _how_long(process: Process, stats: NameStats | None) -> str:
     took = process.elapsed(process.finished_at or 0.0)
     if took is None:
         return ""
+    words = f"It took {lasting(took)}"
+    if process.spec.expected_duration is not None:
+        return f"{words}, {lasting(process.spec.expected_duration)} were expected."
     usual = None if stats is None else stats.expected_duration
-    words = f"It took {span(took)}"
     if stats is None or usual is None:
         return f"{words}."
-    return f"{words}, usual are {span(usual)} (median of {len(stats.good_durations)} good runs)."
+    return f"{words}, usual are {lasting(usual)} (median of {len(stats.good_durations)} good runs)."
+
+
+def lasting(seconds: float) -> str:
+    """ "6m 41s"; below ten seconds with a tenth."""
+    return format_duration(round(seconds, 1) if seconds < 10 else float(round(seconds)))
 
 
 def _how_far(process: Process) -> str:

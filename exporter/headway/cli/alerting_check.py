@@ -9,6 +9,7 @@ import socket
 import subprocess
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -75,7 +76,7 @@ def check(args: argparse.Namespace, text_for: TextFor) -> int:
     elif loaded is not None and loaded != sections_of(text):
         print(f"not in force yet: the running Alertmanager has {listed(loaded) or 'no receiver'}; make down up loads what is above")
     if args.send and status is not None:
-        return send(alertmanager, args.severity, loaded or {}, group_wait(status["config"]["original"]))
+        return send(alertmanager, args.severity, loaded or {}, status["config"]["original"])
     if not valid:
         return Exit.FAILED
     return Exit.OK if status is not None else Exit.UNREACHABLE
@@ -133,7 +134,10 @@ def sections_of(text: str) -> dict[str, dict[str, int]]:
 def one_webhook_more(loaded: dict[str, dict[str, int]], wanted: dict[str, dict[str, int]]) -> bool:
     """Whether that is the only difference."""
     section = "webhook_configs"
-    more = {name: {**wanted.get(name, {}), section: wanted.get(name, {}).get(section, 0) + 1} for name in loaded}
+    more = {
+        name: {**wanted.get(name, {}), section: wanted.get(name, {}).get(section, 0) + 1} if name != CRITICAL else wanted.get(name)
+        for name in loaded
+    }
     return bool(loaded) and set(wanted) <= set(loaded) and loaded == more
 
 
@@ -142,19 +146,24 @@ def listed(sections: dict[str, dict[str, int]]) -> str:
     return ", ".join(kinds)
 
 
-def group_wait(original: str) -> float:
-    found = re.search(r"^\s*group_wait: (\S+)", original, re.M)
-    return parse_duration(found[1]) if found else 30.0
+def pause(original: str, which: str, default: float) -> float:
+    """Seconds of group_wait or group_interval of the first route; `default` is Alertmanager's own."""
+    found = re.search(rf"^\s*{which}: (\S+)", original, re.M)
+    return parse_duration(found[1]) if found else default
 
 
-def send(alertmanager: Alertmanager, severity: str, loaded: dict[str, dict[str, int]], wait: float) -> int:
-    """Sends the test alert, and waits until every receiver was tried."""
-    receiver = CRITICAL if severity == CRITICAL else EVERYTHING
-    expected = {section.removesuffix("_configs"): count for section, count in loaded.get(receiver, {}).items()}
+def send(alertmanager: Alertmanager, severity: str, loaded: dict[str, dict[str, int]], original: str) -> int:
+    """Sends the test alert, and waits until every receiver was tried. `original`: the configuration that Alertmanager has."""
+    wait, interval = pause(original, "group_wait", 30.0), pause(original, "group_interval", 300.0)
+    expected: Counter[str] = Counter()
+    for receiver in (EVERYTHING, CRITICAL) if severity == CRITICAL else (EVERYTHING,):
+        for section, count in loaded.get(receiver, {}).items():
+            expected[section.removesuffix("_configs")] += count
     if not expected:
         raise CommandError("the running Alertmanager has no receiver for this: nothing would arrive", Exit.FAILED)
     before, now = alertmanager.counts(), time.time()
-    labels = {"alertname": TEST_ALERT, "severity": severity, "instance": socket.gethostname(), "id": f"test-{int(now * 1000)}"}
+    labels = {"alertname": TEST_ALERT, "severity": severity, "id": f"test-{int(now * 1000)}"}
+    labels["instance"] = f"{socket.gethostname()} (test {time.strftime('%H:%M:%S')})"  # a group, and so a message, of its own
     annotations = {
         "summary": "This is a test of Headway's messages",
         "description": "Somebody asked for it by headway alerting check --send. Nothing is wrong, and it resolves itself.",
@@ -163,7 +172,7 @@ def send(alertmanager: Alertmanager, severity: str, loaded: dict[str, dict[str, 
     alert = {"labels": labels, "annotations": annotations, "startsAt": moment(now), "endsAt": moment(ends)}
     alertmanager.post_alerts([alert])
     print(f"sent: the message «{annotations['summary']}» goes to {', '.join(sorted(expected))} in {format_duration(wait)},")
-    print(f"and that it is over follows in about {format_duration(wait + FIRES + 15)}")
+    print(f"and that it is over follows in about {format_duration(wait + FIRES + interval)}")
     deadline, arrived = now + wait + PATIENCE, False
     while not arrived and time.time() < deadline:
         time.sleep(0.3)
