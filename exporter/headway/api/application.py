@@ -159,7 +159,7 @@ def add_process_routes(app: FastAPI) -> None:
         stream.output,
         params=OutputParams,
         answers={**ok, **COMMON, **ONE},
-        media_types=["application/json", "text/plain"],
+        media_types=["application/json", "text/plain", "text/event-stream"],
         on_process=True,
     )
 
