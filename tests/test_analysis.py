@@ -444,6 +444,16 @@ def test_the_report_of_twenty_processes_fits_into_two_kilobytes() -> None:
     assert told(list(reversed(subjects)), list(reversed(history)), list(reversed(services))) == text, "the order does not matter"
 
 
+def test_an_id_in_the_report_is_cut_within_a_uuid_alone_and_to_what_nobody_else_has() -> None:
+    """The command line takes what is printed, for ended processes too."""
+    one, near, other = (f"0192f0c1-8f7a-{end}-8def-0123456789ab" for end in ("7c3e", "7c3f", "8000"))
+    session, longer = f"claude-code-{other}", "claude-code-session-of-ann-2024-11-19"
+    subjects = [subject(one), subject(session), subject(longer)]
+    shown = {line.split()[-1] for line in told(subjects, [replace(ended(1), id=near)]).splitlines() if " running " in line}
+    assert shown == {"0192f0c1-8f7a-7c3e", "claude-code-0192f0c1-8f7a", longer}, "one that ended well counts too"
+    assert " 0192f0c1-8f7a\n" in told(subjects)
+
+
 def test_of_thousands_the_report_stays_short() -> None:
     text = told(
         [subject(f"p{i:05}", name="ü" * 200) for i in range(3000)], [ended(i, name=f"n{i}", error="x" * 500) for i in range(500)]

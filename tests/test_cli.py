@@ -135,6 +135,7 @@ def test_config_says_what_holds_and_why(tmp_path: Path) -> None:
         "lease: 2m\nthresholds:\n  name:\n    x*: {stuck_after: null}\nprometheus_url: http://u:hunter2@p:9090\n"
         "services:\n  web: {command: [serve, --token, hunter2], port: 81, env: {KEY: hunter2}, depends_on: [db]}\n"
         "  db: {command: sleep 9, autostart: false}\n  nightly: {command: backup --all, schedule: 0 3 * * *, group: ops}\n"
+        "prices:\n  small-*: {input: 0.25, output: 2}\n"
     )
     args = ("config", "--config", str(file), "--stuck-after", "90")
     done = headway(*args, HEADWAY_LISTEN="127.0.0.1:1")
@@ -148,6 +149,8 @@ def test_config_says_what_holds_and_why(tmp_path: Path) -> None:
     assert found["prometheus_url"][0] == "http://u:***@p:9090"
     assert found["thresholds.type.daemon.stuck_after"] == ["null", "default"]
     assert found["thresholds.name.x*.stuck_after"] == ["null", f"file {file}:2"]
+    assert found["prices.small-*"][0] == "input" and found["prices.small-*"][1].startswith("0.25, output 2  ")
+    assert found["prices.small-*"][1].endswith(f"file {file}:11")
     assert found["services.web"] == ["serve", f"--token ***; port 81; after db; restart on-failure  file {file}:7"]
     assert "sleep 9; restart on-failure; not started by itself" in done.stdout
     assert "backup --all; schedule 0 3 * * *; group ops" in done.stdout and "hunter2" not in done.stdout
@@ -176,6 +179,10 @@ def test_a_key_is_printed_once_and_works(tmp_path: Path) -> None:
     key = KeyRing(tmp_path / "data").find(made.stdout.strip())
     assert key is not None and (key.name, key.role, key.user) == ("ci", Role.REPORTER, "ada")
     assert made.stdout.strip() not in made.stderr
+    assert "from now on reports need one too" in made.stderr
+    second = headway("key", "create", "--name", "cd", "--role", "reporter", *where)
+    assert second.returncode == 0 and "from now on" not in second.stderr
+    headway("key", "revoke", "cd", *where)
     listed = headway("key", "list", *where)
     assert listed.stdout.splitlines()[1].split()[:4] == [key.id, "ci", "reporter", "ada"]
     (row,) = json.loads(headway("key", "list", "--json", *where).stdout)

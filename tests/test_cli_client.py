@@ -301,6 +301,30 @@ def test_something_else_that_answers(foreign: str) -> None:
         assert done.returncode == 1 and "no Headway exporter" in done.stderr and done.stderr.count("\n") == 1
 
 
+def test_config_of_the_exporter_that_runs(start_exporter: Starter, tmp_path: Path) -> None:
+    file = tmp_path / "its.yaml"
+    file.write_text("lease: 7m\nservices: {one: {command: 'sleep --token hunter2', autostart: false}}\n")
+    exporter = start_exporter("--config", str(file), HEADWAY_STUCK_AFTER="95s")
+    # What stands in the environment here is not what that one was started with.
+    known = {"HEADWAY_URL": exporter.url, "HEADWAY_KEY": exporter.key, "HEADWAY_STUCK_AFTER": "5m"}
+    done = headway("config", "--running", "--json", environ=known)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["lease"] == {"value": "7m", "source": f"file {file}:1"}
+    assert found["stuck_after"] == {"value": "1m 35s", "source": "environment HEADWAY_STUCK_AFTER"}
+    assert found["data_dir"] == {"value": str(exporter.data_dir), "source": "flag --data-dir"}
+    assert "services.one" in found and "hunter2" not in done.stdout
+    assert found == Client(exporter.url, exporter.key).settings()
+    assert "95s" not in headway("config", environ=known).stdout, "without the flag: what would be started here"
+    refused = headway("config", "--running", environ={"HEADWAY_URL": exporter.url, "HEADWAY_DATA_DIR": str(tmp_path)})
+    assert refused.returncode == Exit.REFUSED and "role operator" in refused.stderr
+    made = ("key", "create", "--name", "anns", "--role", "operator", "--user", "ann", "--data-dir", str(exporter.data_dir))
+    anns = headway(*made).stdout.strip()
+    assert headway("config", "--running", environ={**known, "HEADWAY_KEY": anns}).returncode == Exit.REFUSED
+    mixed = headway("config", "--running", "--lease", "3m", environ=known)
+    assert mixed.returncode == Exit.USAGE and "leave the settings out" in mixed.stderr
+
+
 def test_refusals(start_exporter: Starter, tmp_path: Path) -> None:
     exporter = start_exporter("--anonymous", "none")
     # A data directory without a key: the local admin key must not help here.

@@ -42,6 +42,17 @@ def call(agent: str, event: object, spool: Path, **environ: str) -> subprocess.C
     return subprocess.run([HEADWAY, "hook", agent], input=given, env=env, capture_output=True, text=True, timeout=30)
 
 
+@pytest.mark.parametrize("words", [[], ["claude-cod"], ["--agent"], ["--nope", "claude-code"], ["claude-code", "more"]])
+def test_its_exit_code_is_0_whatever_is_behind_it(words: list[str], tmp_path: Path) -> None:
+    """2 would keep Claude Code from the tool that it is about to use."""
+    env = {**surroundings(), "HEADWAY_SPOOL": str(tmp_path / "spool")}
+    event = json.dumps(RECORDED["claude-code"][0])
+    done = subprocess.run([HEADWAY, "hook", *words], input=event, env=env, capture_output=True, text=True, timeout=30)
+    named = "claude-code" in words
+    assert (done.returncode, done.stdout, "say which agent calls" in done.stderr) == (0, "", not named), done.stderr
+    assert bool(spooled(tmp_path / "spool")) == named
+
+
 def spooled(spool: Path) -> list[dict[str, Any]]:
     """The items that wait, oldest first."""
     found: list[dict[str, Any]] = []

@@ -33,7 +33,7 @@ LAYERS = (
         "polling.picking",
     ),
     ("webconfig", "webconfig.*"),
-    ("configuration", "explanation"),
+    ("configuration", "explanation", "effective"),
     ("analysis", "analysis.*"),
     ("promql",),
     ("alerting", "alerting.*"),

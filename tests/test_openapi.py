@@ -53,6 +53,7 @@ def test_every_route_is_documented_with_its_errors(start_exporter: Starter) -> N
         "/api/processes/{id}/retry",
         "/api/processes/{id}/tree",
         "/api/processes/{name}/logs",
+        "/api/settings",
         "/health",
         "/ready",
         "/metrics",

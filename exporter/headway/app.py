@@ -31,6 +31,7 @@ from headway.control.control import Control
 from headway.datadir import ADMIN_KEY_FILE, read_key
 from headway.discovery.discovery import Discovery
 from headway.discovery.rule import Rule
+from headway.effective import Row, values
 from headway.ending.system import OSSystem
 from headway.errors import ConfigError, StoreCorrupt, StoreUnavailable
 from headway.intake import Intake
@@ -109,6 +110,7 @@ class Exporter:
         discovery: Sequence[Rule] = (),
         announce: Sequence[AnnounceRule] = (),
         integrations: Sequence[Integration] = (),
+        effective: Sequence[Row] = (),
         clock: Callable[[], float] = time.time,
         sampler: Sampler | None = None,
     ) -> None:
@@ -151,6 +153,7 @@ class Exporter:
             launches=self.launches,
             discovery=self.discovery,
             pollers=self.pollers,
+            effective=effective,
             boot=secrets.token_hex(4),
         )
         self.own.watch_store(self.writer, size_bytes=self.store.size_bytes, up=lambda: self.writer.last_error is None)
@@ -411,6 +414,7 @@ def serve(resolved: Resolved) -> int:
             discovery=resolved.discovery,
             announce=resolved.announce,
             integrations=resolved.integrations,
+            effective=values(resolved),
         )
         web = exporter.web
         config = uvicorn.Config(

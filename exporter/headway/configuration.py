@@ -253,7 +253,7 @@ def _prices(node: yaml.Node, path: Path) -> list[Price]:
         given = fields(value, where, path, read)
         if given.keys() != read.keys():
             raise ConfigError(f"{where}: input and output are needed, in dollars for a million tokens ({place})", field=where)
-        found.append(Price(model=model, **given))
+        found.append(Price(model=model, place=place, **given))
     return found
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any, Final
 
@@ -13,11 +13,13 @@ PER: Final = 1e6  # prices are for a million tokens, as providers give them
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Price:
-    """Dollars for a million tokens of models whose name matches `model` (`*`, `?`, `[…]`, case counts)."""
+    """Dollars for a million tokens of models whose name matches `model` (`*`, `?`, `[…]`, case counts). `place`: where that
+    stands."""
 
     model: str
     input: float
     output: float
+    place: str = field(default="", compare=False)
 
 
 def amount(value: Any) -> float | None:

@@ -304,7 +304,8 @@ def document() -> str:
         "`HEADWAY_CONFIG`), `HEADWAY_STUCK_AFTER` in the environment, `--stuck-after` as a flag of `headway serve`. A flag wins",
         "over the environment, the environment over the file, the file over the default. An empty environment variable counts as",
         "not set. A value that cannot be read, or a name that does not exist, stops the start with a sentence that says where it",
-        "stands. `headway config` prints what is in force and where each value came from.",
+        "stands. `headway config --running` asks the exporter what is in force and where each value came from (GET /api/settings,",
+        "role operator); without `--running` it says what `headway serve` would take where it is called.",
     ]
     for group in dict.fromkeys(row.group for row in SETTINGS.values()):
         lines += ["", f"## {group}", "", "| setting | default | what it does | accepted |", "|---|---|---|---|"]

@@ -3,6 +3,7 @@ follows. Pure."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -70,7 +71,7 @@ def _lines(
     yield f"active {len(subjects)} ({flagged} flagged), ended in {hours}: {len(history)}{more}, failed {len(failed)}" + _money(
         analysis
     )
-    ids = _Ids([*(subject.process.id for subject in subjects), *(run.id for run in failed)])
+    ids = _Ids([*(subject.process.id for subject in subjects), *(run.id for run in history)])
     yield from _running(subjects, detail.running, ids)
     yield from _failed(failed, detail, ids)
     yield from _todo(analysis, detail, ids)
@@ -78,13 +79,16 @@ def _lines(
 
 
 class _Ids:
-    """Ids, and beginnings of them that no other one here has: every command takes those too."""
+    """Ids, and beginnings of them that no other of `known` has: every command takes those too. An id is cut within the UUID that it
+    ends with, if it does: others may begin like many that are not here."""
 
-    def __init__(self, ids: Sequence[str]) -> None:
+    def __init__(self, known: Sequence[str]) -> None:
         self.short: dict[str, str] = {}
-        ordered = sorted(set(ids))
+        ordered = sorted(set(known))
         for before, one, after in zip(["", *ordered], ordered, [*ordered[1:], ""], strict=False):
-            length = max(SHORTEST_ID, _common(before, one) + 1, _common(one, after) + 1)
+            uuid = UUID.search(one)
+            least = len(one) if uuid is None else uuid.start() + SHORTEST_ID
+            length = max(least, _common(before, one) + 1, _common(one, after) + 1)
             self.short[one] = one if length >= len(one) - 2 else one[:length]
 
     def __call__(self, process_id: str) -> str:
@@ -95,6 +99,7 @@ class _Ids:
 
 
 SHORTEST_ID: Final = 13
+UUID: Final = re.compile(r"(?<![0-9a-f])[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$", re.I)
 
 
 def _common(one: str, other: str) -> int:

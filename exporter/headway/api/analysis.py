@@ -97,7 +97,7 @@ async def suggest(request: Request) -> Response:
         by_kind.setdefault(process.kind, []).append(process)
     if not by_kind:
         raise NotFound(
-            f"no ended process is called {params.name[:60]!r}; GET /api/processes/analyze lists the names that are known"
+            f"no ended process is called {params.name[:60]!r}; headway analyze (GET /api/processes/analyze) lists the known"
         )
     found = [suggestion((params.name, kind), by_kind[kind]) for kind in sorted(by_kind)]
     return data(shown(found))

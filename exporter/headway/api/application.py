@@ -31,6 +31,7 @@ from headway.api import (
     relay,
     retry,
     services,
+    settings,
     signin,
     stream,
     track,
@@ -133,6 +134,7 @@ def add_process_routes(app: FastAPI) -> None:
     route("GET", f"{base}/stats", processes.stats, answers={**ok, **COMMON})
     route("GET", "/api/discovered", discovered.list_discovered, answers={**ok, **COMMON})
     route("GET", "/api/integrations", polling.list_integrations, answers={**ok, **COMMON})
+    route("GET", "/api/settings", settings.show_settings, answers={**ok, **COMMON})
     sent = {200: "Taken", **COMMON, **BODY, 404: "No such receiver goes through here"}
     route("POST", "/api/alerting/relay/{receiver}", relay.relay, body=MessageIn, answers=sent, on_receiver=True)
     route("GET", f"{base}/stream", stream.stream, answers={**ok, **COMMON}, media_types=["text/event-stream"])

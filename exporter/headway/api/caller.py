@@ -27,7 +27,8 @@ class Caller:
         if not self.role.allows(role):
             raise Forbidden(
                 f"this call needs the role {role.label}; {self.name} has {self.role.label}. "
-                "Send a key of that role as «Authorization: Bearer KEY» (headway key create --role …)."
+                f"Give a key of that role (headway key create --role {role.label}): by --key-file or HEADWAY_KEY on the command "
+                "line, as «Authorization: Bearer KEY» by HTTP."
             )
 
     def sees(self, user: str | None) -> bool:

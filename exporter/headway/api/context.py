@@ -19,6 +19,7 @@ from headway.api.scrape import Scrape
 from headway.collector import Collector
 from headway.control.control import Control
 from headway.discovery.discovery import Discovery
+from headway.effective import Row
 from headway.errors import NotFound
 from headway.keys import KeyRing
 from headway.metrics.own import OwnMetrics
@@ -56,6 +57,7 @@ class Context:
     discovery: Discovery
     pollers: Sequence[Poller]
     boot: str
+    effective: Sequence[Row] = ()
     retried: set[str] = field(default_factory=set)
     live: Live = field(init=False)
     scrape: Scrape = field(init=False)

@@ -53,7 +53,9 @@ class Identity:
                 raise Unauthenticated("your session is over: sign in again on the page /login")
         role = self.anonymous_role() if is_local(scope, headers) else None
         if role is None:
-            raise Unauthenticated("a key is needed here: send «Authorization: Bearer KEY» (headway key create makes one)")
+            raise Unauthenticated(
+                "a key is needed here (headway key create makes one): HEADWAY_KEY, or «Authorization: Bearer KEY» by HTTP"
+            )
         return Caller(role)
 
     @property

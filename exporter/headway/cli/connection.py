@@ -83,6 +83,10 @@ class Connection:
             except NotOne as error:
                 raise CommandError(f"{error}: headway ps --all lists those that are kept", Exit.NOT_FOUND) from None
 
+    def settings(self) -> dict[str, dict[str, str]]:
+        with told():
+            return self._client.settings()
+
     def names(self) -> list[dict[str, Any]]:
         """What is wrong with names: too many runs ended badly, or one that was due did not begin."""
         with told():

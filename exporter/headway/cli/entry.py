@@ -8,7 +8,8 @@ import sys
 
 
 def main() -> int:
-    if sys.argv[1:2] == ["hook"] and len(sys.argv) == 3 and not sys.argv[2].startswith("-"):
+    # Whatever is written behind it, but for its help: an exit code of 2 would keep an agent from what it is about to do.
+    if sys.argv[1:2] == ["hook"] and not {"-h", "--help"} & set(sys.argv[2:]):
         from headway.hook.command import main as hook
 
         hook(sys.argv[2:])

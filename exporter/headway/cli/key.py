@@ -64,10 +64,12 @@ def create(args: argparse.Namespace) -> int:
         return keep(ring, existing, role, args.user, out)
     if out is not None and not out.parent.is_dir():
         raise CommandError(f"there is no directory {out.parent}: make it, or choose another --out")
+    first = not (ring.exists and ring.configured)
     key, text = ring.create(args.name, role, args.user)
     if out is None:
         print(text)
         say(f"key {key.name} ({key.id}, {role}) made; it is shown only now")
+        say_closed(args, first)
         return Exit.OK
     try:
         write_secret(out, text + "\n")
@@ -76,7 +78,17 @@ def create(args: argparse.Namespace) -> int:
             ring.revoke(key.id)  # nobody has its text
         raise
     say(f"key {key.name} ({key.id}, {role}) made, in {out}")
+    say_closed(args, first)
     return Exit.OK
+
+
+def say_closed(args: argparse.Namespace, first: bool) -> None:
+    """With the first key, what worked without one works no more."""
+    if first and resolve(args).settings.anonymous == "auto":
+        say(
+            "it is the first key: from now on reports need one too (HEADWAY_KEY, HEADWAY_KEY_FILE or --key-file; role reporter is "
+            "enough), and who has none only reads. headway serve --anonymous reporter leaves it as it was"
+        )
 
 
 def keep(ring: KeyRing, key: Key, role: Role, user: str | None, out: Path | None) -> int:

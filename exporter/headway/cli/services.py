@@ -136,7 +136,7 @@ def remark(one: Json) -> str:
     if schedule is not None and schedule["last_status"] is not None:
         parts.append(f"last run {schedule['last_status']}")
     if schedule is not None and schedule["missed"]:
-        parts.append(f"{schedule['missed']} runs were missed")
+        parts.append("1 run was missed" if schedule["missed"] == 1 else f"{schedule['missed']} runs were missed")
     return clean("; ".join(part for part in parts if part))
 
 

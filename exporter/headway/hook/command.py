@@ -28,10 +28,12 @@ FULL: Final = 4500
 
 def main(arguments: Sequence[str]) -> int:
     """Always 0: an agent must not fail because of a hook."""
-    agent = arguments[0] if arguments else ""
+    agent = next((word for word in arguments if word in AGENTS), "")
     try:
-        raw = sys.stdin.buffer.read(LARGEST + 1)
-        if agent in AGENTS and len(raw) <= LARGEST:
+        if not agent:
+            print(f"headway hook: say which agent calls: {', '.join(AGENTS)}; nothing is recorded", file=sys.stderr)
+        raw = b"" if not agent and sys.stdin.isatty() else sys.stdin.buffer.read(LARGEST + 1)
+        if agent and len(raw) <= LARGEST:
             take(agent, raw)
     except Exception as error:
         if os.environ.get("HEADWAY_DEBUG"):

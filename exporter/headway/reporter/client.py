@@ -188,6 +188,10 @@ class Client:
             yield from _events(_lines(answer, self.url))
         raise Unreachable(self.url, "it ended the stream")
 
+    def settings(self) -> dict[str, Any]:
+        """What the exporter was started with: {name: {value, source}}, secrets masked. Needs the role operator."""
+        return dict(self._data("GET", "/api/settings"))
+
     def health(self) -> dict[str, Any]:
         """Raises unless the exporter is alive."""
         return _object(self._call("GET", "/health"))

@@ -127,7 +127,7 @@ class Link:
         said = f"{self.url} answers {status}{_detail(answer)}"
         if status in (401, 403):
             self.close()  # the key file may hold a new key at the next try
-            return Undelivered("key", f"{said}; set HEADWAY_KEY to a key with the role reporter")
+            return Undelivered("key", f"{said.rstrip('.')}; set HEADWAY_KEY to a key with the role reporter")
         if status in (400, 413, 422):
             return Refused(status, said)
         if 300 <= status < 500 and status not in (408, 429):
