@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from browsing import Visitor, axe, chromium, until, until_live
-from running import RunningExporter
+from running import RunningExporter, Starter
 from test_api import Api
 from waiting import wait_until
 
@@ -193,6 +193,24 @@ def test_without_the_stream_it_looks_every_two_seconds(api: Api, visit: Callable
     expect(row(page, "polled").locator(".said")).to_have_text("seen")
     visitor.context.unroute("**/live")
     expect(page.locator("#connection")).to_have_text("live")
+
+
+def test_who_signs_out_in_one_tab_sees_nothing_more_in_the_others(browser: Browser, start_exporter: Starter) -> None:
+    closed = start_exporter("--anonymous", "none", "--sample-interval", "0.5")
+    admin = Api(closed, closed.key)
+    visitor = Visitor(browser, closed)
+    first = visitor.sign_in(closed.key)
+    second = visitor.open("/history")
+    second.get_by_role("button", name="Sign out").click()
+    second.wait_for_url("**/login")
+    expect(first.locator("#connection")).to_have_text("signed out: sign in again")
+    admin.create(id="unseen", name="Unseen")
+    first.locator("#connection a").click()
+    first.wait_for_url("**/login?next=*")
+    first.get_by_label("Key").fill(closed.key)
+    first.get_by_role("button", name="Sign in").click()
+    expect(row(first, "unseen")).to_be_visible()
+    visitor.close()
 
 
 def test_without_a_script_the_page_is_rendered_and_loads_itself_anew(api: Api, visit: Callable[..., Visitor]) -> None:

@@ -135,10 +135,9 @@ def nested(rows: Iterable[Row]) -> list[tuple[Row, int]]:
     known = {found["id"] for found, _ in order}
     for found in every.values():  # who is their own ancestor, by what a reporter said
         if found["id"] not in known:
-            below.setdefault(None, []).append(found | {"parent": None})
+            below.pop(found["id"], None)
+            below.setdefault(None, []).append(found)
             order.append((found, 0))
-            for children in below.values():
-                children[:] = [child for child in children if child is not found]
     for found, _ in reversed(order):  # children before their parents
         best[found["id"]] = min([found["rank"], *(best[child["id"]] for child in below.get(found["id"], ()))])
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -17,8 +17,9 @@ from headway.api.services import seen, visible
 from headway.cleaning import clean
 from headway.services.launching import log_file
 
-LINES = 500
-LONGEST = 8192
+LINES: Final = 500
+# A line is shown up to here; the page's script says how much is left out.
+LONGEST: Final = 8192
 
 
 async def services(request: Request) -> Response:

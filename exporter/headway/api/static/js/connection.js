@@ -7,7 +7,7 @@ const WORDS = {
   live: "live",
   polling: "polling",
   offline: "no connection",
-  refused: "signed out",
+  refused: "signed out: sign in again",
 };
 
 /** Returns {rows, listen}: `listen` gets every message of the feed from now on, the present first. */
@@ -78,5 +78,11 @@ function say({ state, since }) {
   element.dataset.state = state;
   const long = Math.round((Date.now() - since) / 1000);
   const text = state === "offline" && long >= 5 ? `${WORDS[state]} for ${duration(long)}` : WORDS[state];
-  if (element.textContent !== text) element.textContent = text;
+  if (element.textContent === text) return;
+  element.textContent = text;
+  if (state !== "refused") return;
+  const link = document.createElement("a");
+  link.href = `/login?next=${encodeURIComponent(location.pathname + location.search)}`;
+  link.textContent = text;
+  element.replaceChildren(link);
 }
