@@ -60,7 +60,7 @@ def wrk(target: Server, script: str, connections: int, seconds: int, *arguments:
     )
     assert found is not None, said
     p50, p99 = float(found[1]) * UNITS[found[2]], float(found[3]) * UNITS[found[4]]
-    return Load(float(found[6]), p50, p99, spent / int(found[5]) * 1e6)
+    return Load(float(found[6]), p50, p99, spent / max(1, int(found[5])) * 1e6)
 
 
 def record(report: Report, what: str, load: Load, *, of: str, target: float | None = None, per: int = 1) -> None:

@@ -22,7 +22,7 @@ from pathlib import Path
 from time import thread_time
 from typing import Any, Final, NoReturn
 
-from bench.reporter import exporter
+from bench.harness import exporter
 
 TARGET_NS: Final = 100.0
 Case = Callable[[int], None]
@@ -108,8 +108,8 @@ def main() -> NoReturn:
     parser.add_argument("--results", type=Path, default=Path(__file__).parent / "results")
     options = parser.parse_args()
     logging.getLogger("headway").addHandler(logging.NullHandler())  # that the exporter is gone in the end is known
-    with tempfile.TemporaryDirectory() as folder, exporter(Path(folder) / "data") as url:
-        os.environ |= {"HEADWAY_URL": url, "HEADWAY_SPOOL": f"{folder}/spool", "HEADWAY_EXIT_WAIT": "0"}
+    with tempfile.TemporaryDirectory() as folder, exporter(Path(folder) / "data") as live:
+        os.environ |= {"HEADWAY_URL": live.url, "HEADWAY_SPOOL": f"{folder}/spool", "HEADWAY_EXIT_WAIT": "0"}
         found = measure(cases(), options.calls, options.rounds)
     print(f"{'ns per iteration or call':<34}{'original':>12}{'drop-in':>12}{'more':>12}   target {TARGET_NS:.0f} more")
     for name, row in found.items():

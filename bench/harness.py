@@ -17,6 +17,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
@@ -281,6 +282,8 @@ def fill(target: Server, count: int, prefix: str = "p", names: int = 50) -> list
 
 
 def parser(about: str | None, rounds: int = 5) -> argparse.ArgumentParser:
+    if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is ended
     found = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
     found.add_argument("--rounds", type=int, default=rounds, help=f"of each case, of which the median counts (default {rounds})")
     found.add_argument("--results", type=Path, default=RESULTS, help="folder for the JSON")

@@ -1,12 +1,12 @@
 """What reporting costs a script: Reporter and track beside tqdm, rich and a bare attribute store, in one run.
 
-    python bench/reporter.py [--calls 20000] [--rounds 200] [--starts 15]
+    python -m bench.reporter [--calls 20000] [--rounds 100] [--starts 15]
 
-Each case is a tight loop; its time less that of an empty loop, per call, is what counts. The cases take turns in short rounds,
-and the best and the median round of each are shown, with the exporter up (a real one is started) and down (nothing listens at the
-address). Loops over an iterable are ten times as long and as rare, so that making the bar hardly counts. The peers draw into
-/dev/null as often as they would on a terminal. Then how long importing headway, the first Reporter and each further one take in
-fresh interpreters. The target is 0.1 µs for update(). A table and JSON go to stdout, the JSON to bench/results/ too.
+Each case is a tight loop; its CPU time less that of an empty loop of the same round, per call, is what counts. The cases take turns
+in short rounds, with the exporter up (a real one is started) and away (nothing listens at the address). Loops over an iterable are
+ten times as long and as rare, so that making the bar hardly counts. The peers draw into /dev/null as often as they would on a
+terminal. Then how long importing headway, the first Reporter and each further one take in fresh interpreters. The target is 0.1 µs
+for update(); the bound an attribute store, the least that any of them can cost.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
-import re
 import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from statistics import median
-from time import perf_counter
-from typing import Any, Final
+from time import thread_time
+from typing import Final
+
+# Started anew as a file of its own, it finds the clone all the same.
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+from bench.harness import Report, exporter, parser
 
 TARGET_NS: Final = 100.0
 STATES: Final = ("up", "down")
@@ -118,7 +118,7 @@ def cases() -> dict[str, Case]:
 
 
 def measure(calls: int, rounds: int) -> dict[str, list[float]]:
-    """Nanoseconds per call of each case, a number per round."""
+    """Nanoseconds of CPU per call of each case, a number per round."""
     loops = cases()
     took: dict[str, list[float]] = {name: [] for name in loops}
     for number in range(rounds):
@@ -127,9 +127,9 @@ def measure(calls: int, rounds: int) -> dict[str, list[float]]:
             if iterates and number % 10:
                 continue
             count = calls * 10 if iterates else calls
-            started = perf_counter()
+            started = thread_time()
             loop(count)
-            took[name].append((perf_counter() - started) / count * 1e9)
+            took[name].append((thread_time() - started) / count * 1e9)
     return took
 
 
@@ -151,32 +151,14 @@ os._exit(0)
 """
 
 
-def starts(count: int, environ: dict[str, str]) -> dict[str, float]:
-    """The best of so many fresh interpreters, in milliseconds."""
+def starts(count: int, environ: dict[str, str]) -> dict[str, list[float]]:
+    """Milliseconds in so many fresh interpreters."""
     found = []
     for _ in range(count):
         child = subprocess.run([sys.executable, "-c", START], env=environ, check=True, capture_output=True, text=True)
         found.append([float(word) for word in child.stdout.split()])
     names = ("from headway import Reporter", "the first Reporter(…)", "a further Reporter(…)")
-    return {name: round(min(column), 3) for name, column in zip(names, zip(*found, strict=True), strict=True)}
-
-
-@contextmanager
-def exporter(folder: Path) -> Iterator[str]:
-    """The address of a real exporter."""
-    command = [sys.executable, "-m", "headway", "serve", "--listen", "127.0.0.1:0", "--data-dir", str(folder)]
-    environ = {name: value for name, value in os.environ.items() if not name.startswith("HEADWAY_")}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environ) as process:
-        assert process.stdout is not None
-        try:
-            for line in process.stdout:
-                if match := re.search(r"headway is ready at (http://[^ ]*:\d+)", line):
-                    yield match[1]
-                    return
-            raise RuntimeError("the exporter did not start; «headway serve» says why")
-        finally:
-            process.terminate()
-            process.communicate()
+    return {name: list(column) for name, column in zip(names, zip(*found, strict=True), strict=True)}
 
 
 def unused() -> str:
@@ -186,58 +168,39 @@ def unused() -> str:
         return f"http://127.0.0.1:{found.getsockname()[1]}"
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--calls", type=int, default=20_000, help="of a round (default 20,000)")
-    parser.add_argument("--rounds", type=int, default=200, help="of each case (default 200)")
-    parser.add_argument("--starts", type=int, default=15, help="fresh interpreters for import and construction (default 15)")
-    parser.add_argument("--results", type=Path, default=Path(__file__).parent / "results")
-    parser.add_argument("--measure", action="store_true", help=argparse.SUPPRESS)
-    options = parser.parse_args()
+def peer_of(what: str) -> str:
+    return "headway" if what.startswith("headway") else "bound" if what == "an attribute store" else "peer"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    flags = parser(__doc__, rounds=100)
+    flags.add_argument("--calls", type=int, default=20_000, help="of a round (default 20,000)")
+    flags.add_argument("--starts", type=int, default=15, help="fresh interpreters for import and construction (default 15)")
+    flags.add_argument("--measure", action="store_true", help=argparse.SUPPRESS)
+    options = flags.parse_args(arguments)
     if options.measure:
         print(json.dumps(measure(options.calls, options.rounds)))
         sys.stdout.flush()
         os._exit(0)  # nothing to wait for, and nothing to leave behind
-    took: dict[str, dict[str, list[float]]] = {}
-    began: dict[str, dict[str, float]] = {}
+    report = Report("reporter", "What a call costs the script, less an empty loop, with the exporter up and away")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         for state in STATES:
             clean = {key: value for key, value in os.environ.items() if not key.startswith("HEADWAY_")}
-            with exporter(folder / "data") as up:
-                environ = clean | {"HEADWAY_URL": up if state == "up" else unused(), "HEADWAY_SPOOL": str(folder / "spool")}
-                command = [sys.executable, __file__, "--measure", "--calls", str(options.calls), "--rounds", str(options.rounds)]
+            with exporter(folder / state) as up:
+                environ = clean | {"HEADWAY_URL": up.url if state == "up" else unused(), "HEADWAY_SPOOL": str(folder / "spool")}
+                command = [sys.executable, __file__, "--measure", f"--calls={options.calls}", f"--rounds={options.rounds}"]
                 child = subprocess.run(command, env=environ, check=True, capture_output=True, text=True)
-                took[state] = json.loads(child.stdout)
-                began[state] = starts(options.starts, environ)
-    net = {state: {what: figures(times, found["an empty loop"]) for what, times in found.items()} for state, found in took.items()}
-    print(f"{'ns per call, less the empty loop':<40}{'exporter up':>22}{'exporter down':>22}")
-    print(f"{'':<40}{'best':>11}{'median':>11}{'best':>11}{'median':>11}")
-    for what in net["up"]:
-        row = "".join(f"{net[state][what]['best']:>11.1f}{net[state][what]['median']:>11.1f}" for state in STATES)
-        print(f"  {what:<38}{row}" + (f"   target {TARGET_NS:.0f}" if what == "headway: update(n)" else ""))
-    print(f"\n{'ms, the best':<40}{'exporter up':>22}{'exporter down':>22}")
-    for what in began["up"]:
-        print(f"  {what:<38}{began['up'][what]:>22.3f}{began['down'][what]:>22.3f}")
-    result: dict[str, Any] = {
-        "benchmark": "reporter",
-        "machine": f"{platform.machine()}, {os.cpu_count()} CPUs, Python {platform.python_version()}",
-        "calls": options.calls,
-        "rounds": options.rounds,
-        "target_ns": TARGET_NS,
-        "ns": net,
-        "ms": began,
-    }
-    options.results.mkdir(parents=True, exist_ok=True)
-    (options.results / "reporter.json").write_text(json.dumps(result, indent=1) + "\n")
-    print(json.dumps(result))
-    return 0 if all(net[state]["headway: update(n)"]["best"] <= TARGET_NS for state in STATES) else 1
-
-
-def figures(times: list[float], empty: list[float]) -> dict[str, float]:
-    """Best and median, less those of the empty loop; the empty loop itself as it is."""
-    base = [0.0, 0.0] if times is empty else [min(empty), median(empty)]
-    return {"best": round(min(times) - base[0], 2), "median": round(median(times) - base[1], 2)}
+                took = json.loads(child.stdout)
+                empty = took.pop("an empty loop")
+                for what, times in took.items():
+                    beside = empty[:: len(empty) // len(times)]
+                    net = [each - base for each, base in zip(times, beside, strict=False)]
+                    target = TARGET_NS if what == "headway: update(n)" else None
+                    report.add(f"{what}, exporter {state}", "ns", *net, of=peer_of(what), target=target)
+                for what, times in starts(options.starts, environ).items():
+                    report.add(f"{what}, exporter {state}", "ms", *times)
+    return report.finish(options.results)
 
 
 if __name__ == "__main__":
