@@ -10,6 +10,7 @@ import pytest
 
 from headway.analysis.forecasts import forecasts, overrun, window
 from headway.analysis.whole import analyze
+from headway.estimate import Estimator
 from headway.model import Done, Kind, Process
 from records import T0
 from test_analysis import NOW, ended, subject
@@ -30,6 +31,30 @@ def test_from_the_time_left(limit: float, low: float, high: float) -> None:
     """100 s so far, probably 100 s to go, in eight of ten cases 50 to 300."""
     answer = overrun(at(100, 100, (50, 300)), limit)
     assert answer is not None and low <= answer[0] <= high
+
+
+def test_earlier_runs_and_this_one_count_the_same() -> None:
+    """100 s so far: as earlier runs have it 100 s to go, as this one alone has it 1000."""
+    usual, alone = at(100, 100, (90, 110)), (1000.0, 900.0, 1100.0)
+    for view, own, expected in ((usual, None, 0.0), (usual, alone, 0.5), (at(100, 2000, (1900, 2100)), alone, 1.0)):
+        answer = overrun(view, 500, alone=own)
+        assert answer is not None and answer[0] == pytest.approx(expected, abs=0.01)
+        assert ("without" in answer[1]) is (own is not None)
+
+
+def test_what_a_run_alone_tells() -> None:
+    first = Estimator(0.0)
+    for second in range(1, 101):
+        first.add(second, second)
+    slow, alone = Estimator(0.0, shapes=[first.shape()]), Estimator(0.0)
+    for estimator in (slow, alone):
+        for second in range(1, 21):
+            estimator.add(4.0 * second, second)
+    before = slow.eta(80.0, 100)
+    eta, bounds = alone.eta(80.0, 100), alone.eta_range(80.0, 100)
+    assert eta is not None and bounds is not None and slow.alone(80.0, 100) == (eta, *bounds)
+    assert slow.eta(80.0, 100) == before, "and it is still asked as it was"
+    assert alone.alone(80.0, 100) is None, "there is nothing else that it would have followed"
 
 
 def test_from_earlier_runs_that_lasted_as_long() -> None:

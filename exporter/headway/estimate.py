@@ -10,6 +10,7 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
+from copy import copy
 from math import inf, isfinite
 from typing import Final, NamedTuple
 
@@ -148,6 +149,16 @@ class Estimator:
         """Seconds that :meth:`eta` is below in one of ten cases, and above in one of ten."""
         left = self._left(now, total)
         return None if left is None else (left[0] * left[1], left[0] * left[2])
+
+    def alone(self, now: float, total: float | None) -> tuple[float, float, float] | None:
+        """Time left and the bounds of its range as this run alone tells them; None where earlier runs have no say anyway, or
+        nothing is known. Worked out anew each time: for an analysis, not for a page."""
+        if not self._shapes:
+            return None
+        other = copy(self)
+        other._shapes, other._usual, other._fit, other._answer = (), None, None, None
+        left = other._worked_out(now, total)
+        return None if left is None else (left[0], left[0] * left[1], left[0] * left[2])
 
     def shape(self) -> tuple[float, ...]:
         """The items of the whole run, then the seconds from its start at which 1/SHARES, 2/SHARES … of them were done.

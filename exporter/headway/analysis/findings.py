@@ -29,11 +29,13 @@ ORDER: Final = {Level.HIGH: 0, Level.MEDIUM: 1, Level.LOW: 2}
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subject:
     """A process that runs. `service`: the configured service that it is; `memory_full_in`: in how many seconds it will have used up
-    the memory it can have, if it goes on growing as it does."""
+    the memory it can have, if it goes on growing as it does; `alone`: time left and its bounds (s) as this run alone tells them,
+    where the view's follow earlier runs too."""
 
     view: View
     service: str | None = None
     memory_full_in: float | None = None
+    alone: tuple[float, float, float] | None = None
 
     @property
     def process(self) -> Process:

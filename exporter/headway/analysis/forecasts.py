@@ -63,9 +63,15 @@ def verdict(probability: float) -> str:
     return "yes" if probability >= YES else "likely" if probability >= LIKELY else "no"
 
 
-def overrun(view: View, limit: float, earlier: Sequence[float] = ()) -> tuple[float, str] | None:
+def overrun(
+    view: View, limit: float, earlier: Sequence[float] = (), alone: tuple[float, float, float] | None = None
+) -> tuple[float, str] | None:
     """How probable it is that the run takes longer than `limit` seconds in all, and from what that follows; None when nothing is
-    known. `earlier`: durations of good runs of its name."""
+    known. `earlier`: durations of good runs of its name. `alone`: see :class:`headway.analysis.findings.Subject`.
+
+    An earlier run is believed for long, which makes the best time left and a late alarm; who knows this run only alarms early,
+    and often for nothing. The mean of both is nearer to what comes true than either's alarm (bench/forecast.py).
+    """
     elapsed = view.process.elapsed(view.now)
     if elapsed is None:
         return None
@@ -73,7 +79,10 @@ def overrun(view: View, limit: float, earlier: Sequence[float] = ()) -> tuple[fl
         return 1.0, "it has already"
     if view.eta is not None:
         low, high = view.eta_range or (view.eta * BEFORE_PROGRESS[0], view.eta * BEFORE_PROGRESS[1])
-        return beyond(limit - elapsed, view.eta, low, high), "time left and its range"
+        probability = beyond(limit - elapsed, view.eta, low, high)
+        if alone is None:
+            return probability, "time left and its range"
+        return (probability + beyond(limit - elapsed, *alone)) / 2, "time left and its range, with earlier runs and without"
     if len(earlier) < LEAST_RUNS:
         return None
     lasted = [duration for duration in earlier if duration >= elapsed]
@@ -95,7 +104,7 @@ def forecasts(subjects: Sequence[Subject], history: Mapping[NameKey, Sequence[Pr
         ratio, expected = view.limits.time_sink_ratio, view.expected_duration
         limits = [("timeout", process.spec.timeout), ("time_sink", expected * ratio if expected and ratio else None)]
         for what, limit in limits:
-            answer = None if not limit else overrun(view, limit, earlier)
+            answer = None if not limit else overrun(view, limit, earlier, subject.alone)
             if limit and answer is not None:
                 probability, basis = answer
                 found.append(_forecast(process, what, probability, limit, started + limit, basis))

@@ -26,6 +26,7 @@ from headway.api.processes import single
 from headway.errors import InvalidInput, NotFound
 from headway.keys import Role
 from headway.model import ENDED, Kind, Process, Status
+from headway.registry.entry import Entry
 from headway.schemas import AnalyzeParams, ReportParams, SuggestParams, parse_params, seconds
 from headway.store.base import Query
 
@@ -140,7 +141,14 @@ def subjects_of(context: Context, who: Caller, scope: Scope) -> list[Subject]:
         if slope is not None and slope > 0 and entry.sample is not None and entry.sample.memory_ratio is not None:
             ahead = (1.0 - entry.sample.memory_ratio) / slope
             full_in = ahead if ahead <= context.settings.memory_foresight else None
-        found.append(Subject(view=registry.view(entry, scope.now), service=owners.get(process.id), memory_full_in=full_in))
+        found.append(
+            Subject(
+                view=registry.view(entry, scope.now),
+                service=owners.get(process.id),
+                memory_full_in=full_in,
+                alone=alone(entry, scope.now),
+            )
+        )
     found.sort(key=lambda subject: (subject.process.spec.created_at, subject.process.id), reverse=True)
     return found
 
@@ -188,6 +196,13 @@ def services_of(context: Context, who: Caller) -> list[ServiceFact]:
 def _owners(context: Context) -> Mapping[str, str]:
     units = context.supervisor.units.values()
     return {unit.remembered.process_id: unit.name for unit in units if unit.remembered.process_id is not None}
+
+
+def alone(entry: Entry, now: float) -> tuple[float, float, float] | None:
+    """Where the time left is ours, and not the reporter's own."""
+    activity, estimator = entry.process.activity, entry.estimator
+    ours = entry.process.status is Status.RUNNING and activity.rate is None and activity.ends_at is None
+    return estimator.alone(now, activity.total) if estimator is not None and ours else None
 
 
 def _in_scope(process: Process, scope: Scope) -> bool:
