@@ -22,6 +22,7 @@ from headway.webconfig.passwords import Passwords, credentials
 from headway.webconfig.webfile import WebFile
 
 FORWARDED: Final = ("forwarded", "x-forwarded-for", "x-real-ip")
+_ANONYMOUS: Final = {role: Caller(role) for role in Role}
 
 
 class Identity:
@@ -56,7 +57,7 @@ class Identity:
             raise Unauthenticated(
                 "a key is needed here (headway key create makes one): HEADWAY_KEY, or «Authorization: Bearer KEY» by HTTP"
             )
-        return Caller(role)
+        return _ANONYMOUS[role]
 
     @property
     def users(self) -> Mapping[str, str]:
@@ -159,8 +160,9 @@ class Identity:
 
 def is_local(scope: Scope, headers: Headers) -> bool:
     """Whether the request was made on this machine: a proxy on loopback speaks for others, and says so in a header."""
-    if any(name in headers for name in FORWARDED):
-        return False
+    for name in FORWARDED:
+        if name in headers:
+            return False
     client = scope.get("client")
     return client is not None and _is_loopback(client[0])
 
