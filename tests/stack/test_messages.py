@@ -297,3 +297,29 @@ def test_teams_is_told_after_the_exporter_is_back(alertmanager: RunningAlertmana
     assert not any("Relay" in json.dumps(m) for m in standins.teams.messages)
     standins.exporter.start()
     standins.teams.wait(lambda m: "Relay" in json.dumps(m), 60)
+
+
+def test_what_was_a_warning_and_then_critical_is_over_once(alertmanager: RunningAlertmanager, standins: StandIns) -> None:
+    """Prometheus repeats for a quarter of an hour that the warning is over. While it is critical that is inhibited; later it is no
+    news."""
+    labels = {**LABELS, "alertname": "HeadwayProcessTimeSink", "gate": "time_sink", "name": "Twice told", "id": "twice-told"}
+    critical = {**labels, "severity": "critical"}
+
+    def titles() -> list[str]:
+        return [m["attachments"][0]["title"] for m in standins.slack.messages if "Twice told" in m["attachments"][0]["title"]]
+
+    alertmanager.fire(labels, SAID)
+    wait_until(lambda: titles() == [f"🟠 {HEAD.replace('Nightly import', 'Twice told')}"], 20, "the warning")
+    alertmanager.fire(critical, SAID)
+    alertmanager.fire(labels, SAID, resolve=True)
+    wait_until(lambda: len(titles()) == 2 and titles()[1].startswith("🔴"), 20, "the critical one")
+    alertmanager.fire(labels, SAID, resolve=True)
+    alertmanager.fire(critical, SAID, resolve=True)
+    wait_until(lambda: len(titles()) == 3, 20, "that it is over")
+    alertmanager.fire(labels, SAID, resolve=True)
+    alertmanager.fire(critical, SAID, resolve=True)
+    # Another of the group's messages shows that its turn has passed.
+    alertmanager.fire({**labels, "id": "another"}, SAID)
+    wait_until(lambda: len(titles()) == 4, 20, "another one")
+    assert titles()[2] == "✅ Resolved: Twice told: Time Sink" and titles()[3].startswith("🟠")
+    alertmanager.fire({**labels, "id": "another"}, SAID, resolve=True)
