@@ -22,10 +22,15 @@ from waiting import wait_until
 
 def ask(prometheus: str, expr: str, at: float | None = None) -> list[dict[str, Any]]:
     """The rows of an instant query; each its labels and "value"."""
+    return [{**row["metric"], "value": float(row["value"][1])} for row in raw(prometheus, expr, at)]
+
+
+def raw(prometheus: str, expr: str, at: float | None = None) -> list[dict[str, Any]]:
+    """The same as Prometheus says it."""
     form = urllib.parse.urlencode({"query": expr} | ({} if at is None else {"time": at})).encode()
     with urllib.request.urlopen(f"{prometheus}/api/v1/query", form, timeout=10) as answer:
-        result = json.load(answer)["data"]["result"]
-    return [{**row["metric"], "value": float(row["value"][1])} for row in result]
+        result: list[dict[str, Any]] = json.load(answer)["data"]["result"]
+    return result
 
 
 def free_port() -> int:
