@@ -94,6 +94,9 @@ def test_a_key_bound_to_a_user_learns_no_names_of_others(exporter: RunningExport
     admin.create(id="anns-own", name="alike", user="ann", command="make docs", cwd="/srv/x")
     admin.create(id="anns-other", name="twice", user="ann", command="make docs", cwd="/srv/x")
 
+    admin.create(id="bobs-child", name="bobs-nested", user="bob", parent_id="anns")
+    admin.create(id="anns-child", name="hers", user="ann", parent_id="anns")
+
     def flags(api: Api, process: str) -> list[str]:
         return [condition["reason"] for condition in api.get(process)["conditions"]]
 
@@ -105,6 +108,9 @@ def test_a_key_bound_to_a_user_learns_no_names_of_others(exporter: RunningExport
     page = {"Accept": "text/html"}
     for path in ("/api/processes?state=all", "/api/processes/anns", "/api/processes/analyze", "/api/processes/report"):
         assert "bobs" not in ann.raw("GET", path).text, path
+    assert "bobs" not in ann.raw("GET", "/api/processes/anns/tree").text
+    assert [child["id"] for child in ann.get("anns")["children"]] == ["anns-child"]
+    assert {child["id"] for child in admin.get("anns")["children"]} == {"anns-child", "bobs-child"}
     for path in ("/processes", "/processes/anns", "/attention"):
         assert (
             "another process" in ann.raw("GET", path, headers=page).text and "bobs" not in ann.raw("GET", path, headers=page).text

@@ -96,24 +96,24 @@ def whole(view: View, children: list[str]) -> str:
 def test_a_change_is_in_the_next_answer_and_its_return_in_the_one_after(view: View) -> None:
     one = entry()
     for shown in (VIEW, view, VIEW, view):
-        assert repr(json.loads(summary_bytes(one, shown))) == whole(shown, [])
+        assert repr(json.loads(summary_bytes(one, shown, one.children))) == whole(shown, [])
 
 
 def test_children_come_and_go() -> None:
     one = entry()
     for children in (set(), {"b", "a"}, {"a"}, {"c"}, set()):
         one.children = children
-        assert repr(json.loads(summary_bytes(one, VIEW))) == whole(VIEW, sorted(children))
+        assert repr(json.loads(summary_bytes(one, VIEW, one.children))) == whole(VIEW, sorted(children))
     one.children.add("d")
-    assert json.loads(summary_bytes(one, VIEW))["children"] == ["d"], "in place too"
+    assert json.loads(summary_bytes(one, VIEW, one.children))["children"] == ["d"], "in place too"
 
 
 def test_what_stays_is_not_written_again() -> None:
     one = entry()
-    summary_bytes(one, VIEW)
+    summary_bytes(one, VIEW, one.children)
     kept = one.shown
     moved = dataclasses.replace(
         PROCESS, activity=dataclasses.replace(ACTIVITY, current=4.0, updated_at=T0 + 9, last_line=TEXT, seq=3)
     )
-    summary_bytes(one, dataclasses.replace(VIEW, process=moved, now=T0 + 9, rate=None, eta=1.0, eta_range=None))
+    summary_bytes(one, dataclasses.replace(VIEW, process=moved, now=T0 + 9, rate=None, eta=1.0, eta_range=None), one.children)
     assert kept is not None and one.shown is kept

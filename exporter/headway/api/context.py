@@ -94,7 +94,14 @@ class Context:
         entry = self.registry.entries.get(process.id)
         if entry is None:
             entry = self.registry.archived(process)
-        return answers.summary(self.registry.view(entry, now, who.user), sorted(entry.children))
+        return answers.summary(self.registry.view(entry, now, who.user), sorted(self.children(entry, who)))
+
+    def children(self, entry: Entry, who: Caller) -> set[str]:
+        """The ids of its children that this caller may see."""
+        if who.user is None:
+            return entry.children
+        entries = self.registry.entries
+        return {child for child in entry.children if child in entries and who.sees(entries[child].process.spec.user)}
 
 
 def context_of(request: Request) -> Context:

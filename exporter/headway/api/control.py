@@ -117,7 +117,7 @@ async def tree(request: Request) -> Response:
     context, who = context_of(request), caller(request)
     parse_params(single(request), NoParams)
     process = await context.find(request.path_params["id"], who)
-    below = await descendants(context, process)
+    below = await descendants(context, process, who)
     return data(await picture(context.control, process, below, asking(who, KillIn())))
 
 

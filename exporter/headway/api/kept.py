@@ -48,9 +48,9 @@ class _Kept:
         self.around = b"%b".join([part.replace(b"%", b"%%") for part in parts])
 
 
-def summary_bytes(entry: Entry, view: View) -> bytes:
+def summary_bytes(entry: Entry, view: View, children: set[str]) -> bytes:
     """The list form of a process as JSON: the very same as :func:`headway.api.answers.summary` makes."""
-    rest, kept, children = _rest(view), entry.shown, entry.children
+    rest, kept = _rest(view), entry.shown
     if not (
         isinstance(kept, _Kept)
         and kept.metadata is view.process.metadata

@@ -23,6 +23,7 @@ from headway.errors import Conflict, Forbidden, HeadwayError, InvalidInput, Stor
 from headway.keys import Role
 from headway.model import ACTIVE, Condition, Kind, Process, Status
 from headway.registry.changes import same_creation
+from headway.registry.entry import Entry
 from headway.registry.registry import Outcome
 from headway.schemas import (
     BatchItem,
@@ -87,7 +88,7 @@ async def create_one(context: Context, who: Caller, body: Body) -> tuple[int, by
         await outcome.stored
     registry = context.registry
     entry = registry.entries.get(outcome.process.id) or registry.archived(outcome.process)
-    return 201 if outcome.created else 200, b'{"data":%b}' % summary_bytes(entry, registry.view(entry, None, who.user))
+    return 201 if outcome.created else 200, b'{"data":%b}' % told(context, entry, who)
 
 
 async def get_process(request: Request) -> Response:
@@ -118,7 +119,12 @@ async def update(context: Context, who: Caller, process_id: str, body: Body) -> 
         entry = registry.entries.get(process_id) or registry.archived(outcome.process)
     asked = b"true" if outcome.cancel_requested else b"false"
     duplicate = b',"duplicate":true' if outcome.duplicate else b""
-    return b'{"data":%b,"cancel_requested":%b%b}' % (summary_bytes(entry, registry.view(entry, None, who.user)), asked, duplicate)
+    return b'{"data":%b,"cancel_requested":%b%b}' % (told(context, entry, who), asked, duplicate)
+
+
+def told(context: Context, entry: Entry, who: Caller) -> bytes:
+    """The process as its reporter may see it, as JSON."""
+    return summary_bytes(entry, context.registry.view(entry, None, who.user), context.children(entry, who))
 
 
 async def dismiss_process(request: Request) -> Response:
@@ -290,7 +296,7 @@ async def detail(context: Context, process: Process, who: Caller) -> dict[str, A
         log = [line.text for line in entry.log.tail()]
     else:
         log = [line.text for line in await context.read(context.store.lines, process.id, context.settings.log_tail_lines)]
-    below = await descendants(context, process)
+    below = await descendants(context, process, who)
     body = context.summary(process, now, who)
     transitions = await context.read(context.store.transitions, process.id)
     body |= {
@@ -302,8 +308,8 @@ async def detail(context: Context, process: Process, who: Caller) -> dict[str, A
     return body
 
 
-async def descendants(context: Context, process: Process) -> dict[str, list[Process]]:
-    """Everything below a process, by parent id: from memory, and from the history where children have faded."""
+async def descendants(context: Context, process: Process, who: Caller) -> dict[str, list[Process]]:
+    """Everything below a process that this caller may see, by parent id: from memory, and from the history where it has faded."""
     below: dict[str, list[Process]] = {}
     level, seen = [process.id], {process.id}
     while level:
@@ -317,7 +323,7 @@ async def descendants(context: Context, process: Process) -> dict[str, list[Proc
                     found[child_id] = entries[child_id].process
         level = []
         for child in found.values():
-            if child.id in seen or child.spec.parent_id is None:
+            if child.id in seen or child.spec.parent_id is None or not who.sees(child.spec.user):
                 continue
             seen.add(child.id)
             level.append(child.id)

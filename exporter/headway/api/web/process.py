@@ -42,7 +42,7 @@ async def process(request: Request) -> Response:
     now = context.registry.clock()
     entry = context.registry.entries.get(found.id) or context.registry.archived(found)
     view = context.registry.view(entry, now, who.user)
-    below = await descendants(context, found)
+    below = await descendants(context, found, who)
     transitions = await context.read(context.store.transitions, found.id)
     lines = await tail(context, found.id, LINES)
     retriable = found.status.ended and isinstance(await context.read(context.launches.find, found.id), Launch)
