@@ -1,19 +1,16 @@
-"""What browsers on the live page cost the exporter: its CPU with and without them, and how soon a change has reached all.
+"""What browsers on the live page cost the exporter, and how soon a change has reached all of them.
 
-    python -m bench.stream [--browsers 200] [--active 1000] [--every 2] [--seconds 20] [--rounds 2]
+    python -m bench.stream [--browsers 200] [--active 1000] [--every 2] [--seconds 12] [--rounds 5]
 
 A real exporter with so many active processes, each of which reports progress and a line every so many seconds (batched, as the SDK
-does). So many connections follow /live, read as a browser reads them, from a process of their own. The peer is the same number of
-connections on the API's stream, which tells everybody whole processes. CPU is of the exporter alone, in cores; a change counts as
-visible when the last connection has it. The target: under half a core, within a second. JSON goes to bench/results/ too.
+does). So many connections follow what pages follow (/live), read as a browser reads it, by another process. The peer is as many
+connections on the API's stream, which tells each of them whole processes. CPU is the exporter's alone, reports
+included, in cores; a change counts as seen when the last connection has it. The target: half a core, and a second.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
-import os
-import platform
 import selectors
 import socket
 import subprocess
@@ -21,84 +18,51 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 from statistics import median
-from typing import Any, Final
+from typing import Final
+from urllib.parse import urlsplit
 
-import psutil
-import requests
+from bench.harness import Report, Server, exporter, fill, parser
 
 TARGET_CORES: Final = 0.5
 TARGET_SECONDS: Final = 1.0
 ROOT: Final = Path(__file__).resolve().parent.parent
+FOLLOW: Final = "--follow"
 MARK: Final = b"seen-"  # what a change whose way is timed writes into its line
+SETTLE: Final = 4.0  # s until the first state of all is sent
+BETWEEN: Final = 0.731  # s between two timed changes: not in step with anything
 
 
-class Exporter:
-    """A child process with a data directory of its own."""
+@contextmanager
+def reports(target: Server, ids: Sequence[str], every: float) -> Iterator[None]:
+    """Reports about all of them evenly over `every` seconds, a tenth at a time, in a thread."""
+    over = threading.Event()
+    part = max(1, len(ids) // 10)
 
-    def __init__(self, folder: str) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            port = free.getsockname()[1]
-        self.url, self.address = f"http://127.0.0.1:{port}", ("127.0.0.1", port)
-        environ = {name: value for name, value in os.environ.items() if not name.startswith("HEADWAY_")}
-        command = [sys.executable, "-m", "headway", "serve", "--listen", f"127.0.0.1:{port}", "--data-dir", folder]
-        self.child = subprocess.Popen(command, env=environ, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        self.session = requests.Session()
-        deadline = time.monotonic() + 60
-        while not self._ready():
-            if time.monotonic() > deadline or self.child.poll() is not None:
-                raise SystemExit("the exporter did not come up")
-            time.sleep(0.1)
-        self.process = psutil.Process(self.child.pid)
-
-    def _ready(self) -> bool:
-        try:
-            return self.session.get(f"{self.url}/ready", timeout=5).ok
-        except requests.ConnectionError:
-            return False
-
-    def batch(self, items: list[dict[str, Any]]) -> None:
-        self.session.post(f"{self.url}/api/processes/batch", json={"items": items}, timeout=60).raise_for_status()
-
-    def cpu_seconds(self) -> float:
-        times = self.process.cpu_times()
-        return float(times.user + times.system)
-
-    def end(self) -> None:
-        self.child.terminate()
-        self.child.wait(30)
-
-
-class Reports:
-    """Reports about all processes evenly over `every` seconds, a tenth of them at a time, in a thread."""
-
-    def __init__(self, exporter: Exporter, active: int, every: float) -> None:
-        self.exporter, self.active, self.every = exporter, active, every
-        self.turn = 0
-        self.over = threading.Event()
-        self.thread = threading.Thread(target=self._run, daemon=True)
-        self.thread.start()
-
-    def _run(self) -> None:
-        part, due = max(1, self.active // 10), time.monotonic()
-        while not self.over.is_set():
-            self.turn += 1
-            for first in range(0, self.active, part):
-                ids = range(first, min(first + part, self.active))
-                line = f"row {self.turn} of many was read and written"
-                self.exporter.batch([{"id": f"p{n}", "progress": {"current": self.turn}, "log": line} for n in ids])
-                due += self.every / 10
-                if self.over.wait(max(0.0, due - time.monotonic())):
+    def run() -> None:
+        due = time.monotonic()
+        for turn in count(2):
+            for first in range(0, len(ids), part):
+                line = f"row {turn} of many was read and written"
+                items = [{"id": one, "progress": {"current": turn}, "log": line} for one in ids[first : first + part]]
+                target.call("POST", "/api/processes/batch", {"items": items})
+                due += every * part / len(ids)
+                if over.wait(max(0.0, due - time.monotonic())):
                     return
 
-    def end(self) -> None:
-        self.over.set()
-        self.thread.join(30)
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    yield
+    over.set()
+    thread.join(30)
 
 
-def follow(address: tuple[str, int], path: str, browsers: int) -> None:
-    """In a child: holds the connections open; for each number of a timed change a line with the moment when the last had it."""
+def hold(address: tuple[str, int], path: str, browsers: int) -> None:
+    """In a child: holds the connections; a line of JSON for each timed change that the last one has, and each second what came."""
     poll = selectors.DefaultSelector()
     request = f"GET {path} HTTP/1.1\r\nHost: {address[0]}:{address[1]}\r\nAccept: text/event-stream\r\n\r\n".encode()
     for _ in range(browsers):
@@ -116,19 +80,16 @@ def follow(address: tuple[str, int], path: str, browsers: int) -> None:
             except BlockingIOError:
                 continue
             if not data:
-                raise SystemExit("the exporter closed a connection")
+                return
             total += len(data)
             rest: bytearray = key.data
             text = bytes(rest) + data
             at = text.find(MARK)
-            while at >= 0:
-                end = text.find(b".", at)
-                if end < 0:
-                    break
-                number = text[at:end]
+            while at >= 0 and (end := text.find(b".", at)) >= 0:
+                number = text[at + len(MARK) : end]
                 seen[number] = seen.get(number, 0) + 1
                 if seen[number] == browsers:
-                    print(json.dumps({"number": int(number[len(MARK) :]), "at": time.time()}), flush=True)
+                    print(json.dumps({"number": int(number), "at": time.time()}), flush=True)
                 at = text.find(MARK, end)
             rest[:] = text[at:] if at >= 0 else text[-len(MARK) :]
         if time.monotonic() - told > 1.0:
@@ -137,10 +98,11 @@ def follow(address: tuple[str, int], path: str, browsers: int) -> None:
 
 
 class Followers:
-    """The child that follows, and what it says."""
+    """The child that holds the connections, and what it says: when the last one had a change (unix s), bytes that came to all."""
 
-    def __init__(self, exporter: Exporter, path: str, browsers: int) -> None:
-        arguments = [sys.executable, "-m", "bench.stream", "--follow", path, str(exporter.address[1]), str(browsers)]
+    def __init__(self, target: Server, path: str, browsers: int) -> None:
+        port = str(urlsplit(target.url).port)
+        arguments = [sys.executable, "-m", "bench.stream", FOLLOW, path, port, str(browsers)]
         self.child = subprocess.Popen(arguments, cwd=ROOT, stdout=subprocess.PIPE, text=True)
         self.arrived: dict[int, float] = {}
         self.bytes = 0
@@ -160,85 +122,67 @@ class Followers:
         self.child.wait(30)
 
 
-def measure(exporter: Exporter, path: str | None, options: argparse.Namespace, numbers: list[int]) -> dict[str, Any]:
-    """CPU of the exporter over some seconds, with nobody (None) or everybody on a path; how late timed changes were."""
-    followers = None if path is None else Followers(exporter, path, options.browsers)
-    time.sleep(4)  # the first state of all is sent
-    began, used, moved = time.monotonic(), exporter.cpu_seconds(), followers.bytes if followers else 0
+def alone(target: Server, seconds: float) -> float:
+    """Cores of the exporter while nobody follows."""
+    time.sleep(SETTLE)
+    began, used = time.monotonic(), target.cpu_seconds()
+    time.sleep(seconds)
+    return (target.cpu_seconds() - used) / (time.monotonic() - began)
+
+
+def followed(target: Server, path: str, browsers: int, seconds: float, numbers: Iterator[int]) -> tuple[float, float, list[float]]:
+    """Cores of the exporter, bytes a second to all, and how late each timed change had reached the last connection (s; infinite: it
+    never did, because a newer state came first)."""
+    followers = Followers(target, path, browsers)
+    time.sleep(SETTLE)
+    began, used, moved = time.monotonic(), target.cpu_seconds(), followers.bytes
     sent: dict[int, float] = {}
-    while time.monotonic() - began < options.seconds:
-        if followers is not None:
-            numbers.append(len(numbers))
-            sent[numbers[-1]] = time.time()
-            exporter.batch([{"id": "timed", "log": f"{MARK.decode()}{numbers[-1]}."}])
-        time.sleep(0.731)
-    cores = (exporter.cpu_seconds() - used) / (time.monotonic() - began)
-    found: dict[str, Any] = {"cores": round(cores, 3)}
-    if followers is not None:
-        time.sleep(2)
-        late = sorted(followers.arrived[n] - at for n, at in sent.items() if n in followers.arrived)
-        found |= {
-            "changes": len(sent),
-            "arrived": len(late),
-            "megabytes_per_second": round((followers.bytes - moved) / 1e6 / options.seconds, 1),
-        }
-        if late:
-            found |= {"median_seconds": round(median(late), 3), "worst_seconds": round(late[-1], 3)}
-        followers.end()
-        time.sleep(1)
-    return found
+    while time.monotonic() - began < seconds:
+        number = next(numbers)
+        sent[number] = time.time()
+        item = {"id": "timed", "log": f"{MARK.decode()}{number}."}
+        target.call("POST", "/api/processes/batch", {"items": [item]})
+        time.sleep(BETWEEN)
+    took = time.monotonic() - began
+    cores, rate = (target.cpu_seconds() - used) / took, (followers.bytes - moved) / took
+    time.sleep(2 * TARGET_SECONDS)
+    followers.end()
+    return cores, rate, [followers.arrived.get(one, float("inf")) - at for one, at in sent.items()]
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--browsers", type=int, default=200)
-    parser.add_argument("--active", type=int, default=1000)
-    parser.add_argument("--every", type=float, default=2.0, help="seconds between two reports of one process")
-    parser.add_argument("--seconds", type=float, default=20.0)
-    parser.add_argument("--rounds", type=int, default=2)
-    parser.add_argument("--follow", nargs=3, metavar=("PATH", "PORT", "BROWSERS"), help=argparse.SUPPRESS)
-    options = parser.parse_args()
-    if options.follow:
-        path, port, browsers = options.follow
-        follow(("127.0.0.1", int(port)), path, int(browsers))
-        return
-    with tempfile.TemporaryDirectory() as folder:
-        exporter = Exporter(folder)
-        try:
-            names = [
-                {"name": f"Job {n}", "type": "task", "progress": {"total": 100_000, "unit": "rows"}} for n in range(options.active)
-            ]
-            exporter.batch([{"id": f"p{n}", "create": form} for n, form in enumerate(names)][:1000])
-            exporter.batch([{"id": "timed", "create": {"name": "The one that is timed", "type": "task"}}])
-            reports, numbers = Reports(exporter, options.active, options.every), []  # type: tuple[Reports, list[int]]
-            rows = {"nobody": [], "pages (/live)": [], "API stream": []}  # type: dict[str, list[dict[str, Any]]]
+def main(arguments: Sequence[str] | None = None) -> int:
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    if given[:1] == [FOLLOW]:
+        hold(("127.0.0.1", int(given[2])), given[1], int(given[3]))
+        return 0
+    flags = parser(__doc__)
+    flags.add_argument("--browsers", type=int, default=200)
+    flags.add_argument("--active", type=int, default=1000)
+    flags.add_argument("--every", type=float, default=2.0, help="seconds between two reports of one process")
+    flags.add_argument("--seconds", type=float, default=12.0, help="of each measurement")
+    options = flags.parse_args(given)
+    about = f"{options.browsers} browsers, {options.active} active processes, each reports every {options.every:g} s"
+    report = Report("stream", about)
+    report.facts |= {name: getattr(options, name) for name in ("browsers", "active", "every", "seconds")}
+    with tempfile.TemporaryDirectory() as folder, exporter(Path(folder)) as target:
+        ids = fill(target, options.active)
+        target.call("POST", "/api/processes", {"id": "timed", "name": "The one that is timed", "type": "task"})
+        numbers = count()
+        with reports(target, ids, options.every):
             for _ in range(options.rounds):
-                rows["nobody"].append(measure(exporter, None, options, numbers))
-                rows["pages (/live)"].append(measure(exporter, "/live", options, numbers))
-                rows["API stream"].append(measure(exporter, "/api/processes/stream", options, numbers))
-            reports.end()
-        finally:
-            exporter.end()
-    found = {
-        "python": platform.python_version(),
-        "cpus": os.cpu_count(),
-        "load": [round(one, 1) for one in os.getloadavg()],
-        **{name: getattr(options, name) for name in ("browsers", "active", "every", "seconds")},
-        "target": {"cores": TARGET_CORES, "seconds": TARGET_SECONDS},
-        "rounds": rows,
-    }
-    shape = f"{options.browsers} browsers, {options.active} active processes, each reporting every {options.every:g} s"
-    print(f"{shape}; load {found['load']}")
-    print(f"{'who follows':<16}{'cores':>8}{'MB/s':>8}{'median s':>10}{'worst s':>10}{'changes that reached all':>26}")
-    for name, rounds in rows.items():
-        for one in rounds:
-            cells = (one.get("megabytes_per_second", ""), one.get("median_seconds", ""), one.get("worst_seconds", ""))
-            reached = f"{one['arrived']}/{one['changes']}" if "changes" in one else ""
-            print(f"{name:<16}{one['cores']:>8}{cells[0]:>8}{cells[1]:>10}{cells[2]:>10}{reached:>26}")
-    text = json.dumps(found, indent=2)
-    (Path(__file__).parent / "results" / "stream.json").write_text(text + "\n")
-    print(text)
+                report.add("CPU while nobody follows", "cores", alone(target, options.seconds), of="bound")
+                cores, rate, late = followed(target, "/live", options.browsers, options.seconds, numbers)
+                report.add("CPU while pages follow", "cores", cores, target=TARGET_CORES)
+                report.add("to all pages", "MB/s", rate / 1e6)
+                report.add("a change has reached all pages: median", "s", median(late))
+                report.add("a change has reached all pages: worst", "s", max(late), target=TARGET_SECONDS)
+                cores, rate, late = followed(target, "/api/processes/stream", options.browsers, options.seconds, numbers)
+                report.add("API stream: CPU", "cores", cores, of="peer")
+                report.add("API stream: to all", "MB/s", rate / 1e6, of="peer")
+                merged = sum(one == float("inf") for one in late) / len(late)
+                report.add("API stream: changes that a newer state overtook somewhere", "%", 100 * merged, of="peer")
+    return report.finish(options.results)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

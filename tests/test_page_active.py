@@ -251,7 +251,7 @@ def test_narrow_and_wide_light_and_dark(api: Api, visit: Callable[..., Visitor],
     page = visit(color_scheme=scheme, viewport={"width": 360, "height": 740}).open("/")
     ground = page.evaluate("getComputedStyle(document.body).backgroundColor")
     assert (sum(json.loads(f"[{ground[4:-1]}]")) < 384) == (scheme == "dark")
-    for width in (360, 800, 1280, 2200):
+    for width in (360, 800, 1280, 2200) if scheme == "light" else (360,):
         page.set_viewport_size({"width": width, "height": 740})
         for path in ("/", "/attention", "/history", "/processes/long", "/services"):
             page.goto(path)
