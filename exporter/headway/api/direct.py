@@ -1,8 +1,8 @@
 """What reporters call all day: creations, updates and batches of them, answered before the framework sees them.
 
 The guard stands in front of this as of everything, and the functions that answer are the ones behind the routes of the same calls,
-which document them and answer whatever is written unusually (a query, an escaped path). What this leaves out is routing, request and
-response objects.
+which document them and answer whatever is written unusually (with a query). What this leaves out is routing, request and response
+objects.
 """
 
 from __future__ import annotations
