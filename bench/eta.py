@@ -1,12 +1,15 @@
-"""How good the time left is: ours beside tqdm, rich and the plain mean on the same made-up runs, and what it costs.
+"""How good the time left is: ours beside tqdm, rich and the plain mean on the same runs, made up and real ones, and what it costs.
 
     python -m bench.eta [--seeds 200] [--first-seed 1000] [--workers 2]
 
 Every run is told at 1 Hz (seconds, items done), only when something was done. At nine points, 10% to 90% of the items, each
 estimator says how long the rest takes; the error is |said - true| / true, at most 10, and 1 where nothing is said. Ours is asked
-every two seconds as well, as Prometheus does, because it keeps what it worked out for a while. Targets for the mean over the ten
-kinds of runs (bench/eta_traces.py): at most tqdm's without, at most 0.7 of tqdm's with one earlier run (another seed); at most
-15 µs for rate, time left and range of a process at a scrape. A table and JSON go to stdout, the JSON to bench/results/ too.
+every two seconds as well, as Prometheus does, because it keeps what it worked out for a while. A quarter of the made-up runs is
+told once more as resumed, the first half being done before; then come the real runs of bench/recordings.
+
+Targets for the mean over the ten kinds of made-up runs (bench/eta_traces.py): at most tqdm's without, at most 0.7 of tqdm's with
+one earlier run (another seed); at most 15 µs for rate, time left and range of a process at a scrape. A table and JSON go to stdout,
+the JSON to bench/results/ too.
 """
 
 from __future__ import annotations
@@ -17,17 +20,18 @@ import os
 import platform
 import sys
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from functools import partial
 from itertools import count
 from pathlib import Path
 from statistics import fmean
 from time import process_time
-from typing import Final, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 import numpy as np
 from bench.eta_traces import TRACES, Times
+from bench.recording import FOLDER, read
 from rich.progress import Progress
 from tqdm import tqdm
 
@@ -51,14 +55,15 @@ class Peer(Protocol):
 
 
 class PlainMean:
-    def __init__(self, total: int) -> None:
-        self.total, self.done = total, 0
+    def __init__(self, total: int, initial: int = 0) -> None:
+        self.total, self.initial, self.done = total, initial, initial
 
     def told(self, t: float, done: int) -> None:
         self.done = done
 
     def left(self, t: float) -> float | None:
-        return t * (self.total - self.done) / self.done if self.done else None
+        done = self.done - self.initial
+        return t * (self.total - self.done) / done if done else None
 
 
 class Tqdm:
@@ -73,9 +78,9 @@ class Tqdm:
         def close(self) -> None:
             pass
 
-    def __init__(self, total: int) -> None:
+    def __init__(self, total: int, initial: int = 0) -> None:
         self.t = 0.0
-        self.bar = self._Bar(total=total, file=sys.stderr, leave=False)
+        self.bar = self._Bar(total=total, initial=initial, file=sys.stderr, leave=False)
         self.bar._time = lambda: self.t
         self.bar.start_t = self.bar.last_print_t = 0.0
 
@@ -85,17 +90,17 @@ class Tqdm:
 
     def left(self, t: float) -> float | None:
         known = self.bar.format_dict
-        rate = known["rate"] or (known["n"] / t if t else None)  # as tqdm.format_meter has it
+        rate = known["rate"] or ((known["n"] - known["initial"]) / t if t else None)  # as tqdm.format_meter has it
         return (known["total"] - known["n"]) / rate if rate else None
 
 
 class Rich:
     """The real one with its defaults (the last 30 s, at most 1000 updates) and a clock of ours."""
 
-    def __init__(self, total: int) -> None:
+    def __init__(self, total: int, initial: int = 0) -> None:
         self.t = 0.0
         self.progress = Progress(get_time=lambda: self.t, auto_refresh=False, disable=True)
-        self.task = self.progress.add_task("", total=total)
+        self.task = self.progress.add_task("", total=total, completed=initial)
 
     def told(self, t: float, done: int) -> None:
         self.t = t
@@ -106,8 +111,8 @@ class Rich:
 
 
 class Ours:
-    def __init__(self, total: int, shapes: Sequence[Sequence[float]] = ()) -> None:
-        self.estimator, self.total, self.asked = Estimator(0.0, shapes=shapes), total, 0.0
+    def __init__(self, total: int, initial: int = 0, shapes: Sequence[Sequence[float]] = ()) -> None:
+        self.estimator, self.total, self.asked = Estimator(0.0, initial or None, shapes), total, 0.0
 
     def told(self, t: float, done: int) -> None:
         self.estimator.add(t, done)
@@ -134,22 +139,32 @@ def updates(ends: Times) -> Iterator[tuple[float, int]]:
 class Outcome(NamedTuple):
     """Of one run: the error of each estimator at each point, and how often the truth was within our range."""
 
-    trace: str
+    kind: str
     errors: dict[str, list[float]]
     within: dict[str, list[bool]]
 
 
-def run(trace: str, seed: int) -> Outcome:
-    earlier_ends, ends = (TRACES[trace](np.random.default_rng(s)) for s in (seed + 1_000_000, seed))
+def run(trace: str, seed: int, resumed: bool = False) -> Outcome:
+    """A made-up run and an earlier one. `resumed`: its first half was done before, at another time."""
+    earlier, ends = (TRACES[trace](np.random.default_rng(s)) for s in (seed + 1_000_000, seed))
+    return replay(trace, earlier, ends, len(ends) // 2 if resumed else 0)
+
+
+def replay(kind: str, earlier_ends: Times, ends: Times, initial: int = 0) -> Outcome:
+    """Tells all estimators of a run, of which `initial` items were done before."""
     earlier = Ours(len(earlier_ends))
     for t, done in updates(earlier_ends):
         earlier.estimator.add(t, done)
-    total = len(ends)
-    ours = {"headway": Ours(total), "headway, 1 earlier run": Ours(total, [earlier.estimator.shape()])}
-    all_: dict[str, Peer] = {**ours, "tqdm": Tqdm(total), "rich": Rich(total), "plain mean": PlainMean(total)}
-    result = Outcome(trace, defaultdict(list), defaultdict(list))
-    points = [p * total for p in POINTS]
-    for t, done in updates(ends):
+    total, shape = len(ends), earlier.estimator.shape()
+    if initial:
+        ends = ends[initial:] - ends[initial - 1]
+    ours = {"headway": Ours(total, initial), "headway, 1 earlier run": Ours(total, initial, [shape])}
+    peers: dict[str, Peer] = {"tqdm": Tqdm(total, initial), "rich": Rich(total, initial), "plain mean": PlainMean(total, initial)}
+    all_: dict[str, Peer] = {**ours, **peers}
+    result = Outcome(kind, defaultdict(list), defaultdict(list))
+    points = [initial + p * len(ends) for p in POINTS]
+    for t, since in updates(ends):
+        done = initial + since
         for estimator in all_.values():
             estimator.told(t, done)
         truth = float(ends[-1]) - t
@@ -164,26 +179,68 @@ def run(trace: str, seed: int) -> Outcome:
     return result
 
 
-def judge(seeds: Sequence[int], workers: int) -> tuple[dict[str, dict[str, float]], dict[str, dict[str, float]]]:
-    """Mean error of each estimator for each trace, and the share of our ranges that held the truth."""
-    errors: dict[str, dict[str, list[float]]] = {trace: defaultdict(list) for trace in TRACES}
-    within: dict[str, dict[str, list[bool]]] = {trace: defaultdict(list) for trace in TRACES}
+Judged = dict[str, dict[str, float]]
+
+
+def recorded(folder: Path) -> tuple[Judged, Judged]:
+    """Of real jobs (bench.recording): each run, with the one before it as the earlier run, the first with the last."""
+    outcomes = []
+    for job, runs in read(folder).items():
+        assert len(runs) > 1, f"{job}: one run has no earlier one"
+        outcomes += [replay(job, np.array(runs[n - 1]), np.array(ends)) for n, ends in enumerate(runs)]
+    return summed_up(outcomes)
+
+
+def summed_up(outcomes: Iterable[Outcome]) -> tuple[Judged, Judged]:
+    """Mean error of each estimator for each kind of run, and the share of our ranges that held the truth."""
+    errors: dict[str, dict[str, list[float]]] = {}
+    within: dict[str, dict[str, list[bool]]] = {}
+    for kind, of_run, held in outcomes:
+        for name, found in of_run.items():
+            errors.setdefault(kind, defaultdict(list))[name] += found
+        for name, inside in held.items():
+            within.setdefault(kind, defaultdict(list))[name] += inside
+    return (
+        {kind: {name: fmean(found) for name, found in of.items()} for kind, of in errors.items()},
+        {kind: {name: fmean(found) for name, found in of.items()} for kind, of in within.items()},
+    )
+
+
+def judge(seeds: Sequence[int], workers: int, resumed: bool = False) -> tuple[Judged, Judged]:
     with ProcessPoolExecutor(workers) as pool:
         try:
-            waiting = [pool.submit(run, trace, seed) for seed in seeds for trace in TRACES]
-            for finished in tqdm(as_completed(waiting), total=len(waiting), unit="run", disable=None):
-                trace, of_run, held = finished.result()
-                for name, found in of_run.items():
-                    errors[trace][name] += found
-                for name, inside in held.items():
-                    within[trace][name] += inside
+            waiting = [pool.submit(run, trace, seed, resumed) for trace in TRACES for seed in seeds]
+            for _ in tqdm(as_completed(waiting), total=len(waiting), unit="run", disable=None):
+                pass
+            return summed_up(future.result() for future in waiting)
         except KeyboardInterrupt:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
-    return (
-        {trace: {name: fmean(found) for name, found in of.items()} for trace, of in errors.items()},
-        {trace: {name: fmean(found) for name, found in of.items()} for trace, of in within.items()},
-    )
+
+
+def means(judged: Judged) -> dict[str, float]:
+    """Over the kinds of runs, each counting the same."""
+    return {name: fmean(of[name] for of in judged.values()) for name in next(iter(judged.values()))}
+
+
+def show(title: str, errors: Judged, within: Judged) -> None:
+    names, mean = list(means(errors)), means(errors)
+    print(f"{title:<26}" + "".join(f"{name:>24}" for name in names))
+    for kind, of in (*errors.items(), ("mean", mean)):
+        print(f"  {kind:<24}" + "".join(f"{of[name]:>24.1%}" for name in names))
+    print(f"  {'of tqdm':<24}" + "".join(f"{mean[name] / mean['tqdm']:>24.2f}" for name in names))
+    print(f"  {'target':<24}" + "".join(f"{TARGETS.get(name, ''):>24}" for name in names))
+    print(f"  {'truth within the range':<24}" + "".join(f"{share:>24.0%}" for share in means(within).values()) + "\n")
+
+
+def as_json(errors: Judged, within: Judged) -> dict[str, Any]:
+    mean = means(errors)
+    return {
+        "mean_error": {name: round(share, 4) for name, share in mean.items()},
+        "of_tqdm": {name: round(share / mean["tqdm"], 3) for name, share in mean.items()},
+        "error": {kind: {name: round(share, 4) for name, share in of.items()} for kind, of in errors.items()},
+        "range_coverage": {name: round(share, 3) for name, share in means(within).items()},
+    }
 
 
 # ── cost ────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -286,29 +343,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--workers", type=int, default=min(2, os.cpu_count() or 1))
     parser.add_argument("--seconds", type=int, default=120, help="length of the time that is scraped (default 120)")
     parser.add_argument("--running", type=int, default=1000, help="processes that are scraped (default 1000)")
+    parser.add_argument("--recordings", type=Path, default=FOLDER, help="folder of recorded runs (bench.recording)")
     parser.add_argument("--results", type=Path, default=Path(__file__).parent / "results", help="folder for the JSON")
     options = parser.parse_args(arguments)
 
-    errors, within = judge(range(options.first_seed, options.first_seed + options.seeds), options.workers)
-    names = list(next(iter(errors.values())))
-    mean = {name: fmean(of[name] for of in errors.values()) for name in names}
-    coverage = {name: fmean(of[name] for of in within.values()) for name in TARGETS}
+    seeds = range(options.first_seed, options.first_seed + options.seeds)
+    made_up = judge(seeds, options.workers)
+    halves = judge(seeds[: max(1, len(seeds) // 4)], options.workers, resumed=True)
+    real = recorded(options.recordings)
     calls = each_call()
     scrape = {
         n: at_scrapes(options.seconds, options.running, history)
         for n, history in (("headway", False), ("headway, 1 earlier run", True))
     }
-    ratios = {name: mean[name] / mean["tqdm"] for name in names}
-
-    print(f"{'mean error':<24}" + "".join(f"{name:>24}" for name in names))
-    for trace, of in (*errors.items(), ("mean", mean)):
-        print(f"  {trace:<22}" + "".join(f"{of[name]:>24.1%}" for name in names))
-    print(f"  {'of tqdm':<22}" + "".join(f"{ratios[name]:>24.2f}" for name in names))
-    print(f"  {'target':<22}" + "".join(f"{TARGETS.get(name, ''):>24}" for name in names))
-    print(f"\n{'truth within the range':<24}" + "".join(f"{name:>24}" for name in TARGETS))
-    for trace, share in (*within.items(), ("mean", coverage)):
-        print(f"  {trace:<22}" + "".join(f"{share[name]:>24.0%}" for name in TARGETS))
-    print("\nµs of one call: " + ", ".join(f"{name} {spent:.2f}" for name, spent in calls.items()))
+    show("mean error, made-up runs", *made_up)
+    show("the same, resumed at half", *halves)
+    show("recorded runs", *real)
+    print("µs of one call: " + ", ".join(f"{name} {spent:.2f}" for name, spent in calls.items()))
     print(f"µs for each of {options.running} processes at a scrape (target {TARGET_MICROSECONDS:.0f}): mean, worst scrape")
     for name, (usual, worst) in scrape.items():
         print(f"  {name:<22}{usual:>8.1f}{worst:>8.1f}")
@@ -319,10 +370,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "seeds": options.seeds,
         "first_seed": options.first_seed,
         "targets_of_tqdm": TARGETS,
-        "mean_error": {name: round(share, 4) for name, share in mean.items()},
-        "of_tqdm": {name: round(ratio, 3) for name, ratio in ratios.items()},
-        "error": {trace: {name: round(share, 4) for name, share in of.items()} for trace, of in errors.items()},
-        "range_coverage": {name: round(share, 3) for name, share in coverage.items()},
+        **as_json(*made_up),
+        "resumed": as_json(*halves),
+        "recorded": as_json(*real),
         "running": options.running,
         "call_microseconds": calls,
         "target_scrape_microseconds": TARGET_MICROSECONDS,
@@ -332,7 +382,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(json.dumps(result))
     options.results.mkdir(parents=True, exist_ok=True)
     (options.results / "eta.json").write_text(json.dumps(result, indent=1) + "\n")
-    good = all(ratios[name] <= target for name, target in TARGETS.items())
+    mean = means(made_up[0])
+    good = all(mean[name] / mean["tqdm"] <= target for name, target in TARGETS.items())
     return 0 if good and all(spent[0] <= TARGET_MICROSECONDS for spent in scrape.values()) else 1
 
 

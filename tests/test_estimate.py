@@ -462,3 +462,6 @@ def test_the_benchmark_beats_its_peers_on_two_runs_of_each_kind(
     assert result["of_tqdm"]["headway"] <= 1.0
     assert result["of_tqdm"]["headway, 1 earlier run"] <= 0.7
     assert set(result["scrape_microseconds"]) == set(result["range_coverage"])
+    assert set(result["recorded"]["error"]) == {"compress", "compress_mixed", "tests", "compile"}
+    for part in ("resumed", "recorded"):
+        assert set(result[part]["mean_error"]) == set(result["mean_error"])
