@@ -41,6 +41,11 @@ def test_the_documentation_is_current() -> None:
     )
 
 
+def test_the_example_names_every_setting() -> None:
+    example = (Path(__file__).resolve().parent.parent / "exporter" / "headway.yaml").read_text()
+    assert [name for name in SETTINGS if f"\n#{name}:" not in example and f"\n{name}:" not in example] == []
+
+
 def test_defaults_are_those_agreed() -> None:
     s = Settings()
     assert (s.listen, s.external_url, s.anonymous) == ("127.0.0.1:14323", "http://127.0.0.1:14323", "auto")
