@@ -49,6 +49,7 @@ METHODS = {
     ("get", "/api/processes/{id}/output"): ("output", "follow"),
     ("get", "/api/discovered"): ("discovered",),
     ("get", "/api/integrations"): ("integrations",),
+    ("get", "/api/settings"): ("settings",),
     ("get", "/api/processes/status"): ("services",),
     ("post", "/api/processes/start"): ("start",),
     ("post", "/api/processes/stop"): ("stop",),
