@@ -296,3 +296,7 @@ def test_pages_and_their_script_are_sent_with_a_strict_policy(api: Api) -> None:
         policy = answer.headers["content-security-policy"]
         assert "default-src 'none'" in policy and "script-src 'self';" in policy and "unsafe" not in policy
         assert answer.text.count("<script") == 1 and " style=" not in answer.text and " on" not in answer.text.split("<body")[0]
+    script = api.raw("GET", "/static/js/main.js")
+    assert script.headers["cache-control"] == "no-cache" and "javascript" in script.headers["content-type"]
+    unchanged = {"If-None-Match": script.headers["etag"]}
+    assert api.raw("GET", "/static/js/main.js", headers=unchanged).status_code == 304

@@ -14,7 +14,6 @@ from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
-from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from headway.alerting.message import MessageIn
@@ -233,7 +232,7 @@ def add_pages(app: FastAPI) -> None:
     ):
         app.add_api_route(path, handler, methods=[method], response_class=Response, include_in_schema=False)
     app.add_api_route("/live", stream.live, methods=["GET"], response_class=Response, include_in_schema=False)
-    app.mount("/static", StaticFiles(directory=pages.FOLDER / "static"), name="static")
+    app.mount("/static", pages.Assets(directory=pages.FOLDER / "static"), name="static")
 
 
 def add_error_handlers(app: FastAPI) -> None:

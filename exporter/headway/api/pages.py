@@ -9,12 +9,14 @@ from typing import Any, Final
 from jinja2 import Environment, FileSystemLoader, select_autoescape
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
+from starlette.staticfiles import StaticFiles
 
 from headway.api.access import Caller
 from headway.api.context import Context, caller, context_of, data
 from headway.api.web.row import path
 from headway.errors import HeadwayError
 from headway.keys import Role
+from headway.version import VERSION
 
 FOLDER: Final = Path(__file__).parent
 # How often a page that cannot run its script is loaded anew (s).
@@ -37,10 +39,22 @@ HEADERS: Final[Mapping[str, str]] = {
 }
 JSON: Final = "application/json"
 
+
+class Assets(StaticFiles):
+    """Style and scripts. A browser asks each time whether it has the present ones: those of another version do not fit the page."""
+
+    def file_response(self, *args: Any, **kwargs: Any) -> Response:
+        answer = super().file_response(*args, **kwargs)
+        answer.headers["Cache-Control"] = "no-cache"
+        answer.headers["X-Content-Type-Options"] = "nosniff"
+        return answer
+
+
 _templates = Environment(
     loader=FileSystemLoader(FOLDER / "templates"), autoescape=select_autoescape(), trim_blocks=True, lstrip_blocks=True
 )
 _templates.globals["spark"] = path
+_templates.globals["version"] = VERSION
 
 
 def respond(request: Request, template: str, title: str, here: str, model: Mapping[str, Any], refresh: int = 0) -> Response:

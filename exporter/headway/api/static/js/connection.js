@@ -65,7 +65,9 @@ function shared() {
     url = policy.createScriptURL(url);
   }
   try {
-    return new SharedWorker(url, { type: "module", name: "headway" }).port;
+    // Pages of another version have a worker of their own.
+    const name = `headway ${document.documentElement.dataset.version}`;
+    return new SharedWorker(url, { type: "module", name }).port;
   } catch {
     return null;
   }
