@@ -12,7 +12,6 @@ from bench.scenarios.stage import Stage
 from bench.scenarios.truth import Must, Scenario, When
 
 WORKS: Final = "job = reporter(total=1000)\nfor n in range(1, 1000):\n    job.update(n); time.sleep(0.5)"
-EACH_MINUTE: Final = "* * * * *"
 
 
 def scheduled(stage: Stage, cron: str, command: str = "true", **more: Any) -> str:
@@ -31,6 +30,13 @@ def scheduled(stage: Stage, cron: str, command: str = "true", **more: Any) -> st
 def in_five_minutes() -> str:
     due = time.gmtime(time.time() + 300)
     return f"{due.tm_min} {due.tm_hour} * * *"
+
+
+def soon() -> tuple[str, float]:
+    """Once, at the beginning of the minute after next, and when that is: nothing is due before by the clock of everyone else."""
+    due = (time.time() // 60 + 2) * 60
+    parts = time.gmtime(due)
+    return f"{parts.tm_min} {parts.tm_hour} * * *", due
 
 
 def sleep(stage: Stage, seconds: float) -> None:
@@ -61,8 +67,9 @@ def made_up_for(stage: Stage) -> None:
 
 
 def in_time(stage: Stage) -> None:
-    scheduled(stage, EACH_MINUTE, missed="skip")
-    sleep(stage, 60)
+    cron, due = soon()
+    scheduled(stage, cron, missed="skip")
+    sleep(stage, due - time.time() + 1)
     stage.after("awake", 6)
 
 
@@ -73,10 +80,11 @@ def not_due(stage: Stage) -> None:
 
 
 def left_out(stage: Stage) -> None:
-    name = scheduled(stage, EACH_MINUTE, "sleep 300", overlap="skip")
+    cron, due = soon()
+    name = scheduled(stage, cron, "sleep 300", overlap="skip")
     stage.call("POST", "/start", {"name": name})
     stage.rest(1)
-    sleep(stage, 60)
+    sleep(stage, due - time.time() + 1)
     stage.after("awake", 6)
 
 
