@@ -54,7 +54,7 @@ class Channel:
         self.over = False
         self.task: asyncio.Task[None] | None = None
         self._seen = 0  # the version of the registry
-        self._counts: list[tuple[str, int]] = []
+        self._counts = counts(())
         self._frames: deque[tuple[int, bytes]] = deque(maxlen=FRAMES)
         self._gone: deque[tuple[int, str]] = deque(maxlen=GONE)
         self._whole: tuple[int, bytes] | None = None
@@ -96,7 +96,7 @@ class Channel:
         if self._frames and self._frames[0][0] <= first:
             return b"".join(event for number, event in self._frames if number >= first)
         rows = [self._full(kept) for kept in self.rows.values() if kept.frame > frame]
-        gone = [process_id for number, process_id in self._gone if number > frame]
+        gone = [process_id for number, process_id in self._gone if number > frame and process_id not in self.rows]
         return self._event({"now": self.registry.clock(), "rows": rows, "gone": gone, "counts": self._counts}, self.frame)
 
     async def follow(self, frame: int | None) -> AsyncIterator[bytes]:
