@@ -20,6 +20,7 @@ import requests
 from certificates import Authority
 from headway.configuration import load
 from headway.errors import ConfigError
+from headway.guesses import BURST
 from headway.reporter.client import Client, Unreachable
 from headway.webconfig.certificates import server_name
 from headway.webconfig.definition import TLSServer
@@ -219,6 +220,21 @@ def test_everybody_needs_a_key_or_a_password_here_too(secured: Secured) -> None:
     right = secured.get("/metrics", auth=("prometheus", WORD))
     assert right.status_code == 200 and "headway_build_info" in right.text
     assert secured.get("/metrics", headers={"Authorization": f"Bearer {secured.exporter.key}"}).status_code == 200
+
+
+def test_wrong_passwords_have_to_wait_and_keep_nobody_else_out(tmp_path: Path, authority: Authority) -> None:
+    here = Secured(tmp_path, authority, {"basic_auth_users": {"prometheus": HASH}})
+    try:
+        assert here.get("/metrics", auth=("prometheus", WORD)).status_code == 200
+        codes = [here.get("/metrics", auth=("prometheus", "wrong")).status_code for _ in range(BURST + 2)]
+        assert codes[: BURST - 1] == [401] * (BURST - 1) and codes[-1] == 429
+        assert here.get("/metrics", auth=("prometheus", WORD)).status_code == 200, "one that was right is remembered"
+        fields = {"user": "prometheus", "key": WORD}
+        origin = {"Origin": here.exporter.url}
+        signed_in = requests.post(f"{here.exporter.url}/login", fields, headers=origin, allow_redirects=False, timeout=20)
+        assert signed_in.status_code == 303
+    finally:
+        here.exporter.kill()
 
 
 def test_a_password_is_for_looking_only(secured: Secured) -> None:

@@ -35,7 +35,8 @@ class Identity:
         self.web = web
         self.passwords = Passwords()
         self.sessions = Sessions(settings.data_dir, settings.session_lifetime, self.owner)
-        self.guesses = Guesses()
+        # Apart, so that a scrape with a wrong password keeps nobody from signing in.
+        self.guesses, self.calls = Guesses(), Guesses()
         self._external = urlsplit(settings.external_url)
         self._cookie = f"headway_{hashlib.sha256(str(settings.data_dir.absolute()).encode()).hexdigest()[:8]}"
 
@@ -80,10 +81,10 @@ class Identity:
         if found is None or self.passwords.known(self.users, *found):
             return
         address = scope["client"][0] if scope.get("client") else ""
-        if wait := self.guesses.wait(address):
+        if wait := self.calls.wait(address):
             raise TooManyTries(wait)
         if not await self.passwords.check(self.users, *found):
-            self.guesses.failed(address)
+            self.calls.failed(address)
 
     def by_authorization(self, given: str) -> Caller:
         found = credentials(given) if self.web is not None else None
@@ -119,19 +120,23 @@ class Identity:
         key = self.keys.get(name) if kind == "key" else None
         return None if key is None else Owner(id=owner_id, proof=key.hash, name=key.name, role=key.role, user=key.user)
 
-    async def admit(self, user: str, secret: str) -> Owner:
-        """Who signs in with this key, or as this user with this password. Raises Unauthenticated."""
-        if user:
-            right = await self.passwords.check(self.users, user, secret)
-            found = self.owner(f"user:{user}") if right else None
-            if found is None:
-                raise Unauthenticated("User or password is wrong. Who signs in with a key leaves the user out.")
-            return found
-        key = self.keys.find(secret.strip())
+    async def admit(self, user: str, secret: str, address: str) -> Owner:
+        """Who signs in with this key, or as this user with this password. Raises Unauthenticated, TooManyTries.
+
+        A key that is right is let in at any time: nobody can guess one, and so nobody can lock its owner out by wrong ones.
+        """
+        key = self.keys.find(secret.strip()) if not user else None
         owner = self.owner(f"key:{key.id}") if key is not None else None
-        if owner is None:
-            raise Unauthenticated("This key is unknown or was revoked. «headway key list» shows those that there are.")
-        return owner
+        if owner is None and (wait := self.guesses.wait(address)):
+            raise TooManyTries(wait)
+        if user and await self.passwords.check(self.users, user, secret):
+            owner = self.owner(f"user:{user}")
+        if owner is not None:
+            return owner
+        self.guesses.failed(address)
+        if user:
+            raise Unauthenticated("User or password is wrong. Who signs in with a key leaves the user out.")
+        raise Unauthenticated("This key is unknown or was revoked. «headway key list» shows those that there are.")
 
     # ── the cookie ─────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -17,7 +17,7 @@ from headway.api.context import Context, caller, context_of
 from headway.api.entrance import local
 from headway.api.headers import Headers
 from headway.durations import format_duration
-from headway.errors import Forbidden, HeadwayError, InvalidInput, TooManyTries, Unauthenticated
+from headway.errors import Forbidden, HeadwayError, InvalidInput, TooManyTries
 from headway.keys import Role
 from headway.sessions import Owner, csrf_of
 
@@ -50,13 +50,7 @@ async def admit(context: Context, request: Request, fields: dict[str, str]) -> O
     """Who signs in. Raises Unauthenticated, TooManyTries, KeyFileError; each try is audited."""
     address = request.client.host if request.client else "?"
     with Audit(context, Caller(Role.VIEWER), "sign_in", f"from {address}") as audit:
-        if wait := context.identity.guesses.wait(address):
-            raise TooManyTries(wait)
-        try:
-            owner = await context.identity.admit(fields.get("user", ""), fields.get("key", ""))
-        except Unauthenticated:
-            context.identity.guesses.failed(address)
-            raise
+        owner = await context.identity.admit(fields.get("user", ""), fields.get("key", ""), address)
         audit.who = Caller(owner.role, owner.user, owner.name)
         audit.result(f"for {format_duration(context.settings.session_lifetime)}")
     return owner
