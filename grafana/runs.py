@@ -70,7 +70,6 @@ def active_table() -> table.Panel:
         Column(title="Kind", label="kind", width=90),
         Column(title="Progress", expr=keyed(f.RATIO), width=150, config=PERCENT | gauge | grey),
         Column(title="Done", expr=keyed(f.DONE), width=80, config=RIGHT | {"unit": "short"}),
-        Column(title="Of", expr=keyed(f.TOTAL), width=80, config=RIGHT | {"unit": "short"}),
         Column(title="Time left", expr=keyed(f.ETA), width=84, config=CLOCK),
         Column(title="Started", expr=keyed(f"1000 * {f.START}"), width=120, config=RIGHT | {"unit": "dateTimeFromNow"}),
         Column(title="Flags", expr=keyed(flags, "flag"), label="flag", width=150, many=True, config=TEXT | {"mappings": FLAGS}),

@@ -43,22 +43,21 @@ def quantile(share: float, by: str, span: str) -> str:
     return f"histogram_quantile({share}, sum by ({by}le) (increase({f.DURATION}{{{WHICH}}}[{span}])))"
 
 
-def names(title: str, description: str, sort: str) -> table.Panel:
-    """A row per name, ordered by one of the columns."""
-    ended, bad = of_name(grown_of_name(ENDED)), of_name(grown_of_name(BAD))
-    rate = f"{bad} / ({ended} > 0)"
-    by = "instance, kind, name, "
-    clock: Config = RIGHT | {"unit": "dthms"}
-    success = f"1000 * {f.LAST_SUCCESS}{{{WHICH}}}"
-    columns = [
-        Column(
-            title="Runs",
-            expr=of_name(f"round({grown_of_name(ENDED)}) > 0", "name", "kind"),
-            width=70,
-            config=RIGHT | {"unit": "none"},
-        ),
+def of_names() -> list[Column]:
+    """What a row per name begins with."""
+    runs = of_name(f"round({grown_of_name(ENDED)}) > 0", "name", "kind")
+    return [
+        Column(title="Runs", expr=runs, width=70, config=RIGHT | {"unit": "none"}),
         Column(title="Name", label="name", config={"custom.minWidth": 160}),
         Column(title="Kind", label="kind", width=90),
+    ]
+
+
+def failing() -> table.Panel:
+    rate = f"{of_name(grown_of_name(BAD))} / ({of_name(grown_of_name(ENDED))} > 0)"
+    success = f"1000 * {f.LAST_SUCCESS}{{{WHICH}}}"
+    columns = [
+        *of_names(),
         Column(
             title="Failures",
             expr=f'count_values by (key) ("bar", round(-100 * ({rate})))',
@@ -67,11 +66,22 @@ def names(title: str, description: str, sort: str) -> table.Panel:
             config=IMAGE | {"mappings": BARS},
         ),
         Column(title="%", expr=rate, width=60, config=RIGHT | {"unit": "percentunit", "decimals": 0}),
-        Column(title="Half within", expr=of_name(f"{quantile(0.5, by, '$__range')} > 0"), width=100, config=clock),
-        Column(title="95% within", expr=of_name(f"{quantile(0.95, by, '$__range')} > 0"), width=100, config=clock),
         Column(title="Last success", expr=of_name(success), width=140, config=LEFT | {"unit": "dateTimeFromNow"}),
     ]
-    return rows(title, columns, sort=sort).no_value(NOTHING_ENDED).description(description)
+    description = "Names by the share of their runs in this time that ended badly, the worst first."
+    return rows("Most failing names", columns, sort="%").no_value(NOTHING_ENDED).description(description)
+
+
+def slowest() -> table.Panel:
+    by = "instance, kind, name, "
+    clock: Config = RIGHT | {"unit": "dthms"}
+    columns = [
+        *of_names(),
+        Column(title="Half within", expr=of_name(f"{quantile(0.5, by, '$__range')} > 0"), width=100, config=clock),
+        Column(title="95% within", expr=of_name(f"{quantile(0.95, by, '$__range')} > 0"), width=100, config=clock),
+    ]
+    description = "Names by the time within which 95% of their runs ended, the slowest first."
+    return rows("Slowest names", columns, sort="95% within").no_value(NOTHING_ENDED).description(description)
 
 
 def grown_of_name(counter: str) -> str:
@@ -234,9 +244,7 @@ def trends() -> dashboard.Dashboard:
                 39,
                 12,
                 10,
-                names(
-                    "Most failing names", "Names by the share of their runs in this time that ended badly, the worst first.", "%"
-                ),
+                failing(),
             ),
             Place(
                 10,
@@ -244,7 +252,7 @@ def trends() -> dashboard.Dashboard:
                 39,
                 12,
                 10,
-                names("Slowest names", "Names by the time within which 95% of their runs ended, the slowest first.", "95% within"),
+                slowest(),
             ),
         ),
     )
