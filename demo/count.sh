@@ -3,6 +3,8 @@
 set -eu
 url=${HEADWAY_URL:-http://127.0.0.1:14323}/api/processes
 
+if [ -z "${HEADWAY_KEY:-}" ] && [ -r "${HEADWAY_KEY_FILE:-}" ]; then HEADWAY_KEY=$(cat "$HEADWAY_KEY_FILE"); fi
+
 send() { # METHOD ADDRESS JSON
     if [ -n "${HEADWAY_KEY:-}" ]; then set -- "$@" -H "Authorization: Bearer $HEADWAY_KEY"; fi
     method=$1 address=$2 json=$3

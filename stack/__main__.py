@@ -33,7 +33,8 @@ def start(layout: Layout, arguments: Sequence[str]) -> int:
         up(layout, os.environ, say)
         if exporter := running(layout).get("exporter"):
             secrets = services.secrets_folder(layout, os.environ)
-            shell.write(layout, exporter.url, supervised(layout)["alertmanager"].url, secrets)
+            others = {name: one.url for name, one in supervised(layout).items()}
+            shell.write(layout, {"exporter": exporter.url, **others}, secrets)
     code = status(layout, arguments)
     say(f"in a shell: . {layout.shown(layout.shell)}   (headway, with this exporter's address and key)")
     say("next: make demo, make status, make logs, make down")

@@ -13,14 +13,14 @@ from stack.layout import Layout
 MARK: Final = "HEADWAY_SHELL"
 
 
-def write(layout: Layout, url: str, alertmanager: str, secrets: Path) -> None:
-    """Writes the file; `url` is where the exporter answers, `alertmanager` where Alertmanager does, `secrets` is the folder with
-    the secret files of receivers."""
+def write(layout: Layout, urls: Mapping[str, str], secrets: Path) -> None:
+    """Writes the file; `urls`: where each service answers, by name; `secrets` is the folder with the secret files of receivers."""
     exporter = layout.state / "exporter"
     values: dict[str, str | Path] = {
         MARK: layout.shell,
-        "HEADWAY_URL": url,
-        "HEADWAY_ALERTMANAGER_URL": alertmanager,
+        "HEADWAY_URL": urls["exporter"],
+        "HEADWAY_ALERTMANAGER_URL": urls["alertmanager"],
+        "HEADWAY_PROMETHEUS_URL": urls["prometheus"],
         "HEADWAY_ALERTING_SECRETS": secrets,
         # What `headway alerting` adds the receivers to.
         "HEADWAY_ALERTING_BASE": layout.root / "alerting/alertmanager.yml",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.server
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -323,6 +324,36 @@ def test_config_of_the_exporter_that_runs(start_exporter: Starter, tmp_path: Pat
     assert headway("config", "--running", environ={**known, "HEADWAY_KEY": anns}).returncode == Exit.REFUSED
     mixed = headway("config", "--running", "--lease", "3m", environ=known)
     assert mixed.returncode == Exit.USAGE and "leave the settings out" in mixed.stderr
+
+
+def test_tables_fit_the_terminal(shared_exporter: RunningExporter, environ: dict[str, str]) -> None:
+    name = f"A name that is rather long for a table of so many columns {new_id()[-6:]}"
+    project = new_id()
+    with Client(shared_exporter.url, shared_exporter.key) as client:
+        for number in range(6):
+            made = client.create(name, project=project, expected_duration=1)
+            error = {"status": "failed", "error": f"OSError: no space left on the device that holds {'the archive ' * 6}"}
+            client.update(made["id"], **(error if number % 2 else {"status": "done", "summary": "fine"}))
+        silent = client.create(
+            name, project=project, thresholds={"stuck_after": 1}, command=f"sync {'--all ' * 20}", expected_duration=1
+        )
+        client.update(silent["id"], status="running", log="so far")
+        wait_until(lambda: client.get(silent["id"])["conditions"], 30, "it is stuck")
+    for args, words in (
+        (("analyze", "--project", project), "stuck"),
+        (("trends", "--project", project, "--source", "store"), "ended"),
+        (("suggest", name), "good runs"),
+        (("show", silent["id"]), "conditions"),
+    ):
+        with on_terminal(*args, environ=environ, width=80) as command:
+            assert command.child.wait(60) == 0
+        lines = re.sub(r"\x1b\[[0-9;]*m", "", command.text).splitlines()
+        assert any(words in line for line in lines), command.text
+        # What is to be copied stays whole, and so does the name in a heading.
+        long = [line for line in lines if len(line) > 80 and "headway " not in line and name not in line]
+        assert long == [], args[0]
+        # Into a pipe nothing is cut.
+        assert args[0] != "analyze" or silent["id"] in headway(*args, environ=environ).stdout
 
 
 def test_refusals(start_exporter: Starter, tmp_path: Path) -> None:

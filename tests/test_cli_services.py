@@ -21,6 +21,7 @@ from headway import Client
 from headway.cli.exits import Exit
 from headway.cli.text import clean
 from headway.reporter.client import Unreachable
+from headway.reporter.steady import Steady
 from serving import Serving, free_port
 from test_access import make_key
 from waiting import wait_until
@@ -96,9 +97,9 @@ def test_up_of_a_schedule_whose_run_fails(serve: Serve) -> None:
 
 def test_up_says_what_is_not_ready_when_the_wait_is_over(serve: Serve) -> None:
     serving = serve({"slow": {**SLEEP, "health": {"command": ["test", "-e", "ready"]}}})
-    done = said(serving, "up", "slow", "--wait", "1s")
+    done = said(serving, "up", "slow", "--wait", "5s")
     assert done.returncode == Exit.FAILED
-    assert done.stderr.splitlines()[-1] == "headway: slow: not ready within 1s: starting: its check test -e ready ended with 1"
+    assert done.stderr.splitlines()[-1] == "headway: slow: not ready within 5s: starting: its check test -e ready ended with 1"
     assert statuses(serving) == {"slow": "starting"}, "and goes on"
     assert said(serving, "up", "slow", "--wait", "0").returncode == 0
 
@@ -300,6 +301,30 @@ def test_ensure_does_not_take_one_for_running_that_ends_at_once(serve: Serve) ->
     serving = serve({"brief": {"command": "sleep 0.4; exit 5", "autostart": False, "restart": "never"}})
     done = said(serving, "ensure", "brief")
     assert (done.returncode, done.stdout) == (Exit.FAILED, "") and "brief: in error: " in done.stderr
+
+
+def test_one_that_fails_again_and_again_is_not_said_to_run(serve: Serve) -> None:
+    """Without a port or a health check it looks as if it ran, for longer than a second each time."""
+    flapping = {"command": "sleep 2; exit 5", "autostart": False, "restart": {"backoff": "0.1s", "tries": 3}}
+    serving = serve({"flapping": flapping})
+    assert said(serving, "up", "flapping", "--wait", "0").returncode == 0
+    wait_until(lambda: serving.status("flapping")["failures"] >= 1, 30, "its first failure")
+    done = said(serving, "ensure", "flapping", "--wait", "30s")
+    assert (done.returncode, done.stdout) == (Exit.FAILED, "")
+    assert "headway: flapping: in error: given up after 3 failures in a row" in done.stderr, done.stderr
+
+
+def test_what_has_failed_needs_to_run_for_longer_but_no_longer_than_is_waited() -> None:
+    def after(failures: int, uptime: float | None, wait: float = 90.0, **more: Any) -> bool:
+        one = {"name": "one", "port": None, "health": None, "failures": failures, "uptime_seconds": uptime, **more}
+        return Steady(wait)(one)
+
+    assert after(0, 1.0) and not after(0, 0.9) and not after(0, None)
+    assert not after(1, 9.9) and after(1, 10.0) and not after(3, 29.0) and after(3, 30.0) and after(50, 60.0)
+    assert after(3, 5.0, wait=5.0) and not after(3, 4.0, wait=5.0)
+    assert after(3, 0.0, port=80) and after(3, 0.0, health="ok")
+    seen = {"name": "one", "port": None, "health": None, "failures": 2, "uptime_seconds": None}
+    assert not Steady(90, [seen])(seen | {"failures": 0, "uptime_seconds": 9.0}), "a start by hand counts anew, and we do not"
 
 
 def test_ensure_leaves_schedules_to_their_time(serve: Serve) -> None:

@@ -15,7 +15,7 @@ import pytest
 
 from cli import HEADWAY, headway, surroundings
 from headway import Client
-from headway.hook import command
+from headway.hook import command, events
 from headway.hook.shapes import process_id
 from headway.ids import check_id
 from headway.schemas import BatchItem, decode
@@ -114,6 +114,23 @@ def test_a_session_of_claude_code(told: RunningExporter) -> None:
     assert (child["name"], child["status"]) == ("Claude Code: Explore", "done")
     assert child["summary"] == "checkout() is in src/cart.py, line 41."
     assert (child["stage"], child["log_tail"]) == ("Grep", ["Grep: src"])
+
+
+@pytest.mark.parametrize(
+    ("event", "stage"),
+    [
+        ({"notification_type": "permission_prompt", "message": "x"}, "waiting for the user"),
+        ({"message": "Claude needs your permission to use Bash"}, "waiting for the user"),
+        ({"message": "Claude Code needs your approval for the plan"}, "waiting for the user"),
+        ({"message": "Claude is waiting for your input"}, "waiting for the user"),
+        ({"notification_type": "auth_success", "message": "needs your"}, None),
+        ({"message": "All done"}, None),
+        ({"message": None}, None),
+    ],
+)
+def test_a_notification_that_asks_for_the_user_is_the_stage(event: dict[str, Any], stage: str | None) -> None:
+    """With the type of newer versions, and by its words without."""
+    assert events.saying("Notification", event).get("stage") == stage
 
 
 def test_a_session_of_codex(told: RunningExporter) -> None:

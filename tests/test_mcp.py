@@ -407,6 +407,10 @@ def test_what_is_over_is_cleaned_up(start_exporter: Any) -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="services are ended by /proc after the test")
 def test_services_are_ensured(tmp_path: Path) -> None:
     serving = Serving(tmp_path)
+
+    async def failures(name: str) -> int:
+        return int(serving.status(name)["failures"])
+
     calm = {"autostart": False, "restart": "never"}
     try:
         serving.start(
@@ -414,6 +418,7 @@ def test_services_are_ensured(tmp_path: Path) -> None:
                 "db": {"command": "echo up; exec sleep 1000", **calm},
                 "web": {"command": "exec sleep 1000", "depends_on": ["db"], **calm},
                 "broken": {"command": "echo 'no space' >&2; exit 4", **calm},
+                "flap": {"command": "sleep 1.5; exit 5", "autostart": False, "restart": {"backoff": "0.1s", "tries": 2}},
             }
         )
 
@@ -428,7 +433,11 @@ def test_services_are_ensured(tmp_path: Path) -> None:
                 assert (await tools("service_logs", name="db"))["log"] == ["up"]
                 broken = await tools("ensure_services", names=["broken"])
                 assert not broken["ready"] and "service_logs" in broken["next"] and broken["services"][0]["reason"]
-                assert "db, broken, web" in await tools.refused("ensure_services", names=["wbe"])
+                await tools("ensure_services", names=["flap"], wait=0)
+                await until(lambda: failures("flap"), "its first failure")
+                flap = await tools("ensure_services", names=["flap"], wait=30)
+                assert not flap["ready"] and flap["services"][0]["gave_up"], flap
+                assert "db, broken, flap, web" in await tools.refused("ensure_services", names=["wbe"])
 
         run(use())
     finally:

@@ -18,7 +18,7 @@ import pytest
 
 from headway import Client
 from headway.analysis.trends import Grid, from_history, grid
-from headway.cli.trends import ASCII, BLOCKS, draw, sparkline
+from headway.cli.trends import ASCII, BLOCKS, LINES, draw, merged, sparkline
 from headway.model import Done, Failed, Killed, Process, Usage
 from headway.promql import Prometheus, Unavailable, expressions, quoted
 from headway.reporter.client import ApiError
@@ -79,6 +79,19 @@ def test_lines_fit_what_the_terminal_can_show() -> None:
     assert lines[0] == "from a to b, 2 steps of 1m, source: store (why)"
     assert [line.split() for line in lines[2:]] == [["ended", "-@", "3", "3", "4"], ["cost", "@", "$0.50", "$0.50", "$0.50"]]
     assert "".join(lines).isascii()
+
+
+def test_on_a_narrow_terminal_steps_share_a_mark() -> None:
+    ended: list[float | None] = [float(i) for i in range(96)]
+    series = {name: [None] * 96 for _, name, *_ in LINES} | {"ended": ended, "failure_rate": [None] * 95 + [0.5]}
+    body = {"since": "2026-01-01", "until": "2026-01-02", "ends": ["t"] * 96, "step_seconds": 900.0, "source": "store"}
+    whole = list(draw({**body, "note": None, "series": series}, BLOCKS))
+    fitted = list(draw({**body, "note": "Prometheus knows nothing of this exporter", "series": series}, BLOCKS, 80))
+    assert max(map(len, whole)) > 96 and max(map(len, fitted)) <= 80
+    assert "each mark is 3 steps: their sum, or for what has none the largest" in fitted
+    assert [len(line.split()[1]) for line in fitted if line.startswith("ended")] == [32]
+    assert merged([1.0, 2.0, None, 4.0, 5.0], 2, True) == [1.0, 2.0, 9.0], "the newest are whole"
+    assert merged([1.0, None, None, 4.0, 5.0], 2, False) == [1.0, None, 5.0]
 
 
 # ── from where ──────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -44,6 +44,16 @@ def test_up_twice_status_down_twice(stack: LiveStack) -> None:
     assert done.returncode == 0 and str(stack.state / "exporter") in done.stdout, done.stderr
     asked = subprocess.run(("sh", "-c", f". {stack.state}/env && headway snooze --list"), env=bare, capture_output=True, text=True)
     assert asked.returncode == 0, f"it speaks to the Alertmanager of this stack: {asked.stderr}"
+    # Prometheus has the rules, and the exporter the names: what neither knows is probably a mistake.
+    snooze = (
+        ". {}/env && headway snooze --alert HeadwayProcessStcuk --name Nobody 1m && headway snooze --alert HeadwayProcessStuck 1m"
+    )
+    odd = subprocess.run(("sh", "-c", snooze.format(stack.state)), env=bare, capture_output=True, text=True, timeout=60)
+    assert odd.returncode == 0 and odd.stdout.count("quiet for 1m") == 2, odd.stderr
+    assert odd.stderr.splitlines() == [
+        "headway: Prometheus has no alert HeadwayProcessStcuk: did you mean HeadwayProcessStuck?",
+        "headway: no process and no service is called Nobody (case counts): headway ps --all lists them",
+    ]
     check = ("sh", "-c", f". {stack.state}/env && headway alerting check")
     checked = subprocess.run(check, env=bare, cwd=stack.state.parent, capture_output=True, text=True, timeout=60)
     assert checked.returncode == 0 and f"runs at {stack.url('alertmanager')}" in checked.stdout, checked.stdout + checked.stderr

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from headway.cli.command import add_command
 from headway.cli.connection import add_connection_flags, connect
 from headway.cli.exits import CommandError, Exit
-from headway.cli.rows import Json
-from headway.cli.text import clean, columns
+from headway.cli.rows import Json, short_ids
+from headway.cli.text import clean, columns, terminal_width, wrapped
 from headway.durations import format_duration
 
 if TYPE_CHECKING:
@@ -36,6 +36,25 @@ FILTERS: Final = {
 }
 LONGEST: Final = 60
 ERRORS: Final = 2
+INDENT: Final = "  "
+# Columns that are never cut: half an id, or half a number, is another.
+WHOLE: Final = (
+    "SEVERITY",
+    "RATIO",
+    "ELAPSED",
+    "LEFT",
+    "CPU",
+    "MEMORY",
+    "ID",
+    "LAST",
+    "TIMES",
+    "RUNS",
+    "FAILED",
+    "MEDIAN",
+    "MEAN",
+    "P95",
+)
+UUID_LENGTH: Final = 36
 
 
 def add_parser(commands: Subparsers) -> None:
@@ -55,16 +74,19 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(found, indent=2))
         return Exit.OK
-    for line in describe(found):
+    for line in describe(found, terminal_width()):
         print(line)
     return Exit.OK
 
 
-def describe(found: Json) -> Iterator[str]:
-    """The sections that have something in them; what is to be done comes first, because it is read first."""
+def describe(found: Json, width: int | None = None) -> Iterator[str]:
+    """The sections that have something in them; what is to be done comes first, because it is read first. `width`: of the terminal,
+    into which the tables fit; None leaves everything whole."""
+    if width is not None:
+        found = with_short_ids(found)
     more = "" if found["history_complete"] else ", the newest of more"
     yield f"{found['active']} active, {found['history_runs']} ended since {found['since_at']}{more}"
-    yield from todo(found["recommendations"])
+    yield from todo(found["recommendations"], width)
     sections: tuple[tuple[str, tuple[str, ...], list[tuple[str, ...]]], ...] = (
         ("time sinks", ("SEVERITY", "NAME", "RATIO", "ELAPSED", "EXPECTED", "LEFT", "ID"), [*map(sink, found["time_sinks"])]),
         ("bottlenecks", ("SEVERITY", "NAME", "CPU", "MEMORY", "BLOCKS", "ID"), [*map(bottleneck, found["bottlenecks"])]),
@@ -82,23 +104,55 @@ def describe(found: Json) -> Iterator[str]:
         if rows:
             yield ""
             yield heading
-            yield from (f"  {line}" for line in columns(head, [tuple(cut(cell) for cell in row) for row in rows]).splitlines())
-    yield from errors(found["patterns"])
-    yield from costs(found["costs"])
+            yield from table(head, [tuple(cut(cell) for cell in row) for row in rows], width)
+    yield from errors(found["patterns"], width)
+    yield from wrapped(costs(found["costs"]), width)
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]], width: int | None) -> Iterator[str]:
+    text = columns(head, rows, None if width is None else width - len(INDENT), WHOLE)
+    return (INDENT + line for line in text.splitlines())
+
+
+def with_short_ids(found: Json) -> Json:
+    """As ps shows them on a terminal: the beginnings of UUIDs, which every command takes."""
+    ids = {one["id"] for one in of_ids(found)}
+    short = short_ids([id for id in ids if len(id) == UUID_LENGTH])
+    return cast(Json, shorter(found, short))
+
+
+def of_ids(value: Any) -> Iterator[Json]:
+    """All parts of an answer that have an id."""
+    if isinstance(value, Mapping):
+        if isinstance(value.get("id"), str):
+            yield value
+        if isinstance(value.get("last_id"), str):
+            yield {"id": value["last_id"]}
+    for part in value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else ():
+        yield from of_ids(part)
+
+
+def shorter(value: Any, short: Mapping[str, str]) -> Any:
+    if isinstance(value, Mapping):
+        return {
+            key: short.get(part, part) if key in ("id", "last_id") and isinstance(part, str) else shorter(part, short)
+            for key, part in value.items()
+        }
+    return [shorter(part, short) for part in value] if isinstance(value, list) else value
 
 
 def cut(text: str) -> str:
     return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
 
 
-def todo(recommendations: list[Json]) -> Iterator[str]:
+def todo(recommendations: list[Json], width: int | None) -> Iterator[str]:
     if not recommendations:
         yield "nothing to recommend"
     for one in recommendations:
         yield ""
-        yield f"{one['priority'].upper()} {clean(one['about'])}: {clean(one['action'])}"
-        yield f"  because {clean(one['reason'])}"
-        yield f"  {clean(one['command'])}"
+        yield from wrapped([f"{one['priority'].upper()} {clean(one['about'])}: {clean(one['action'])}"], width)
+        yield from wrapped([f"  because {clean(one['reason'])}"], width)
+        yield f"  {clean(one['command'])}"  # whole, to be copied
 
 
 def sink(one: Json) -> tuple[str, ...]:
@@ -144,14 +198,14 @@ def pattern(one: Json) -> tuple[str, ...]:
     return one["name"], str(one["runs"]), str(one["failed"]), rate, *times, words
 
 
-def errors(patterns: list[Json]) -> Iterator[str]:
+def errors(patterns: list[Json], width: int | None) -> Iterator[str]:
     rows = [(str(e["count"]), p["name"], e["message"], e["last_id"]) for p in patterns for e in p["errors"][:ERRORS]]
     if rows:
         rows.sort(key=lambda row: -int(row[0]))
         yield ""
         yield "errors"
         cells = [(count, cut(name), message[: 2 * LONGEST], last) for count, name, message, last in rows[:10]]
-        yield from (f"  {line}" for line in columns(("TIMES", "NAME", "ERROR", "LAST"), cells).splitlines())
+        yield from table(("TIMES", "NAME", "ERROR", "LAST"), cells, width)
 
 
 def costs(found: Json) -> Iterator[str]:

@@ -10,6 +10,7 @@ from headway.cli.connection import add_connection_flags, connect
 from headway.cli.readiness import tell, wait_for
 from headway.cli.services import chosen, configured, runs, with_needed
 from headway.cli.up import add_wait_flag
+from headway.reporter.steady import Steady
 
 if TYPE_CHECKING:
     from headway.cli.command import Subparsers
@@ -44,4 +45,5 @@ def run(args: argparse.Namespace) -> int:
     missing = [one["name"] for one in found if one["schedule"] is None and not runs(one)]
     if missing:
         connection.start_services(missing, None)
-    return tell(wait_for(connection, {one["name"] for one in found}, args.wait), args.wait)
+    steady = Steady(args.wait, found)
+    return tell(wait_for(connection, {one["name"] for one in found}, steady), steady)

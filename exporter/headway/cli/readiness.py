@@ -14,11 +14,10 @@ from headway.cli.rows import Json
 from headway.cli.services import runs, until
 from headway.cli.text import clean
 from headway.durations import format_duration
+from headway.reporter.steady import Steady
 
 DEFAULT_WAIT: Final = 90.0
 POLL: Final = 0.25
-# One with neither a port nor a health check is ready once it lives; one that ends at once should not be taken for running (s).
-STEADY: Final = 1.0
 
 
 class Verdict(Enum):
@@ -27,7 +26,7 @@ class Verdict(Enum):
     FAILED = auto()
 
 
-def verdict(one: Json, ran: bool = False) -> Verdict:
+def verdict(one: Json, steady: Steady, ran: bool = False) -> Verdict:
     """Whether it runs, may still come to run, or will not. `ran`: one with a schedule was started now, and its run counts."""
     status = one["status"]
     if one["schedule"] is not None:
@@ -35,27 +34,25 @@ def verdict(one: Json, ran: bool = False) -> Verdict:
             return Verdict.WAITING
         return Verdict.RUNS if runs(one) and not (ran and status == "stopped" and one["reason"]) else Verdict.FAILED
     if status == "running":
-        checked = one["port"] is not None or one["health"] is not None
-        return Verdict.RUNS if checked or (one["uptime_seconds"] or 0.0) >= STEADY else Verdict.WAITING
+        return Verdict.RUNS if steady(one) else Verdict.WAITING
     # In error with a process that lives: it does not answer now, and may again.
     hopeful = status == "error" and one["pid"] is not None and not one["gave_up"]
     return Verdict.WAITING if hopeful or not one["settled"] else Verdict.FAILED
 
 
-def wait_for(connection: Connection, names: Collection[str], wait: float, ran: bool = False) -> list[Json]:
-    """These, once each runs or will not, or `wait` seconds are over. Says on stderr what it waits for when that changes. An
-    exporter that goes away meanwhile is waited for too."""
-    deadline = time.monotonic() + wait
+def wait_for(connection: Connection, names: Collection[str], steady: Steady, ran: bool = False) -> list[Json]:
+    """These, once each runs or will not, or the time of `steady` is over. Says on stderr what it waits for when that changes.
+    An exporter that goes away meanwhile is waited for too."""
+    deadline = time.monotonic() + steady.wait
     said: dict[str, str] = {}
     while True:
         late: list[Json] = []
         try:
             found: list[Json] = [one for one in connection.services() if one["name"] in names]
-            late = [one for one in found if verdict(one, ran) is Verdict.WAITING]
+            late = [one for one in found if verdict(one, steady, ran) is Verdict.WAITING]
             if not late or time.monotonic() >= deadline:
                 return found
-            silent = [one for one in late if one["status"] != "running"]
-            news = {one["name"]: f"waiting for {one['name']}, which is {standing(one)}" for one in silent}
+            news = {one["name"]: f"waiting for {one['name']}, which {words}" for one in late if (words := outlook(one, steady))}
         except CommandError as error:
             if error.code is not Exit.UNREACHABLE or time.monotonic() >= deadline:
                 raise
@@ -67,18 +64,19 @@ def wait_for(connection: Connection, names: Collection[str], wait: float, ran: b
         time.sleep(max(0.0, min(POLL, deadline - time.monotonic())))
 
 
-def tell(found: Sequence[Json], wait: float | None, ran: bool = False, quiet: bool = False) -> Exit:
-    """What runs on stdout, what does not on stderr, with the reason. `wait`: how long was waited, None if it was only looked."""
-    code = Exit.OK
+def tell(found: Sequence[Json], steady: Steady | None, ran: bool = False, quiet: bool = False) -> Exit:
+    """What runs on stdout, what does not on stderr, with the reason. `steady`: None if it was only looked."""
+    code, looked = Exit.OK, steady or Steady(DEFAULT_WAIT)
     for one in found:
-        judged = verdict(one, ran)
-        if judged is Verdict.RUNS or (wait is None and runs(one)):
+        judged = verdict(one, looked, ran)
+        if judged is Verdict.RUNS or (steady is None and runs(one)):
             if not quiet:
                 print(success(one), flush=True)
         else:
             code = Exit.FAILED
-            late = f"not ready within {format_duration(wait)}: " if judged is Verdict.WAITING and wait is not None else ""
-            print(f"headway: {clean(one['name'])}: {late}{standing(one)}", file=sys.stderr)
+            late = f"not ready within {format_duration(looked.wait)}: " if judged is Verdict.WAITING and steady is not None else ""
+            words = outlook(one, looked) if one["status"] == "running" else ""
+            print(f"headway: {clean(one['name'])}: {late}{words or standing(one)}", file=sys.stderr)
     return code
 
 
@@ -91,6 +89,15 @@ def success(one: Json) -> str:
     facts = [f"{word} {value}" for word, value in (("pid", one["pid"]), ("port", one["port"])) if value is not None]
     facts += ["with an older configuration"] if one["outdated"] else []
     return f"{name} runs" + (f" ({', '.join(facts)})" if facts else "")
+
+
+def outlook(one: Json, steady: Steady) -> str:
+    """ "is starting: nothing listens on port 8080"; "" for what has only just begun to run."""
+    if one["status"] != "running":
+        return f"is {standing(one)}"
+    failures = steady.failures(one)
+    often = "a failure" if failures == 1 else f"{failures} failures in a row"
+    return f"runs, after {often}, but not for long yet" if failures else ""
 
 
 def standing(one: Json) -> str:

@@ -13,6 +13,7 @@ from headway.cli.readiness import tell, wait_for
 from headway.cli.services import chosen, configured
 from headway.cli.text import clean
 from headway.cli.up import add_wait_flag
+from headway.reporter.steady import Steady
 
 if TYPE_CHECKING:
     from headway.cli.command import Subparsers
@@ -45,4 +46,5 @@ def run(args: argparse.Namespace) -> int:
             code = Exit.FAILED
     if not begun or not args.wait:
         return code
-    return max(code, tell(wait_for(connection, begun, args.wait, ran=True), args.wait, ran=True))
+    steady = Steady(args.wait)
+    return max(code, tell(wait_for(connection, begun, steady, ran=True), steady, ran=True))

@@ -14,7 +14,7 @@ from headway.cli.connection import add_connection_flags, connect
 from headway.cli.exits import Exit
 from headway.cli.output import add_output_flags, write
 from headway.cli.rows import MARKS, Json, Row, row
-from headway.cli.text import clean, columns
+from headway.cli.text import clean, columns, terminal_width, wrapped
 from headway.durations import format_duration
 from headway.figures import number, rate, size
 
@@ -70,7 +70,7 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(process, indent=2))
         return Exit.OK
-    for line in describe(process, Style(sys.stdout.isatty() and "NO_COLOR" not in os.environ)):
+    for line in describe(process, Style(sys.stdout.isatty() and "NO_COLOR" not in os.environ, terminal_width())):
         print(line)
     if args.follow:
         print("\noutput")
@@ -83,10 +83,11 @@ def run(args: argparse.Namespace) -> int:
 
 
 class Style:
-    """Colours, or none."""
+    """Colours, or none; how wide the terminal is, if it is one."""
 
-    def __init__(self, colours: bool) -> None:
+    def __init__(self, colours: bool, width: int | None = None) -> None:
         self.colours = colours
+        self.width = width
 
     def __call__(self, text: str, colour: str) -> str:
         return f"\x1b[{ANSI[colour]}m{text}\x1b[0m" if self.colours and ANSI.get(colour) and text else text
@@ -99,7 +100,7 @@ def describe(process: Json, style: Style) -> Iterator[str]:
     state = style(found.flags or found.status, found.colour)
     yield f"{style(mark, found.colour)} {style(found.name, 'bold')} · {process['type']} · {state}"
     yield f"  {process['id']}"
-    yield from (f"  {line}" for line in facts(process, found))
+    yield from wrapped((f"  {line}" for line in facts(process, found)), style.width)
     for heading, lines in (
         ("conditions", conditions(process)),
         ("belongs to", pairs((name.replace("_id", ""), process[name]) for name in BELONGS)),
@@ -114,7 +115,7 @@ def describe(process: Json, style: Style) -> Iterator[str]:
         if lines:
             yield ""
             yield style(heading, "dim")
-            yield from (f"  {line}" for line in lines)
+            yield from wrapped((f"  {line}" for line in lines), style.width)
 
 
 def facts(process: Json, found: Row) -> list[str]:

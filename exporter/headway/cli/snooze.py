@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import argparse
 import getpass
+import os
+import sys
 import time
+from collections.abc import Iterator
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from headway.alerting.client import Alertmanager, Silence
+from headway.alerting.rules import alert_names
+from headway.announcing.words import ALERT as ANNOUNCEMENT
 from headway.cli.alerting_check import alertmanager_help, find_alertmanager
 from headway.cli.command import add_command
 from headway.cli.connection import add_connection_flags, connect
@@ -15,6 +21,7 @@ from headway.cli.exits import CommandError, Exit
 from headway.cli.text import clean, columns
 from headway.durations import format_duration, parse_duration
 from headway.ids import check_id
+from headway.settings import SETTINGS
 
 if TYPE_CHECKING:
     from headway.cli.command import Subparsers
@@ -80,10 +87,31 @@ def snooze(alertmanager: Alertmanager, args: argparse.Namespace) -> int:
     }
     now = time.time()
     made = alertmanager.silence(matchers, now, now + seconds, user(), args.comment or "headway snooze")
+    for doubt in doubts(args):
+        print(f"headway: {doubt}", file=sys.stderr)
     words = " and ".join(f"{name} {clean(value)}" for name, value in matchers.items())
     print(f"quiet for {format_duration(seconds)}: {words}")
     print(f"headway snooze --end {made[:8]} ends it")
     return Exit.OK
+
+
+def doubts(args: argparse.Namespace) -> Iterator[str]:
+    """What is probably a mistake in it, as far as anybody can be asked: it is made nevertheless, for what is to come."""
+    from difflib import get_close_matches
+
+    if args.alert:
+        row = SETTINGS["prometheus_url"]
+        known = alert_names(os.environ.get(row.variable) or row.default)
+        if known and args.alert not in {*known, ANNOUNCEMENT}:
+            near = get_close_matches(args.alert, known, n=1)
+            there = f"did you mean {near[0]}?" if near else f"there are {', '.join(sorted(known))}"
+            yield f"Prometheus has no alert {clean(args.alert)[:64]}: {there}"
+    if args.name:
+        with suppress(CommandError):
+            connection = connect(args)
+            found, _ = connection.processes({"name": args.name, "state": "all"}, 1)
+            if not found and args.name not in {one["name"] for one in connection.services()}:
+                yield f"no process and no service is called {clean(args.name)[:64]} (case counts): headway ps --all lists them"
 
 
 def show(alertmanager: Alertmanager) -> int:

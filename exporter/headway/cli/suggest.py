@@ -11,7 +11,7 @@ from headway.cli.command import add_command
 from headway.cli.connection import add_connection_flags, connect
 from headway.cli.exits import Exit
 from headway.cli.rows import Json
-from headway.cli.text import clean, columns
+from headway.cli.text import clean, columns, terminal_width, wrapped
 from headway.durations import format_duration
 from headway.figures import size
 
@@ -41,11 +41,11 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(found, indent=2))
     else:
-        print("\n\n".join("\n".join(describe(one)) for one in found))
+        print("\n\n".join("\n".join(describe(one, terminal_width())) for one in found))
     return Exit.OK
 
 
-def describe(one: Json) -> Iterator[str]:
+def describe(one: Json, width: int | None = None) -> Iterator[str]:
     yield f"{clean(one['name'])} ({one['type']}), {one['runs']} good runs"
     rows = []
     if one["expected_seconds"] is not None:
@@ -56,8 +56,8 @@ def describe(one: Json) -> Iterator[str]:
             whence = f"p99 {show(limit['p99'])} + {limit['margin']:.0%}"
             rows.append((word, show(limit["value"]), whence, f"{limit['runs']} runs", limit["trust"]))
     if rows:
-        yield from columns(("LIMIT", "VALUE", "FROM", "RUNS", "TRUST"), rows).splitlines()
+        yield from columns(("LIMIT", "VALUE", "FROM", "RUNS", "TRUST"), rows, width, ("VALUE",)).splitlines()
     if one["reason"]:
-        yield f"note: {one['reason']}"
+        yield from wrapped([f"note: {one['reason']}"], width)
     if one["command"]:
-        yield clean(one["command"])
+        yield clean(one["command"])  # whole, to be copied

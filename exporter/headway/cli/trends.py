@@ -12,7 +12,7 @@ from headway.cli.command import add_command
 from headway.cli.connection import add_connection_flags, connect
 from headway.cli.exits import Exit
 from headway.cli.rows import Json
-from headway.cli.text import clean, columns
+from headway.cli.text import GAP, clean, columns, terminal_width, wrapped
 from headway.durations import format_duration
 from headway.figures import number, size
 
@@ -57,25 +57,45 @@ def run(args: argparse.Namespace) -> int:
         print(json.dumps(found, indent=2))
         return Exit.OK
     unicode = not args.ascii and (sys.stdout.encoding or "").lower().startswith("utf")
-    for line in draw(found, BLOCKS if unicode else ASCII):
+    for line in draw(found, BLOCKS if unicode else ASCII, terminal_width()):
         print(line)
     return Exit.OK
 
 
-def draw(found: Json, marks: str) -> Iterator[str]:
+def draw(found: Json, marks: str, width: int | None = None) -> Iterator[str]:
+    """The lines, which fit into `width`, if there is one."""
     note = f" ({clean(found['note'])})" if found["note"] else ""
     steps = f"{len(found['ends'])} steps of {format_duration(found['step_seconds'])}"
-    yield f"from {found['since']} to {found['until']}, {steps}, source: {found['source']}{note}"
-    rows = []
+    yield from wrapped([f"from {found['since']} to {found['until']}, {steps}, source: {found['source']}{note}"], width)
+    rows: list[tuple[str, Sequence[float | None], bool, str, str, str]] = []
     for label, name, show, whole in LINES:
         values: Sequence[float | None] = found["series"][name]
         known = [value for value in values if value is not None]
         if known:
             total = show(sum(known)) if whole else "-"
-            rows.append((label, sparkline(values, marks), show(known[-1]), show(max(known)), total))
-    yield from columns(("", "", "LAST", "MOST", "TOTAL"), rows).splitlines()
+            rows.append((label, values, whole, show(known[-1]), show(max(known)), total))
     if not rows:
         yield "nothing is known of this time"
+        return
+    length = len(found["ends"])
+    if width is not None:
+        cells = [(label, "LAST", "MOST", "TOTAL") for label, *_ in rows] + [(label, *shown) for label, _, _, *shown in rows]
+        beside = sum(max(len(cell[number]) for cell in cells) for number in range(4)) + GAP * 4
+        length = max(10, width - beside)
+    each = -(-len(found["ends"]) // length)  # rounded up
+    if each > 1:
+        yield f"each mark is {each} steps: their sum, or for what has none the largest"
+    drawn = [(label, sparkline(merged(values, each, whole), marks), *shown) for label, values, whole, *shown in rows]
+    yield from columns(("", "", "LAST", "MOST", "TOTAL"), drawn).splitlines()
+
+
+def merged(values: Sequence[float | None], each: int, whole: bool) -> list[float | None]:
+    """So many values made one, counted from the newest: the sum of what can be summed (`whole`), else the largest."""
+    found: list[float | None] = []
+    for end in range(len(values), 0, -each):
+        known = [value for value in values[max(0, end - each) : end] if value is not None]
+        found.append(None if not known else sum(known) if whole else max(known))
+    return found[::-1]
 
 
 def sparkline(values: Sequence[float | None], marks: str) -> str:

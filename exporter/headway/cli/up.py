@@ -12,6 +12,7 @@ from headway.cli.exits import Exit
 from headway.cli.readiness import DEFAULT_WAIT, tell, wait_for
 from headway.cli.services import add_choice, chosen, configured
 from headway.durations import parse_duration
+from headway.reporter.steady import Steady
 
 if TYPE_CHECKING:
     from headway.cli.command import Subparsers
@@ -43,12 +44,13 @@ def add_wait_flag(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     connection = connect(args)
-    names = [one["name"] for one in chosen(configured(connection), args.name, args.group)]
+    asked = chosen(configured(connection), args.name, args.group)
+    names, steady = [one["name"] for one in asked], Steady(args.wait, asked)
     begun = connection.start_services(names if args.name else None, args.group)
     # What they depend on is started with them, and fails for them.
     every = {one["name"] for one in begun} | {*names}
     ran = bool(args.name)
-    found = wait_for(connection, every, args.wait, ran)
+    found = wait_for(connection, every, steady, ran)
     if args.json:
         print(json.dumps(found, indent=2))
-    return Exit.OK if not args.wait else tell(found, args.wait, ran, quiet=args.json)
+    return Exit.OK if not args.wait else tell(found, steady, ran, quiet=args.json)

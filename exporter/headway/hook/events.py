@@ -21,6 +21,8 @@ _SAME: Final = {
     "PreCompress": "PreCompact",
 }
 WAITING: Final = "waiting for the user"
+ASKING: Final = frozenset({"permission_prompt", "idle_prompt", "elicitation_dialog", "agent_needs_input", "ToolPermission"})
+ASKING_WORDS: Final = ("needs your", "waiting for your", "waiting for you")
 
 
 def items(agent: str, event: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -52,8 +54,7 @@ def saying(name: str, event: Mapping[str, Any]) -> dict[str, Any]:
     elif name == "PostToolUse" or name == "UserPromptSubmit":  # a prompt is the user's, and stays theirs
         said = {"stage": "thinking"}
     elif name == "Notification":
-        waits = event.get("notification_type") in ("permission_prompt", "idle_prompt", "ToolPermission")
-        said = known(log=line(f"notification: {event.get('message') or ''}"), stage=WAITING if waits else None)
+        said = known(log=line(f"notification: {event.get('message') or ''}"), stage=WAITING if waits(event) else None)
     elif name == "PreCompact":
         said = {"log": "compacts its context"}
     elif name == "Stop":
@@ -69,6 +70,15 @@ def saying(name: str, event: Mapping[str, Any]) -> dict[str, Any]:
     if facts := known(model=word(event.get("model")), transcript=transcript(name, event)):
         said["metadata"] = facts
     return said
+
+
+def waits(event: Mapping[str, Any]) -> bool:
+    """Whether a notification means that nothing goes on until the user does something. Versions that give it no type say so in
+    words alone."""
+    kind, message = event.get("notification_type"), event.get("message")
+    if isinstance(kind, str) and kind:
+        return kind in ASKING
+    return isinstance(message, str) and any(words in message.lower() for words in ASKING_WORDS)
 
 
 def transcript(name: str, event: Mapping[str, Any]) -> str | None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from mcp.server.mcpserver.exceptions import ToolError
 from pydantic import Field
@@ -11,7 +12,9 @@ from pydantic import Field
 from headway.mcp.calls import Exporter
 from headway.mcp.shapes import brief_line, filled, shortened, told
 from headway.reporter.client import Client
+from headway.reporter.steady import Steady
 
+LOOK: Final = 0.25  # s
 Names = Annotated[list[str], Field(min_length=1, max_length=50)]
 
 
@@ -39,10 +42,11 @@ class Services:
         Use it before work that needs them; it does no harm when they run already. ready says whether all do; otherwise read the
         reason, and service_logs."""
         found = await self.exporter.ask(lambda client: ensured(client, names, wait))
-        late = [one["name"] for one in found if not runs(one)]
-        answer: dict[str, Any] = {"ready": not late, "services": [standing(one) for one in found]}
+        late = [one["name"] for one, lasts in found if not lasts]
+        answer: dict[str, Any] = {"ready": not late, "services": [standing(one) for one, _ in found]}
         if late:
-            answer["next"] = f"not running: {', '.join(late)}. service_logs shows what they said, list_services how they do later"
+            who = ", ".join(late)
+            answer["next"] = f"not running, or not for long yet: {who}. service_logs has what they said, list_services how they do"
         return told(answer)
 
     async def service_logs(
@@ -57,19 +61,24 @@ class Services:
         return told(answer, {"log": "ask for fewer lines to see them whole"})
 
 
-def ensured(client: Client, names: Sequence[str], wait: float) -> list[dict[str, Any]]:
-    """These and what they depend on, once nothing more will come of it or `wait` seconds are over."""
+def ensured(client: Client, names: Sequence[str], wait: float) -> list[tuple[dict[str, Any], bool]]:
+    """These and what they depend on, and of each whether it runs and goes on, once nothing more will come of it or `wait` seconds
+    are over."""
     every = {one["name"]: one for one in client.services()}
     if unknown := [name for name in names if name not in every]:
         there = f"there are {', '.join(every)}" if every else "none is configured"
         raise ToolError(f"There is no service {', '.join(unknown)[:200]}: {there[:1000]}.")
-    wanted = needed(names, every)
+    wanted, steady, deadline = needed(names, every), Steady(wait, every.values()), time.monotonic() + wait
     # The time of one with a schedule is when that says so, not when somebody else's work begins.
     missing = [name for name in wanted if every[name]["schedule"] is None and not runs(every[name])]
     if missing:
         for one in client.start_all(names=missing, wait=wait):
             every[one["name"]] = one
-    return [every[name] for name in wanted]
+    # One that fails again and again runs for a moment each time.
+    while any(pending(every[name], steady) for name in wanted) and time.monotonic() < deadline:
+        time.sleep(LOOK)
+        every |= {one["name"]: one for one in client.services()}
+    return [(every[name], lasts(every[name], steady)) for name in wanted]
 
 
 def needed(names: Iterable[str], every: Mapping[str, Mapping[str, Any]]) -> list[str]:
@@ -85,6 +94,15 @@ def needed(names: Iterable[str], every: Mapping[str, Mapping[str, Any]]) -> list
     for name in names:
         add(name)
     return list(found)
+
+
+def lasts(one: Mapping[str, Any], steady: Steady) -> bool:
+    return runs(one) and (one["status"] != "running" or steady(one))
+
+
+def pending(one: Mapping[str, Any], steady: Steady) -> bool:
+    """Whether more may come of it."""
+    return not lasts(one, steady) and (one["status"] == "running" or not one["settled"])
 
 
 def runs(one: Mapping[str, Any]) -> bool:
