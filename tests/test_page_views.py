@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from browsing import Visitor, axe, chromium
+from browsing import Visitor, axe, chromium, until_live
 from serving import Serving, free_port
 from test_access import make_key
 from test_api import Api
@@ -70,10 +70,15 @@ def test_the_history_is_filtered_and_paged(api: Api, operator: Visitor) -> None:
     page.get_by_role("link", name="Older").click()
     shows(page, [f"Import {number}" for number in range(9, -1, -1)])
     page.get_by_role("link", name="Newest").click()
+    newest = [f"Import {number}" for number in range(59, 9, -1)]
+    shows(page, newest)
+    until_live(page)
     page.get_by_label("Status").select_option("failed")
     shows(page, ["Import 7"])
     expect(page.locator("#history .said")).to_have_text("no <space>")
     page.get_by_role("link", name="Clear").click()
+    shows(page, newest)
+    until_live(page)
     page.get_by_label("Name").fill("import 5")
     page.get_by_label("Type").select_option("cron")
     shows(page, [f"Import {n}" for n in (59, 57, 55, 53, 51, 5)])
