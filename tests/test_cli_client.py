@@ -369,7 +369,8 @@ def test_refusals(start_exporter: Starter, tmp_path: Path) -> None:
     assert headway("ps", environ={**nowhere, "HEADWAY_KEY_FILE": str(viewer)}).returncode == 0
     made = Client(exporter.url, exporter.key).create("x")
     done = headway("dismiss", made["id"], "--key-file", str(viewer), environ=nowhere)
-    assert done.returncode == Exit.REFUSED and "role" in done.stderr
+    assert done.returncode == Exit.REFUSED and "this call needs the role" in done.stderr
+    assert "--key-file or HEADWAY_KEY on the command line" in done.stderr
     for flags in (["--key-file", "/none"], []):
         done = headway("ps", *flags, environ={**nowhere, "HEADWAY_KEY_FILE": "/none"})
         assert done.returncode == Exit.USAGE and "cannot read the key file /none" in done.stderr

@@ -19,6 +19,7 @@ import pytest
 from cli import HEADWAY, headway, on_terminal, surroundings
 from headway import Client
 from headway.cli.exits import Exit
+from headway.cli.services import remark
 from headway.cli.text import clean
 from headway.reporter.client import Unreachable
 from headway.reporter.steady import Steady
@@ -312,6 +313,12 @@ def test_one_that_fails_again_and_again_is_not_said_to_run(serve: Serve) -> None
     done = said(serving, "ensure", "flapping", "--wait", "30s")
     assert (done.returncode, done.stdout) == (Exit.FAILED, "")
     assert "headway: flapping: in error: given up after 3 failures in a row" in done.stderr, done.stderr
+
+
+@pytest.mark.parametrize(("missed", "words"), [(0, ""), (1, "1 run was missed"), (3, "3 runs were missed")])
+def test_missed_runs_are_counted_in_words(missed: int, words: str) -> None:
+    one = {"reason": None, "outdated": False, "schedule": {"last_status": None, "missed": missed}}
+    assert remark(one) == words
 
 
 def test_what_has_failed_needs_to_run_for_longer_but_no_longer_than_is_waited() -> None:
