@@ -54,10 +54,10 @@ def foreseen(stage: Stage) -> None:
 
 
 def on_pace(stage: Stage) -> None:
-    """It will take 1.5 times what was expected, and that can be foreseen: less than 2."""
+    """It will take 1.25 times what was expected, and that can be foreseen: less than 2, on a busy machine too."""
     stage.script(
-        "mark('beat'); job = reporter(total=60, expected_duration=8)\n"
-        "for n in range(1, 61):\n    time.sleep(0.2); job.update(n); mark('beat')\njob.done()"
+        "from headway import Reporter\nmark('beat'); job = reporter(total=50, expected_duration=8)\n"
+        "for n in range(1, 51):\n    time.sleep(0.2); job.update(n); mark('beat')\njob.done()"
     )
     stage.after("started", 13)
 
@@ -153,7 +153,7 @@ SCENARIOS: Final = (
     Scenario(name="foreseen", about="its pace says that it will take five times as long", play=foreseen, seconds=14,
              must=(Must(gate="time_sink", severity="low", since=When(), within=FORESEEN_WITHIN, says=re.compile("foreseen")),),
              hard="nothing is wrong yet; it rests on the estimate"),
-    Scenario(name="on-pace", about="its pace says that it will take 1.5 times as long", play=on_pace, seconds=14, beats=1.0,
+    Scenario(name="on-pace", about="its pace says that it will take 1.25 times as long", play=on_pace, seconds=14, beats=0.4,
              hard="the estimate is rough after the first items"),
     Scenario(name="learned", about="at 2.1 times, then 3 times what three earlier runs took", play=learned, seconds=21,
              must=(Must(gate="time_sink", severity="warning", since=When(plus=8), until=When(plus=12), within=2.5,
