@@ -425,6 +425,11 @@ def test_workers_and_nested_records_are_no_duplicates() -> None:
     assert duplicates([twin("a", START), twin("b", START + 1, parent_id="a")]) == {}
     assert duplicates([twin("a", START, parent_id="x"), twin("b", START + 1, parent_id="x")]) == {}
     assert duplicates([twin("a", START), process("m", parent_id="a"), twin("b", START + 1, parent_id="m")]) == {}
+    found = [
+        replace(twin(id, START, name=name), metadata={"discovered_by": "pm2"}) for id, name in (("a", "api-0"), ("b", "api-1"))
+    ]
+    assert duplicates(found) == {}
+    assert list(duplicates([found[0], replace(found[1], spec=found[0].spec)])) == ["b"], "of one name they are"
     same = {"os_process": OSProcess(7, 1.0, 4)}
     assert duplicates([twin("a", START, **same), twin("b", START + 1, **same)]) == {}
     assert list(duplicates([twin("a", START, **same), twin("b", START + 1, os_process=OSProcess(8, 1.0, 4))])) == ["b"]

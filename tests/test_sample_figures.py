@@ -55,7 +55,8 @@ def test_the_state_of_the_os_process(shared_exporter: RunningExporter, sleeper: 
 
 def facts_on_page(url: str) -> list[tuple[str, str]]:
     with urllib.request.urlopen(url, timeout=10) as answer:
-        return re.findall(r"<dt>(.*?)</dt>\s*<dd[^>]*>(.*?)</dd>", answer.read().decode(), re.DOTALL)
+        found = re.findall(r"<dt[^>]*>(.*?)</dt>\s*<dd[^>]*>(.*?)</dd>", answer.read().decode(), re.DOTALL)
+        return [(label, re.sub(r"<[^>]*>", "", text)) for label, text in found]
 
 
 def test_proportional_memory_is_there_when_asked_for(start_exporter: Starter, sleeper: int) -> None:

@@ -21,6 +21,9 @@ from typing import Any, ClassVar, Final, TypeVar, dataclass_transform
 
 T = TypeVar("T")
 
+# The key in the metadata of a record that tells which rule found it. Nobody promised to say how such a process ends.
+DISCOVERED_BY: Final = "discovered_by"
+
 
 @dataclass_transform(frozen_default=True)
 def record(model: type[T]) -> type[T]:

@@ -90,9 +90,8 @@ def add_progress_flags(parser: argparse.ArgumentParser, advance: bool = False) -
 
 
 def add_limit_flags(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--expected", dest="expected_duration", metavar="DURATION", type=duration, help="how long it should take: 90s, 5m, 1h30m"
-    )
+    expected = "how long it should take: 90s, 5m, 1h30m"
+    parser.add_argument("--expected", "--expect", dest="expected_duration", metavar="DURATION", type=duration, help=expected)
     parser.add_argument("--timeout", metavar="DURATION", type=duration, help="from then on it is overdue")
     parser.add_argument("--stuck-after", metavar="DURATION", type=duration, help="silence that counts as stuck")
     parser.add_argument("--time-sink-ratio", metavar="N", type=number, help="times the expected duration that count as too long")

@@ -10,8 +10,8 @@ from typing import Final
 from headway.control.report import same
 from headway.control.storing import stored
 from headway.discovery.finder import Finder, Findings, Match
-from headway.discovery.rule import DISCOVERED_BY, Rule
-from headway.model import OSProcess, Process, Status
+from headway.discovery.rule import Rule
+from headway.model import DISCOVERED_BY, OSProcess, Process, Status
 from headway.registry.registry import Outcome
 from headway.registry.watch import Watch
 from headway.schemas import CreateIn

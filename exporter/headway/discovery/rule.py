@@ -9,8 +9,6 @@ from typing import Final
 
 from headway.model import Kind
 
-# The key in the metadata of a record that tells which rule found it. Nobody promised to say how such a process ends.
-DISCOVERED_BY: Final = "discovered_by"
 # {port}, {pid_file}, {cwd}, {user}, and the groups of the regular expression by number.
 PLACEHOLDER: Final = re.compile(r"\{(port|pid_file|cwd|user|[1-9])\}")
 NAME_MAX: Final = 200

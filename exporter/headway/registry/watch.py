@@ -7,9 +7,8 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
 from headway import gates
-from headway.discovery.rule import DISCOVERED_BY
 from headway.duplicates import ancestors_of, duplicates
-from headway.model import ConditionReport, OSProcess, Process, Status
+from headway.model import DISCOVERED_BY, ConditionReport, OSProcess, Process, Status
 from headway.registry.entry import Entry
 from headway.registry.neighbours import Neighbours
 from headway.registry.registry import Outcome, Registry
