@@ -71,6 +71,14 @@ def test_the_messages_are_those_that_arrive(tmp_path: Path, tools: None, start_e
     assert json.loads(example) == json.loads(same(json.dumps(webhook), alertmanager.url)), json.dumps(webhook, indent=2)
 
 
+def test_the_messages_of_the_readme_are_the_same() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    form = r"^\*\*([^*\n]+)\*\*\n\n```(?:text|json)\n(.*?)\n```$"
+    documented, shown = (dict(re.findall(form, text, re.M | re.S)) for text in (DOCUMENT, readme))
+    assert list(shown) == ["Slack", "Discord", "Telegram", "Microsoft Teams", "e-mail", "webhook"]
+    assert {name: documented[name] for name in shown} == shown
+
+
 def same(text: str, url: str) -> str:
     """With the times and the address of the document."""
     text = re.sub(r"\d+ \w{3} \d\d:\d\d \w+", "1 Mar 02:35 CET", text.replace(url, "http://127.0.0.1:9093"))
