@@ -29,7 +29,7 @@ def alert(process: Process, stats: NameStats | None, links: Mapping[str, str], i
         "summary": f"{process.name} {PHRASES[process.status]}",
         "description": description(process, stats),
         "process_url": f"{links['external_url']}/processes/{process.id}",
-        "dashboard_url": f"{links['grafana_url']}/d/headway-overview",
+        "dashboard_url": f"{links['grafana_url']}/d/headway-process?var-id={process.id}",
     }
     labels = {
         "alertname": ALERT,
