@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -190,7 +191,8 @@ def test_a_failing_name_is_told_by_api_page_metrics_and_command_line(exporter: R
     assert 'headway_recent_runs{name="import <b>",kind="cron",outcome="bad"} 4' in page
     assert 'headway_name_condition{condition="failing",kind="cron",name="import <b>"} 1.0' in page
     shown = requests.get(f"{exporter.url}/attention", timeout=10).text
-    assert "import &lt;b&gt; <small>cron</small>: 4 of its last 4 runs ended badly, all within 24 h" in shown
+    text = re.sub(r"<[^>]*>", "", shown)
+    assert "failing import &lt;b&gt; cron 4 of its last 4 runs ended badly, all within 24 h" in text
     environ = {"HEADWAY_URL": exporter.url, "HEADWAY_KEY": exporter.key, "PATH": "/usr/bin:/bin"}
     said = subprocess.run([sys.executable, "-m", "headway", "ps"], env=environ, capture_output=True, text=True, timeout=30)
     assert "headway: import <b> (cron): failing: 4 of its last 4 runs ended badly, all within 24 h" in said.stderr

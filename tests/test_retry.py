@@ -140,7 +140,7 @@ def test_it_is_remembered_over_restarts_and_shown_on_its_page(client: Client, ex
     client.kill(first["id"], grace=0.5)
     exporter.restart()
     page = requests.get(f"{exporter.url}/processes/{first['id']}", timeout=10).text
-    assert f"<pre>headway retry {first['id']}</pre>" in page
+    assert f"<code>headway retry {first['id']}</code>" in page
     again = client.retry(first["id"])
     assert again["status"] == "running"
     client.kill(again["id"], grace=0.5)

@@ -26,6 +26,7 @@ from headway.webconfig.certificates import server_name
 from headway.webconfig.definition import TLSServer
 from headway.webconfig.passwords import credentials
 from headway.webconfig.reading import read
+from metrics_world import promtool
 from running import RunningExporter
 from scraping import ask, prometheus
 from waiting import wait_until
@@ -120,12 +121,11 @@ def test_what_is_accepted(authority: Authority, text: str, said: str | None) -> 
     assert "secret" not in (found or ""), "what stands there may be a password"
 
 
-@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed; `make up` gets it")
 def test_promtool_accepts_the_same_but_for_what_is_said_not_to_be_supported(authority: Authority) -> None:
     def accepts(text: str) -> bool:
         path = authority.folder / "theirs.yml"
         path.write_text(text)
-        return subprocess.run(["promtool", "check", "web-config", str(path)], capture_output=True).returncode == 0
+        return subprocess.run([promtool(), "check", "web-config", str(path)], capture_output=True).returncode == 0
 
     assert [text for text in GOOD if not accepts(text)] == []
     assert [text for text, _ in BAD if accepts(text)] == []
