@@ -241,6 +241,7 @@ def world(tmp_path_factory: pytest.TempPathFactory, tools: None) -> Iterator[Wor
         ending.callback(prometheus.stop)
         disk = a_small_disk(folder / "disk", ending)
         brittle = RunningExporter(folder / "disk/data", ("--grafana-url", GRAFANA, "--sample-interval", "0.5"))
+        ending.callback(lambda: brittle.kill() if brittle.process is not None else None)
         world = World(folder, standins, exporter, alertmanager, prometheus, brittle, disk)
         prometheus.watch(at(exporter))
         ending.callback(world.end_all)
