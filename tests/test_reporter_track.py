@@ -55,7 +55,7 @@ def test_the_name_is_that_of_the_script_by_default(server: RecordingServer, tmp_
     path = tmp_path / "convert.py"
     path.write_text("from headway import track\nfor _ in track([1]): pass\n")
     subprocess.run([sys.executable, str(path)], env=script_environment(server.url, tmp_path), check=True, timeout=30)
-    server.by_name("convert.py")
+    assert server.final(server.by_name("convert.py"))["status"] == "done"
 
 
 def test_says_more_through_its_reporter(server: RecordingServer) -> None:
