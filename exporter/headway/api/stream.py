@@ -18,6 +18,8 @@ from headway.schemas import NoParams, OutputParams, parse_params
 from headway.store.base import LogLine
 
 KEEPALIVE: Final = 15.0
+# Nobody on the way keeps events, or gathers them.
+EVENT_HEADERS: Final = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 # Changes within this time travel together: a page cannot show more, and a thousand updates a second cost no more than ten.
 GATHER: Final = 0.1
 
@@ -29,11 +31,10 @@ async def output(request: Request) -> Response:
     context, who = context_of(request), caller(request)
     params = parse_params(single(request), OutputParams)
     process = await context.find(request.path_params["id"], who)
-    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     if params.follow and "text/event-stream" in request.headers.get("accept", ""):
         last = request.headers.get("last-event-id", "")
         numbered = follow_numbered(context, process.id, params.tail, int(last) if last.isdecimal() and len(last) < 16 else 0)
-        return StreamingResponse(numbered, media_type="text/event-stream", headers=headers)
+        return StreamingResponse(numbered, media_type="text/event-stream", headers=EVENT_HEADERS)
     if params.follow:
         lines = follow(context, process.id, params.tail, request.is_disconnected)
         return StreamingResponse(lines, media_type="text/plain; charset=utf-8", headers={"Cache-Control": "no-store"})
@@ -121,16 +122,14 @@ async def stream(request: Request) -> Response:
     context, who = context_of(request), caller(request)
     parse_params(single(request), NoParams)
     since = resume_point(request.headers.get("last-event-id"), context)
-    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    return StreamingResponse(events(context, who, since), media_type="text/event-stream", headers=headers)
+    return StreamingResponse(events(context, who, since), media_type="text/event-stream", headers=EVENT_HEADERS)
 
 
 async def live(request: Request) -> Response:
     """What the pages follow: rows as texts, and then what differs in them. Only for the pages."""
     context, who = context_of(request), caller(request)
     changes = context.live.follow(who.user, request.headers.get("last-event-id"))
-    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    return StreamingResponse(changes, media_type="text/event-stream", headers=headers)
+    return StreamingResponse(changes, media_type="text/event-stream", headers=EVENT_HEADERS)
 
 
 def resume_point(event_id: str | None, context: Context) -> int | None:
