@@ -45,7 +45,7 @@ def test_a_killed_script_becomes_orphaned_not_running(exporter: RunningExporter)
     wait_until(lambda: api.get("killed")["memory_bytes"], what="a sample of it")
     script.send_signal(signal.SIGKILL)
     script.wait()
-    wait_until(lambda: api.get("killed")["status"] == "orphaned", timeout=15, what="its orphaning")
+    wait_until(lambda: api.get("killed")["status"] == "orphaned", timeout=30, what="its orphaning")
     process = api.get("killed")
     assert "gone" in process["error"] and process["finished_at"] is not None
     assert process["progress"]["current"] == 3 and process["log_tail"] == ["three"]
@@ -59,7 +59,7 @@ def test_a_script_that_died_while_the_exporter_was_away_is_orphaned_at_its_start
     script.kill()
     script.wait()
     exporter.start()
-    wait_until(lambda: Api(exporter).get("died-meanwhile")["status"] == "orphaned", timeout=15, what="its orphaning")
+    wait_until(lambda: Api(exporter).get("died-meanwhile")["status"] == "orphaned", timeout=30, what="its orphaning")
 
 
 def test_a_script_that_lives_on_is_taken_over_after_a_restart(exporter: RunningExporter) -> None:
@@ -100,7 +100,7 @@ def test_a_pid_that_was_given_to_another_process_is_not_believed(exporter: Runni
     """PID reuse: the pid lives, but it is not the process that was reported."""
     api = Api(exporter)
     api.create(id="reused", pid=os.getpid(), create_time=1_700_000_000)
-    wait_until(lambda: api.get("reused")["status"] == "orphaned", timeout=15, what="its orphaning")
+    wait_until(lambda: api.get("reused")["status"] == "orphaned", timeout=30, what="its orphaning")
     assert api.get("reused")["memory_bytes"] is None
 
 
@@ -116,7 +116,7 @@ def test_a_zombie_is_given_up_with_how_it_ended(start_exporter: Starter, end: st
             identity = identify(child)
             assert identity is not None
             api.create(id="zombie", pid=child, create_time=identity.create_time, pid_namespace=identity.pid_namespace)
-            wait_until(lambda: api.get("zombie")["status"] == "orphaned", timeout=15, what="its orphaning")
+            wait_until(lambda: api.get("zombie")["status"] == "orphaned", timeout=30, what="its orphaning")
             assert words in api.get("zombie")["error"] and "its parent has not waited for it" in api.get("zombie")["error"]
             assert exit_of_zombie(parent.pid) is None, "it is none"
         finally:

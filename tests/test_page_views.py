@@ -8,7 +8,7 @@ from datetime import date, timedelta
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from browsing import Visitor, axe, chromium, until_live
 from serving import Serving, free_port
@@ -92,12 +92,30 @@ def test_the_history_is_filtered_and_paged(api: Api, operator: Visitor) -> None:
     shows(page, [])
     expect(page.locator("#empty")).to_contain_text("matches these filters")
     assert api.raw("GET", "/history?since=yesterday", headers={"Accept": "text/html"}).status_code == 422
-    page.goto("/history")
-    api.create(id="fresh", name="Just now")
-    api.update("fresh", status="done", summary="all of it")
-    expect(page.locator('#history tr[data-key="fresh"] .said')).to_have_text("all of it")
+    page.goto("/history?project=later")
+    until_live(page)
+    fresh = api.create(name="Just now", project="later")["id"]
+    api.update(fresh, status="done", summary="all of it")
+    expect(page.locator("#history .said")).to_have_text("all of it")
     assert axe(page) == []
     page.close()
+
+
+def test_an_end_between_the_page_and_its_script_is_not_missed(api: Api, operator: Visitor) -> None:
+    """The scripts of the page come late; what ended meanwhile was told to the other tabs, and this one shall show it too."""
+    other = operator.open("/processes")
+    page = operator.context.new_page()
+    held: list[Route] = []
+    page.route("**/js/main.js*", lambda route: held.append(route))  # Playwright sets attributes on what it is given
+    page.goto("/history?project=between", wait_until="commit")
+    wait_until(lambda: page.evaluate("1") and held, 30, "the script to be asked for", interval=0.1)
+    ended = api.create(name="In between", project="between")["id"]
+    api.update(ended, status="done", summary="heard of")
+    expect(other.locator(f'[data-key="{ended}"]').first).to_have_attribute("data-status", "done")
+    held[0].continue_()
+    expect(page.locator("#history .said")).to_have_text("heard of", timeout=20_000)
+    page.close()
+    other.close()
 
 
 def service(page: Page, name: str) -> Any:

@@ -9,7 +9,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def wait_until(predicate: Callable[[], T], timeout: float = 10.0, what: str = "condition", interval: float = 0.02) -> T:
+def wait_until(predicate: Callable[[], T], timeout: float = 30.0, what: str = "condition", interval: float = 0.02) -> T:
     """The first true answer of `predicate`; AssertionError with `what` and the last answer after `timeout` seconds."""
     deadline = time.monotonic() + timeout
     while True:

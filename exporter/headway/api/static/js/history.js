@@ -16,7 +16,8 @@ export function begin(connection) {
     connection,
   );
   connection.listen((message) => {
-    if (message.kind === "frame" && message.rows.some((row) => row.ended)) look(500);
+    // All rows at once (a reset) may hold an end that came after this page was made and before it listened.
+    if (message.kind === "reset" || (message.kind === "frame" && message.rows.some((row) => row.ended))) look(500);
   });
   for (const field of document.querySelectorAll("#filters select, #filters input[type=date]")) {
     field.addEventListener("change", () => field.form.requestSubmit());
