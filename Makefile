@@ -35,9 +35,9 @@ demo: ## show a few minutes of real work; DEMO_SECONDS=30 for less
 	@$(STACK) demo
 
 test: lint ## lint, then every test; the first time it installs what they need
-	@# A failed test runs once more, and its name is shown.
+	@# A few that failed run once more, alone, and are named at the end: tests/suite.py.
 	@# Tests start Python some thousand times: what it compiles is kept, out of the sources.
-	@PYTHONDONTWRITEBYTECODE= PYTHONPYCACHEPREFIX="$(abspath $(or $(STATE_DIR),.headway))/pycache" $(BIN)/python -m pytest -n 2 --dist loadfile --reruns 1 $(PYTEST_ARGS)
+	@PYTHONDONTWRITEBYTECODE= PYTHONPYCACHEPREFIX="$(abspath $(or $(STATE_DIR),.headway))/pycache" $(BIN)/python -m tests.suite -n 2 --dist loadfile $(PYTEST_ARGS)
 
 composed: ## bring compose.yaml up on a Docker Engine, with stand-in images
 	@$(STACK) setup exporter,dev
