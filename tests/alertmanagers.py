@@ -98,14 +98,14 @@ class RunningAlertmanager:
             except requests.ConnectionError:
                 return False
 
-        wait_until(ready, 20, f"{self.binary} to be ready")
+        wait_until(ready, 30, f"{self.binary} to be ready")
         return self
 
     def stop(self) -> None:
         if self.process is not None:
             # The wrapper of an unpacked package executes the program in its place, so this reaches it.
             self.process.terminate()
-            self.process.wait(15)
+            self.process.wait(30)
             self.process = None
 
     def fire(self, labels: dict[str, str], annotations: dict[str, str] | None = None, *, resolve: bool = False) -> None:

@@ -19,7 +19,7 @@ HEADWAY = str(Path(sys.executable).with_name("headway"))
 
 
 def headway(
-    *args: str, environ: Mapping[str, str] | None = None, timeout: float = 30.0, **more: str
+    *args: str, environ: Mapping[str, str] | None = None, timeout: float = 60.0, **more: str
 ) -> subprocess.CompletedProcess[str]:
     """The outcome of `headway ARGS…`, with `environ` (and `more`) beside this process's environment without its HEADWAY_… ones."""
     return subprocess.run(
@@ -78,5 +78,5 @@ def on_terminal(*args: str, environ: Mapping[str, str], width: int = 140) -> Ite
         if child.poll() is None:
             child.kill()
         child.wait()
-        reader.join(10)
+        reader.join(30)
         os.close(ours)

@@ -34,7 +34,7 @@ def free_ports(count: int) -> list[int]:
 def fetch(url: str, **parameters: str) -> Any:
     """The JSON answer of a GET."""
     query = f"?{urllib.parse.urlencode(parameters)}" if parameters else ""
-    with urllib.request.urlopen(url + query, timeout=10) as answer:
+    with urllib.request.urlopen(url + query, timeout=30) as answer:
         return json.load(answer)
 
 
@@ -106,7 +106,7 @@ class LiveStack:
         answer = fetch(f"{self.url('prometheus')}/api/v1/query", query=promql)
         return [(row["metric"], float(row["value"][1])) for row in answer["data"]["result"]]
 
-    def wait_for(self, promql: str, timeout: float = 20.0) -> list[tuple[dict[str, str], float]]:
+    def wait_for(self, promql: str, timeout: float = 30.0) -> list[tuple[dict[str, str], float]]:
         """The first answer of an instant query that is not empty."""
         return wait_until(lambda: self.query(promql), timeout, promql, interval=0.2)
 

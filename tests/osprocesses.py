@@ -124,7 +124,7 @@ class Started:
                     os.kill(pid, signal.SIGKILL)
         for script in self.scripts:
             script.child.kill()  # one whose first thread has ended shows no environment
-            script.child.wait(10)
+            script.child.wait(30)
             if script.child.stdout is not None:
                 script.child.stdout.close()
 
@@ -151,7 +151,7 @@ def state(pid: int) -> str:
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
 
 
-def wait_gone(*pids: int, timeout: float = 10.0) -> None:
+def wait_gone(*pids: int, timeout: float = 30.0) -> None:
     wait_until(lambda: not [pid for pid in pids if runs(pid)], timeout=timeout, what=f"the end of {pids}")
 
 
@@ -171,5 +171,5 @@ def with_pid(pid: int, start: Started, attempts: int = 200) -> Script | None:
             assert script.said() == "ready"
             return script
         script.child.kill()
-        script.child.wait(10)
+        script.child.wait(30)
     return None

@@ -73,7 +73,7 @@ class RunningPrometheus:
     def stop(self) -> None:
         if self.process is not None:
             self.process.terminate()
-            self.process.wait(20)
+            self.process.wait(30)
             self.process = None
 
     def query(self, promql: str) -> list[tuple[dict[str, str], float]]:

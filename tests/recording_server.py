@@ -125,7 +125,7 @@ class RecordingServer:
         )
         return found
 
-    def final(self, process_id: str, timeout: float = 10.0) -> dict[str, Any]:
+    def final(self, process_id: str, timeout: float = 30.0) -> dict[str, Any]:
         """Waits for its last word."""
         ends = ("done", "failed", "cancelled")
         found: dict[str, Any] = wait_until(

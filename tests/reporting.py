@@ -34,7 +34,7 @@ def fresh_hub(monkeypatch: pytest.MonkeyPatch, url: str, spool: Path) -> Iterato
     hub.closing = True
     hub.wakes.put(None)
     if hub._thread is not None:
-        hub._thread.join(15)
+        hub._thread.join(30)
         assert not hub._thread.is_alive()
 
 
@@ -47,7 +47,7 @@ def script_environment(url: str, spool: Path, **more: str) -> dict[str, str]:
 
 
 def run_script(
-    code: str, server: RecordingServer | str, spool: Path, timeout: float = 30.0, **environ: str
+    code: str, server: RecordingServer | str, spool: Path, timeout: float = 60.0, **environ: str
 ) -> subprocess.CompletedProcess[str]:
     """Runs Python code that reports to `server`, in a child of its own."""
     url = server if isinstance(server, str) else server.url

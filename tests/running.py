@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-START_DEADLINE = 30.0
+START_DEADLINE = 60.0
 
 
 @dataclass
@@ -71,12 +71,12 @@ class RunningExporter:
                 settled.set()
         settled.set()
 
-    def stop(self) -> int:
-        """Ends it politely and returns its exit code."""
+    def stop(self, within: float = 30.0) -> int:
+        """Ends it politely, within so many seconds, and returns its exit code."""
         assert self.process is not None
         self.process.terminate()
         try:
-            return self.process.wait(15)
+            return self.process.wait(within)
         except subprocess.TimeoutExpired:
             self.kill()
             raise AssertionError(f"the exporter did not stop on SIGTERM:\n{''.join(self.output)}") from None
@@ -85,7 +85,7 @@ class RunningExporter:
         assert self.process is not None
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGKILL)
-        self.process.wait(10)
+        self.process.wait(30)
 
     def restart(self) -> RunningExporter:
         if self.process is not None and self.process.poll() is None:

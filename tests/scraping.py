@@ -28,7 +28,7 @@ def ask(prometheus: str, expr: str, at: float | None = None) -> list[dict[str, A
 def raw(prometheus: str, expr: str, at: float | None = None) -> list[dict[str, Any]]:
     """The same as Prometheus says it."""
     form = urllib.parse.urlencode({"query": expr} | ({} if at is None else {"time": at})).encode()
-    with urllib.request.urlopen(f"{prometheus}/api/v1/query", form, timeout=10) as answer:
+    with urllib.request.urlopen(f"{prometheus}/api/v1/query", form, timeout=30) as answer:
         result: list[dict[str, Any]] = json.load(answer)["data"]["result"]
     return result
 
@@ -73,4 +73,4 @@ def prometheus(folder: Path, targets: list[str], job: Mapping[str, Any] | None =
         yield url
     finally:
         child.terminate()
-        child.wait(timeout=10)
+        child.wait(timeout=30)

@@ -67,7 +67,7 @@ class Serving:
         assert isinstance(found, dict)
         return found
 
-    def until(self, name: str, status: str, timeout: float = 20, **facts: Any) -> dict[str, Any]:
+    def until(self, name: str, status: str, timeout: float = 30, **facts: Any) -> dict[str, Any]:
         """Its status once it is this one, and `facts` hold."""
 
         def look() -> dict[str, Any] | None:

@@ -100,7 +100,7 @@ def test_a_key_bound_to_a_user_learns_no_names_of_others(exporter: RunningExport
     def flags(api: Api, process: str) -> list[str]:
         return [condition["reason"] for condition in api.get(process)["conditions"]]
 
-    wait_until(lambda: flags(admin, "anns") and flags(admin, "anns-other"), 20, "duplicates")
+    wait_until(lambda: flags(admin, "anns") and flags(admin, "anns-other"), 30, "duplicates")
     ann = Api(exporter, make_key(exporter, "reporter", "--user", "ann"))
     assert "bobs-secret-name" in flags(admin, "anns")[0]
     assert flags(ann, "anns")[0].startswith("same command and directory as another process, which started")
@@ -182,7 +182,7 @@ def test_pages_of_other_sites_change_nothing(shared_exporter: RunningExporter, h
 
 def test_our_own_pages_may(shared_exporter: RunningExporter) -> None:
     origin = shared_exporter.url
-    answer = requests.post(f"{origin}/api/processes", json=NEW, headers={"Origin": origin}, timeout=10)
+    answer = requests.post(f"{origin}/api/processes", json=NEW, headers={"Origin": origin}, timeout=30)
     assert answer.status_code == 201
 
 

@@ -229,7 +229,7 @@ def test_once_over_refusals_and_restarts(start_exporter: Starter, manager: Manag
     client.update("three", status="done")
     wait_until(lambda: len(manager.alerts) == 3, 30, "the third")
     assert manager.names() == ["Backfill is done", "Backfill failed", "Backfill is done"], "each one once"
-    page = requests.get(f"{exporter.url}/metrics", timeout=10).text
+    page = requests.get(f"{exporter.url}/metrics", timeout=30).text
     assert "headway_announcements_pending 0.0" in page and "headway_announcements_delivered_total 2.0" in page
 
 
@@ -241,7 +241,7 @@ def test_what_is_refused_for_good_is_given_up(start_exporter: Starter, manager: 
     client.update("one", status="done")
 
     def given_up() -> bool:
-        page = requests.get(f"{exporter.url}/metrics", timeout=10).text
+        page = requests.get(f"{exporter.url}/metrics", timeout=30).text
         return "headway_announcements_given_up_total 1.0" in page and "headway_announcements_pending 0.0" in page
 
     wait_until(given_up, 30, "it to be given up")

@@ -25,7 +25,7 @@ class Api:
             self.session.headers["Authorization"] = f"Bearer {key}"
 
     def raw(self, method: str, path: str, **kwargs: Any) -> requests.Response:
-        return self.session.request(method, self.url + path, timeout=20, **kwargs)
+        return self.session.request(method, self.url + path, timeout=30, **kwargs)
 
     def request(self, method: str, path: str, json: Any = None, **kwargs: Any) -> tuple[int, Any]:
         answer = self.raw(method, path, json=json, **kwargs)
@@ -272,7 +272,7 @@ def test_output_by_tail_and_followed_to_the_end(api: Api, shared_exporter: Runni
         other.update("talker", log="d")
         wait_until(lambda: "d" in received, what="the new line")
         other.update("talker", log="e", status="done")
-        reader.join(10)
+        reader.join(30)
         assert not reader.is_alive(), "the stream ends with the process"
     assert received == ["c", "d", "e"]
 
@@ -313,19 +313,19 @@ def test_the_stream_tells_changes_as_they_happen_and_resumes(api: Api, shared_ex
     listener.start()
     wait_until(lambda: any("streamed" in data for _, _, data in seen), what="the snapshot")
     api.update("streamed", stage="second")
-    listener.join(10)
+    listener.join(30)
     assert not listener.is_alive() and seen[0][0] == "reset"
     last = seen[-1][1]
     api.update("streamed", stage="third")
     seen.clear()
     resumed = threading.Thread(target=listen, args=({"Last-Event-ID": last}, '"stage":"third"'))
     resumed.start()
-    resumed.join(10)
+    resumed.join(30)
     assert not resumed.is_alive() and [kind for kind, _, _ in seen if kind == "reset"] == []
     seen.clear()
     anew = threading.Thread(target=listen, args=({"Last-Event-ID": "other-1"}, '"stage":"third"'))
     anew.start()
-    anew.join(10)
+    anew.join(30)
     assert seen[0][0] == "reset"
 
 
@@ -406,7 +406,7 @@ def test_metrics_show_what_was_reported(api: Api) -> None:
 
 def test_a_broken_off_body_does_no_harm(api: Api) -> None:
     address = urlsplit(api.url)
-    with socket.create_connection((address.hostname, address.port), timeout=5) as connection:
+    with socket.create_connection((address.hostname, address.port), timeout=30) as connection:
         connection.sendall(
             b"POST /api/processes HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 500\r\n\r\n{"
         )

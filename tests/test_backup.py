@@ -66,7 +66,7 @@ def test_the_lock_names_the_process_that_holds_it(tmp_path: Path) -> None:
         with pytest.raises(ConfigError, match=f"in use by an exporter with pid {holder.pid}; stop that one"):
             DataDirLock(tmp_path).acquire()
         holder.send_signal(signal.SIGKILL)
-        holder.wait(10)
+        holder.wait(30)
     with DataDirLock(tmp_path) as lock:
         with pytest.raises(ConfigError, match=f"pid {os.getpid()};"):
             DataDirLock(tmp_path).acquire()
@@ -113,7 +113,7 @@ def test_a_backup_while_the_exporter_writes_is_one_moment(tmp_path: Path) -> Non
         copy_database(path, tmp_path / "copy.db", step)
     finally:
         stop.set()
-        writing.join(10)
+        writing.join(30)
     assert len(steps) > 1 and steps[-1][0] == steps[-1][1] and during[-1] > during[0]
     store.close()
     copy = SQLiteStore(tmp_path / "copy.db")

@@ -262,7 +262,7 @@ def test_serve_runs_until_told_to_stop(tmp_path: Path) -> None:
         wait_until(lambda: "headway is ready at http://127.0.0.1:" in log.read_text(), what="the line that it is ready")
         assert KeyRing(tmp_path / "d").list()[0].name == FIRST_START
         child.send_signal(signal.SIGTERM)
-        assert child.wait(15) == 0, log.read_text()
+        assert child.wait(30) == 0, log.read_text()
     finally:
         child.kill()
         child.wait()

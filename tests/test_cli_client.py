@@ -118,7 +118,7 @@ def test_ps_watch_redraws_waits_for_the_exporter_and_ends_with_ctrl_c(start_expo
         seen = len(command.text)
         wait_until(lambda: "active," in command.text[seen:], what="the table after the restart")
         command.child.send_signal(signal.SIGINT)
-        assert command.child.wait(10) == Exit.INTERRUPTED
+        assert command.child.wait(30) == Exit.INTERRUPTED
     assert "Traceback" not in command.text and "\x1b[?25h" in command.text  # the cursor is back
 
 
@@ -130,7 +130,7 @@ def test_ps_watch_in_a_pipe(environ: dict[str, str], client: Client, project: st
         heads = [line for line in (child.stdout.readline() for _ in range(5)) if line.startswith("STATUS")]
         assert len(heads) == 2
         child.send_signal(signal.SIGINT)
-        assert child.wait(10) == Exit.INTERRUPTED
+        assert child.wait(30) == Exit.INTERRUPTED
 
 
 # ── show, output, dismiss ───────────────────────────────────────────────────────────────────────────────────────────
@@ -214,7 +214,7 @@ def test_following_goes_on_until_the_end(client: Client, environ: dict[str, str]
         assert child.stdout.readline() == "after\n"
         client.update(made["id"], status="done", log="last")
         assert child.stdout.readline() == "last\n"
-        assert child.wait(10) == 0
+        assert child.wait(30) == 0
 
 
 def test_following_ends_quietly_when_the_reader_goes(client: Client, environ: dict[str, str]) -> None:

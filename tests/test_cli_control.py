@@ -83,10 +83,10 @@ def test_the_question_on_a_terminal(
     script = start(IDLE, ready=True)
     track(admin, script, name="job")
     with on_terminal("kill", "--all", environ=exporter.client_env) as command:
-        wait_until(lambda: "end this one? [y/N]" in command.text, timeout=20, what="the question")
+        wait_until(lambda: "end this one? [y/N]" in command.text, timeout=30, what="the question")
         assert "job" in command.text and runs(script.pid)
         command.type(answer + "\n")
-        assert command.child.wait(20) == code
+        assert command.child.wait(30) == code
     assert runs(script.pid) == lives
 
 

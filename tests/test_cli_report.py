@@ -68,7 +68,7 @@ def run(
     )
 
 
-def piped(data: bytes, *args: str, environ: Mapping[str, str], timeout: float = 30.0) -> subprocess.CompletedProcess[bytes]:
+def piped(data: bytes, *args: str, environ: Mapping[str, str], timeout: float = 60.0) -> subprocess.CompletedProcess[bytes]:
     return subprocess.run([HEADWAY, "report", *args], input=data, capture_output=True, timeout=timeout, env=environ, check=False)
 
 
@@ -139,7 +139,7 @@ def test_a_script_that_dies_without_a_word_is_noticed(client: Client, environ: d
         wait_until(lambda: client.get(process_id)["memory_bytes"] is not None, what="a sample of it")
         assert client.get(process_id)["status"] == "running"
         child.kill()
-    wait_until(lambda: client.get(process_id)["status"] == "orphaned", 20, "the word that it is gone")
+    wait_until(lambda: client.get(process_id)["status"] == "orphaned", 30, "the word that it is gone")
 
 
 def test_another_process_or_none_can_be_named(client: Client, environ: dict[str, str]) -> None:
@@ -283,7 +283,7 @@ def test_lines_arrive_while_it_reads_and_an_interrupt_loses_none(client: Client,
             child.stdin.flush()
             wait_until(lambda: waiting_bytes(child.stdin) == 0, what="that it has read all")
             child.send_signal(number)
-            assert child.wait(15) == code
+            assert child.wait(30) == code
             assert child.stderr.read() == b""
         assert client.get(made)["log_tail"][-2:] == [f"second {number}", "and what came la"]
 
@@ -338,9 +338,9 @@ def test_lines_are_sent_at_most_once_a_second(tmp_path: Path) -> None:
                 child.stdin.flush()
                 return len(server.requests) >= 3
 
-            wait_until(write, 20, "three groups")
+            wait_until(write, 30, "three groups")
             child.stdin.close()
-            assert child.wait(15) == 0
+            assert child.wait(30) == 0
         took = time.monotonic() - begun
         sent = [json.loads(body)["log"] for _, _, body in server.requests]
         assert [line for lines in sent for line in lines] == [str(n + 1) for n in range(count)]
@@ -360,7 +360,7 @@ def test_what_could_not_be_sent_is_sent_when_the_exporter_is_back(tmp_path: Path
             server.status = 200
             child.stdin.write(b"two\n")
             child.stdin.close()
-            assert child.wait(15) == 0
+            assert child.wait(30) == 0
             assert child.stderr.read().count(b"\n") == 1
         assert json.loads(server.requests[-1][2])["log"] == ["one", "two"]
         assert list(tmp_path.glob("*.ready")) == []

@@ -138,10 +138,10 @@ def test_the_question_on_a_terminal(serve: Serve, answer: str, code: Exit, statu
     serving = serve({"one": SLEEP, "idle": SLEEP})
     said(serving, "up", "one")
     with on_terminal("down", environ=serving.exporter.client_env) as command:
-        wait_until(lambda: "end this one? [y/N]" in command.text, 20, "the question")
+        wait_until(lambda: "end this one? [y/N]" in command.text, 30, "the question")
         assert "one" in command.text and "idle" not in command.text
         command.type(answer + "\n")
-        assert command.child.wait(20) == code
+        assert command.child.wait(30) == code
     assert statuses(serving) == {"one": status, "idle": "stopped"}
 
 
@@ -194,18 +194,18 @@ def test_status_on_a_terminal(serve: Serve) -> None:
     said(serving, "up")
     for width in (140, 40):
         with on_terminal("status", environ=serving.exporter.client_env, width=width) as command:
-            assert command.child.wait(20) == Exit.FAILED
+            assert command.child.wait(30) == Exit.FAILED
         lines = [clean(line).rstrip() for line in command.text.splitlines()]
         assert any(line.startswith("●  web ") and f"{port} open" in line for line in lines), lines
         assert any(line.startswith("✗  broken ") for line in lines)
         assert "broken: OSError: no space (exit code 4)" in " ".join(lines), "in full, however narrow"
         assert max(map(len, lines)) <= width
     with on_terminal("status", "--watch", environ=serving.exporter.client_env) as command:
-        wait_until(lambda: "1 of 2 running, 1 not as wanted" in command.text, 20, "the first table")
+        wait_until(lambda: "1 of 2 running, 1 not as wanted" in command.text, 30, "the first table")
         serving.call("POST", "/stop", {"name": "web"})
-        wait_until(lambda: "0 of 2 running" in command.text, 20, "the next table")
+        wait_until(lambda: "0 of 2 running" in command.text, 30, "the next table")
         os.kill(command.child.pid, signal.SIGINT)
-        assert command.child.wait(20) == Exit.INTERRUPTED
+        assert command.child.wait(30) == Exit.INTERRUPTED
 
 
 # ── logs ────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -220,11 +220,11 @@ def test_logs_over_all_starts(serve: Serve) -> None:
     assert said(serving, "logs", "web").stdout.splitlines() == ["listening", "asked to end", "listening"]
     assert said(serving, "logs", "web", "--lines", "2").stdout.splitlines() == ["asked to end", "listening"]
     with on_terminal("logs", "web", "--follow", "--lines", "1", environ=serving.exporter.client_env) as command:
-        wait_until(lambda: command.text.split() == ["listening"], 20, "the last line")
+        wait_until(lambda: command.text.split() == ["listening"], 30, "the last line")
         said(serving, "restart", "web")
-        wait_until(lambda: command.text.splitlines() == ["listening", "asked to end", "listening"], 20, "the next start")
+        wait_until(lambda: command.text.splitlines() == ["listening", "asked to end", "listening"], 30, "the next start")
         os.kill(command.child.pid, signal.SIGINT)
-        assert command.child.wait(20) == Exit.INTERRUPTED
+        assert command.child.wait(30) == Exit.INTERRUPTED
 
 
 def test_logs_are_followed_from_before_the_first_line_over_small_files(serve: Serve) -> None:
@@ -241,10 +241,10 @@ def test_logs_are_followed_from_before_the_first_line_over_small_files(serve: Se
     reader = threading.Thread(target=follow, daemon=True)
     reader.start()
     serving.call("POST", "/start", {"name": "talker"})
-    wait_until(lambda: len(received) >= 3000, 20, "all lines")
+    wait_until(lambda: len(received) >= 3000, 30, "all lines")
     assert received == [f"line {number}" for number in range(1, 3001)]
     serving.exporter.stop()
-    reader.join(10)
+    reader.join(30)
     assert not reader.is_alive(), "it ends with the exporter"
 
 
@@ -347,10 +347,10 @@ def test_ensure_is_ended_by_ctrl_c_and_leaves_the_service_starting(serve: Serve,
     serving = serve({"slow": {**SLEEP, "health": {"command": ["test", "-e", "ready"]}}})
     with on_terminal("ensure", "slow", environ=serving.exporter.client_env) as command:
         wait_until(
-            lambda: "waiting for slow, which is starting: its check test -e ready ended with 1" in command.text, 20, "the waiting"
+            lambda: "waiting for slow, which is starting: its check test -e ready ended with 1" in command.text, 30, "the waiting"
         )
         os.kill(command.child.pid, signal.SIGINT)
-        assert command.child.wait(5) == Exit.INTERRUPTED
+        assert command.child.wait(30) == Exit.INTERRUPTED
     assert "Traceback" not in command.text and statuses(serving) == {"slow": "starting"}
     (tmp_path / "ready").touch()
     serving.until("slow", "running")
@@ -361,9 +361,9 @@ def test_ensure_goes_on_over_a_restart_of_the_exporter(serve: Serve, tmp_path: P
     env = {**surroundings(), **serving.exporter.client_env}
     errors = tmp_path / "errors"
     with errors.open("w") as file, subprocess.Popen([HEADWAY, "ensure", "slow"], env=env, stderr=file, stdout=file) as child:
-        wait_until(lambda: "which is starting" in errors.read_text(), 20, "the waiting")
+        wait_until(lambda: "which is starting" in errors.read_text(), 30, "the waiting")
         serving.exporter.stop()
-        wait_until(lambda: "waiting for the exporter" in errors.read_text(), 20, "its absence to be noticed")
+        wait_until(lambda: "waiting for the exporter" in errors.read_text(), 30, "its absence to be noticed")
         (tmp_path / "ready").touch()
         serving.exporter.start()
         assert child.wait(30) == 0, errors.read_text()

@@ -77,7 +77,7 @@ def operator(shared_exporter: RunningExporter) -> Iterator[Client]:
 
 
 def test_every_call_of_the_api_has_a_method(client: Client) -> None:
-    document = client._session.get(f"{client.url}/openapi.json", timeout=10).json()
+    document = client._session.get(f"{client.url}/openapi.json", timeout=30).json()
     operations = {(verb, path) for path, verbs in document["paths"].items() for verb in verbs}
     # What Alertmanager calls is nothing that a program does.
     assert operations - {("post", "/api/alerting/relay/{receiver}")} == METHODS.keys()
@@ -180,7 +180,7 @@ def test_output_and_follow(client: Client, shared_exporter: RunningExporter) -> 
         assert next(lines) == "füür 🔥"
         client.update(process_id, log="last", status="done")
         assert list(lines) == ["last"]
-    follower.join(10)
+    follower.join(30)
     assert received == ["two", "three", "füür 🔥", "last", "the end"]
 
 

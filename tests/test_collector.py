@@ -378,5 +378,5 @@ def test_many_threads_tell_while_pages_are_made() -> None:
     finally:
         stop.set()
         for thread in threads:
-            thread.join(10)
+            thread.join(30)
     assert not errors

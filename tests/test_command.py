@@ -140,7 +140,7 @@ def test_signals_are_handed_on(notes: Callable[[], list[dict[str, Any]]], number
     with subprocess.Popen(runner(*python(code)), stdout=subprocess.PIPE, stdin=subprocess.DEVNULL) as running:
         assert running.stdout is not None and running.stdout.readline() == b"ready\n"
         running.send_signal(number)
-        assert running.wait(20) == 40
+        assert running.wait(30) == 40
 
 
 def test_what_is_ignored_stays_ignored(notes: Callable[[], list[dict[str, Any]]]) -> None:
@@ -157,7 +157,7 @@ def test_what_is_ignored_stays_ignored(notes: Callable[[], list[dict[str, Any]]]
         running.send_signal(signal.SIGHUP)
         running.stdin.write(b"\n")
         running.stdin.close()
-        assert running.wait(20) == 0
+        assert running.wait(30) == 0
 
 
 def test_whoever_stops_reading_ends_it(notes: Callable[[], list[dict[str, Any]]]) -> None:
@@ -271,9 +271,9 @@ def test_ctrl_z_stops_the_job_and_fg_brings_it_back(notes: Callable[[], list[dic
         person.wait_for("working")
         person.type("\x1a")
         person.wait_for("shell: stopped")
-        wait_until(lambda: {"event": "paused"} in notes(), 10, "the pause is told")
+        wait_until(lambda: {"event": "paused"} in notes(), 30, "the pause is told")
         person.type("\r")
-        wait_until(lambda: {"event": "resumed"} in notes(), 10, "going on is told")
+        wait_until(lambda: {"event": "resumed"} in notes(), 30, "going on is told")
         person.type("\r")
         person.wait_for("went on")
         assert person.wait() == 0

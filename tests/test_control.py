@@ -183,7 +183,7 @@ def test_one_that_is_gone_already_counts_as_ended(start_exporter: Starter, start
     script = start(IDLE, ready=True)
     one = track(admin, script)
     script.child.kill()
-    script.child.wait(10)
+    script.child.wait(30)
     answer = kill(admin, one)
     assert answer["killed"][0]["gone"] and answer["killed"][0]["signal"] is None and answer["killed_count"] == 1
     assert answer["process"]["status"] == "killed"
@@ -196,7 +196,7 @@ def test_a_pid_that_someone_else_has_by_now_is_not_signalled(start_exporter: Sta
     old = start(IDLE, ready=True)
     one, began = track(admin, old), time.monotonic()
     old.child.kill()
-    old.child.wait(10)
+    old.child.wait(30)
     wait_until(lambda: time.monotonic() - began > 2.3, what="a while: within it no pid comes round again on its own")
     new = with_pid(old.pid, start)
     if new is None:
@@ -293,11 +293,11 @@ def test_an_exporter_that_stops_during_a_kill_leaves_it_to_the_next(exporter: Ru
     asking.start()
     wait_until(lambda: Api(exporter).get(one)["transitions"][-1]["to"] == "stopping", what="the kill, on the disk")
     exporter.kill()
-    asking.join(10)
+    asking.join(30)
     script.child.kill()
-    script.child.wait(10)
+    script.child.wait(30)
     exporter.start()
-    wait_until(lambda: Api(exporter).get(one)["status"] == "killed", timeout=20, what="its end")
+    wait_until(lambda: Api(exporter).get(one)["status"] == "killed", timeout=30, what="its end")
     assert one not in Api(exporter).raw("GET", "/attention", headers={"Accept": "text/html"}).text
 
 
@@ -305,7 +305,7 @@ def test_the_exporter_stops_in_time_during_a_long_grace(exporter: RunningExporte
     script = start("deaf(); " + IDLE, ready=True)
     one = track(Api(exporter, exporter.key), script)
     asking = threading.Thread(
-        target=lambda: Api(exporter, exporter.key).raw("POST", f"/api/processes/{one}/kill", json={"grace": 15})
+        target=lambda: Api(exporter, exporter.key).raw("POST", f"/api/processes/{one}/kill", json={"grace": 60})
     )
     asking.daemon = True
     asking.start()
@@ -329,12 +329,12 @@ def test_who_outlives_a_kill_and_the_exporter_is_running_again(
         exporter.stop()
     else:
         exporter.kill()
-    asking.join(10)
+    asking.join(30)
     if stands:
         os.kill(script.pid, signal.SIGSTOP)
     exporter.start()
     status = "paused" if stands else "running"
-    wait_until(lambda: Api(exporter).get(one)["transitions"][-1]["to"] == status, timeout=20, what=f"it is {status}")
+    wait_until(lambda: Api(exporter).get(one)["transitions"][-1]["to"] == status, timeout=30, what=f"it is {status}")
     found = Api(exporter).get(one)
     assert found["status"] == status and [step["to"] for step in found["transitions"]] == ["running", "stopping", status]
     assert found["transitions"][-1]["cause"].startswith("it lives on: the exporter that was ending it stopped")
@@ -375,7 +375,7 @@ def test_other_calls_are_answered_during_a_kill_and_a_second_one_is_quicker(
     began = time.monotonic()
     assert admin.request("POST", f"/api/processes/{one}/pause")[0] == 409
     assert kill(admin, one, signal="KILL")["process"]["status"] == "killed"
-    patient.join(10)
+    patient.join(30)
     assert time.monotonic() - began < 8 and not patient.is_alive()
     assert found[0]["process"]["status"] == "killed"
 

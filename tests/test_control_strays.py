@@ -71,8 +71,8 @@ def test_an_orphan_says_who_is_left_and_they_can_be_ended(admin: Api, start: Sta
     one = track(admin, script, id="lost")
     wait_until(lambda: admin.get(one)["memory_bytes"], what="a sample")
     script.child.kill()
-    script.child.wait(10)
-    wait_until(lambda: admin.get(one)["status"] == "orphaned", timeout=20, what="its being given up")
+    script.child.wait(30)
+    wait_until(lambda: admin.get(one)["status"] == "orphaned", timeout=30, what="its being given up")
     process = admin.get(one)
     assert "; 1 that had left its tree lives on;" in process["error"]
     found = tree(admin, one)
@@ -98,7 +98,7 @@ def test_what_ended_well_keeps_its_end_when_its_daemon_is_ended(admin: Api, star
     one = track(admin, script, id="well", parent_id=top)
     admin.update(one, status="done")
     script.child.kill()
-    script.child.wait(10)
+    script.child.wait(30)
     (child,) = tree(admin, top)["children"]
     assert (child["id"], pids(child["strays"])) == (one, {daemon})
     assert kill_scope(admin, "all")["killed_count"] == 0 and runs(daemon), "scopes mean what is active"

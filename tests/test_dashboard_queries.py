@@ -86,7 +86,7 @@ def test_every_query_gives_data(world: World, uid: str, ref: str, expr: str) -> 
     # It has no children either.
     nested = itself.replace(f'id="{CHOSEN["id"]}"', 'id="release"')
     # The rules of the alerts are evaluated beside, and a rate needs two scrapes.
-    rows = wait_until(lambda: world.ask(itself) or world.ask(ended) or world.ask(nested), timeout=20, what=expr, interval=0.2)
+    rows = wait_until(lambda: world.ask(itself) or world.ask(ended) or world.ask(nested), timeout=30, what=expr, interval=0.2)
     assert itself == expr or rows[0]["value"] > 0
 
 

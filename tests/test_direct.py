@@ -44,12 +44,12 @@ def test_which_calls(method: str, path: str, query: bytes, expected: str | None)
 
 
 def test_each_is_documented_and_counted_under_its_route(shared_exporter: RunningExporter) -> None:
-    document = requests.get(f"{shared_exporter.url}/openapi.json", timeout=10).json()
+    document = requests.get(f"{shared_exporter.url}/openapi.json", timeout=30).json()
     api = Api(shared_exporter)
     process_id = api.create()["id"]
     api.update(process_id, progress={"current": 1})
     api.request("POST", BATCH, {"items": [{"id": process_id, "progress": {"current": 2}}]})
-    page = requests.get(f"{shared_exporter.url}/metrics", timeout=10).text
+    page = requests.get(f"{shared_exporter.url}/metrics", timeout=30).text
     for method, route, code in (("POST", BASE, 201), ("PATCH", ONE, 200), ("POST", BATCH, 200)):
         assert document["paths"][route][method.lower()]["requestBody"]
         line = f'headway_http_requests_total{{code="{code}",method="{method}",route="{route}"}}'

@@ -132,7 +132,7 @@ def test_a_daemon_that_listens_is_tracked_with_what_the_rule_says(watching: Watc
         ("web", 1, None),
         ("none", 0, "no OS process matches"),
     ]
-    page = client._session.get(f"{exporter.url}/metrics", timeout=10).text
+    page = client._session.get(f"{exporter.url}/metrics", timeout=30).text
     assert 'headway_discovered_processes{rule="web"} 1.0\nheadway_discovered_processes{rule="none"} 0.0' in page
     assert float(page.partition("\nheadway_discovery_duration_seconds ")[2].split("\n")[0]) > 0
     assert len(client.list(state="all")) == 1, "once"
@@ -155,7 +155,7 @@ def test_its_end_is_a_fact_and_a_failure_only_when_it_is_known_to_be_one(
     process = found(client, name="web")
     wait_until(lambda: client.get(process["id"])["memory_bytes"], what="that it is followed")
     script.child.send_signal(number)
-    script.child.wait(10)
+    script.child.wait(30)
     process = ended(client, process["id"])
     said = (process["status"], process["summary"] or process["error"], process["exit_code"], process["signal"])
     if KERNEL < (6, 15):
@@ -187,7 +187,7 @@ def test_a_restart_is_a_new_process_of_the_same_name(watching: Watching, start: 
     _, client = watching(f"  daemon: {{pid_file: {file}, project: p}}")
     one = found(client, name="daemon")
     first.child.terminate()
-    first.child.wait(10)
+    first.child.wait(30)
     wait_until(lambda: client.discovered()["stale"], what="a stale pid file")
     answer = client.discovered()
     reason = f"there is no OS process {first.pid}: it ended and left the file behind"
@@ -209,7 +209,7 @@ def test_after_a_restart_of_the_exporter_it_is_the_same(watching: Watching, star
     ids = {process["pid"]: process["id"] for process in client.list(name="app")}
     getattr(exporter, how)()
     scripts[0].child.kill()
-    scripts[0].child.wait(10)
+    scripts[0].child.wait(30)
     exporter.start()
     assert decided(client, scripts[1].pid)["process_id"] == ids[scripts[1].pid]
     next_look(client)
@@ -301,7 +301,7 @@ def test_one_that_is_killed_through_headway_was_killed_on_request(watching: Watc
     _, client = watching("  daemon: {command: to-be-killed}")
     process = found(client, name="daemon")
     report = client.kill(process["id"])
-    script.child.wait(10)
+    script.child.wait(30)
     assert report["killed_count"] == 1 and client.get(process["id"])["status"] == "killed"
     wait_gone(script.pid)
 

@@ -56,7 +56,7 @@ def child(target: Callable[..., None], *args: Any) -> Iterator[ForkServerProcess
         yield started
     finally:
         started.kill()
-        started.join(10)
+        started.join(30)
         assert started.exitcode is not None
 
 
@@ -165,7 +165,7 @@ def test_an_exporter_killed_twenty_times_keeps_all_it_acknowledged(tmp_path: Pat
             wait_until(partial(has, said, enough), what="the storm", interval=0.001)
             running.kill()
             for client in clients:
-                client.join(10)
+                client.join(30)
     assert said.ends > KILLS
     last = RunningExporter(data).start()  # by its command, and asked over HTTP
     try:
@@ -247,4 +247,4 @@ def test_every_creation_over_http_is_synced_to_the_disk(tmp_path: Path, strace: 
     finally:
         if running.process is not None:
             os.killpg(running.process.pid, signal.SIGKILL)  # strace and what it traces
-            running.process.wait(10)
+            running.process.wait(30)

@@ -111,7 +111,7 @@ def test_our_child_is_noticed_with_its_signal_and_still_ours_to_wait_for(run: Ru
             assert (exit.code, exit.signal, exit.known) == (None, signal.SIGTERM, True)
             assert abs(exit.at - time.time()) < 2.0
             assert watch.exit_of("p") == exit
-            assert process.wait(5) == -signal.SIGTERM, "nobody took its status away"
+            assert process.wait(30) == -signal.SIGTERM, "nobody took its status away"
         watch.close()
 
     run(work())
@@ -183,7 +183,7 @@ def test_another_process_of_the_same_pid_is_not_followed(run: Run) -> None:
             with child() as other:
                 assert watch.follow("other", known(other.pid))
                 process.kill()
-                process.wait(5)
+                process.wait(30)
                 other.kill()
                 await notices.of("other")
         assert notices.exits.keys() == {"other"}
@@ -199,7 +199,7 @@ def test_one_that_is_gone_already_is_noticed_in_a_moment(run: Run) -> None:
         with child() as process:
             right = known(process.pid)
             process.kill()
-            process.wait(5)
+            process.wait(30)
             assert watch.follow("p", right)
         assert not (await notices.of("p")).known and watch.exit_of("p") is not None
         watch.close()
@@ -233,7 +233,7 @@ def test_a_key_that_means_another_process_now_follows_that(run: Run) -> None:
             assert watch.follow("p", known(one.pid)) and watch.follow("p", known(one.pid)) and watch.follow("p", known(other.pid))
             assert pidfds() == 1
             one.kill()
-            one.wait(5)
+            one.wait(30)
             other.terminate()
             assert (await notices.of("p")).signal == signal.SIGTERM
         watch.close()
@@ -359,7 +359,7 @@ def test_the_end_is_dated_when_it_happened_not_when_it_was_sampled(start_exporte
         wait_until(lambda: api.get("dies")["memory_bytes"], what="a sample of it")
         killed = time.time()
         process.kill()
-        process.wait(5)
+        process.wait(30)
     wait_until(lambda: api.get("dies")["status"] == "orphaned", timeout=30, what="its orphaning")
     assert abs(seconds_of(api.get("dies")["finished_at"]) - killed) < 1.0
     if KERNEL >= (6, 15):

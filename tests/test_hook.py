@@ -92,7 +92,7 @@ def arrived(exporter: RunningExporter, id: str, stage: str | None = None, status
             there = found is not None and stage in (None, found["stage"]) and status in (None, found["status"])
             return client.get(id) if there else None
 
-        found = wait_until(look, 20, f"{id} as {status or stage}")
+        found = wait_until(look, 30, f"{id} as {status or stage}")
         assert found is not None
         return found
 

@@ -195,7 +195,7 @@ def test_what_the_exporter_starts_is_limited_too(client: Client) -> None:
 def test_a_wrong_value_names_the_field(shared_exporter: RunningExporter, limits: dict[str, Any], field: str) -> None:
     headers = {"Authorization": f"Bearer {shared_exporter.key}"}
     body = {"command": "true", "limits": limits}
-    answer = requests.post(f"{shared_exporter.url}/api/processes/track", json=body, headers=headers, timeout=20)
+    answer = requests.post(f"{shared_exporter.url}/api/processes/track", json=body, headers=headers, timeout=30)
     assert (answer.status_code, answer.json()["field"]) == (422, field), answer.text
 
 
@@ -238,6 +238,6 @@ def test_trouble_with_looking_is_said_and_ends_nothing() -> None:
     said: list[str] = []
     usage = UsageWatch(os.getpid(), Resources(memory=1), said.append, 0.0, Broken())
     usage.begin()
-    wait_until(lambda: said, 5, "a warning")
+    wait_until(lambda: said, 30, "a warning")
     usage.finish()
     assert usage.passed is None and "no descriptor left" in said[0]

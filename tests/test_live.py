@@ -158,12 +158,12 @@ def test_output_as_events_goes_on_after_a_number(shared_exporter: RunningExporte
     wait_until(lambda: api.update("numbered", log="three") and "three" in str(seen), 30, "a line as it comes", interval=0.2)
     second = threading.Thread(target=listen, args=({"Last-Event-ID": "2"},))
     api.update("numbered", status="done", log="four")
-    first.join(20)
+    first.join(30)
     assert not first.is_alive() and texts()[:3] == ["one", "two", "three"] and texts()[-1] == "four"
     assert seen[-3] == "event: end"
     everything = texts()
     seen.clear()
     second.start()
-    second.join(20)
+    second.join(30)
     assert not second.is_alive() and texts() == everything[2:]
     assert "begins" not in str(seen), "what was shown stays"

@@ -38,6 +38,13 @@ def has_progress(api: Api, process_id: str) -> bool:
     return status == 200 and body["data"]["progress"]["current"] is not None
 
 
+def reported(exporter: RunningExporter, process_id: str) -> None:
+    """Waits for its first progress, and until what an exporter that is killed must know of it is on the disk."""
+    api = Api(exporter)
+    wait_until(lambda: has_progress(api, process_id), what="its first progress")
+    api.list("state=all")  # answered after everything before it was written
+
+
 def test_a_killed_script_becomes_orphaned_not_running(exporter: RunningExporter) -> None:
     api = Api(exporter)
     script = start_script(SILENT, exporter, "killed")
@@ -52,9 +59,8 @@ def test_a_killed_script_becomes_orphaned_not_running(exporter: RunningExporter)
 
 
 def test_a_script_that_died_while_the_exporter_was_away_is_orphaned_at_its_start(exporter: RunningExporter) -> None:
-    api = Api(exporter)
     script = start_script(SILENT, exporter, "died-meanwhile")
-    wait_until(lambda: has_progress(api, "died-meanwhile"), what="its first progress")
+    reported(exporter, "died-meanwhile")
     exporter.kill()
     script.kill()
     script.wait()
@@ -63,10 +69,9 @@ def test_a_script_that_died_while_the_exporter_was_away_is_orphaned_at_its_start
 
 
 def test_a_script_that_lives_on_is_taken_over_after_a_restart(exporter: RunningExporter) -> None:
-    api = Api(exporter)
     script = start_script(SILENT, exporter, "survivor")
     try:
-        wait_until(lambda: has_progress(api, "survivor"), what="its first progress")
+        reported(exporter, "survivor")
         exporter.kill()
         exporter.start()
         process = wait_until(lambda: Api(exporter).get("survivor"), what="the record")
@@ -89,8 +94,8 @@ def test_the_last_words_of_a_script_wait_in_the_spool(start_exporter: Starter, t
     assert len(list((tmp_path / "spool").glob("*.ready"))) == 1
     exporter.start()
     api = Api(exporter)
-    wait_until(lambda: api.request("GET", "/api/processes/late")[0] == 200, timeout=20, what="the late event")
-    wait_until(lambda: list((tmp_path / "spool").iterdir()) == [], timeout=10, what="the spool is empty again")
+    wait_until(lambda: api.request("GET", "/api/processes/late")[0] == 200, timeout=30, what="the late event")
+    wait_until(lambda: list((tmp_path / "spool").iterdir()) == [], timeout=30, what="the spool is empty again")
     process = api.get("late")
     assert process["status"] == outcome
     assert (process["summary"] or process["error"]).endswith("late") and process["progress"]["current"] == 3

@@ -96,8 +96,8 @@ def served(exporter: RunningExporter, *flags: str) -> Iterator[str]:
         )
     finally:
         child.terminate()
-        child.wait(15)
-        reader.join(10)
+        child.wait(30)
+        reader.join(30)
         child.stderr.close()
 
 

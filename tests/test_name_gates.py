@@ -183,14 +183,14 @@ def test_a_failing_name_is_told_by_api_page_metrics_and_command_line(exporter: R
     client = Client(exporter.url, exporter.key)
     for _ in range(4):
         client.update(client.create("import <b>", "cron")["id"], status="failed")
-    found = wait_until(lambda: client.stats()["names"], 10, "the exporter's next look")
+    found = wait_until(lambda: client.stats()["names"], 30, "the exporter's next look")
     assert [(one["name"], one["type"], one["condition"], one["severity"]) for one in found] == [
         ("import <b>", "cron", "failing", "warning")
     ]
     page = client.metrics()
     assert 'headway_recent_runs{name="import <b>",kind="cron",outcome="bad"} 4' in page
     assert 'headway_name_condition{condition="failing",kind="cron",name="import <b>"} 1.0' in page
-    shown = requests.get(f"{exporter.url}/attention", timeout=10).text
+    shown = requests.get(f"{exporter.url}/attention", timeout=30).text
     text = re.sub(r"<[^>]*>", "", shown)
     assert "failing import &lt;b&gt; cron 4 of its last 4 runs ended badly, all within 24 h" in text
     environ = {"HEADWAY_URL": exporter.url, "HEADWAY_KEY": exporter.key, "PATH": "/usr/bin:/bin"}

@@ -22,7 +22,7 @@ COMMANDS = ("/api/processes/track", "/api/processes/{id}/retry")
 
 
 def test_every_route_is_documented_with_its_errors(start_exporter: Starter) -> None:
-    document: dict[str, Any] = requests.get(f"{start_exporter().url}/openapi.json", timeout=10).json()
+    document: dict[str, Any] = requests.get(f"{start_exporter().url}/openapi.json", timeout=30).json()
     assert set(document["paths"]) == {
         "/api/alerting/relay/{receiver}",
         "/api/discovered",

@@ -105,7 +105,7 @@ def relaying(start_exporter: Starter, tmp_path: Path, service: StandIn) -> Runni
 
 def post(exporter: RunningExporter, name: str = "teams", message: Any = None, **headers: str) -> requests.Response:
     url = f"{exporter.url}/api/alerting/relay/{name}"
-    return requests.post(url, json=body(alert()) if message is None else message, headers=headers, timeout=20)
+    return requests.post(url, json=body(alert()) if message is None else message, headers=headers, timeout=30)
 
 
 def test_a_message_is_sent_on(relaying: RunningExporter, service: StandIn) -> None:

@@ -191,7 +191,7 @@ def test_ctrl_c_while_the_end_waits_still_spools(server: RecordingServer, tmp_pa
         wait_until(lambda: server.requests, what="the request that hangs")
         time.sleep(0.3)  # the script has nothing left to do but to wait: there is nothing to see from outside
         script.send_signal(signal.SIGINT)
-        script.wait(10)
+        script.wait(30)
     assert [item["status"] for item in spooled(tmp_path)][-1] == "done"
 
 

@@ -490,7 +490,7 @@ def test_a_real_exporter_that_is_killed_and_comes_back(
         with Reporter("short", id="short", parent_id=going.id):
             pass
         exporter.start()
-        wait_until(lambda: [p["status"] for p in client.list(name="ending", state="all")] == ["done"], 20, "the end")
+        wait_until(lambda: [p["status"] for p in client.list(name="ending", state="all")] == ["done"], 30, "the end")
         wait_until(lambda: client.list(name="short", state="done"), what="what came and went")
         wait_until(lambda: client.get(going.id)["progress"]["current"] == 7, what="progress")
         assert client.get(ending.id)["summary"] == "all ten"

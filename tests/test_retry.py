@@ -114,7 +114,7 @@ def test_a_secret_is_not_kept(client: Client, exporter: RunningExporter, how: di
     assert records(exporter) == {process["id"]: {"secret": True}}
     words = refused(client, process["id"])
     assert "what looks like a secret" in words and "start it again by POST /api/processes/track" in words and "hunter2" not in words
-    page = requests.get(f"{exporter.url}/processes/{process['id']}", timeout=10).text
+    page = requests.get(f"{exporter.url}/processes/{process['id']}", timeout=30).text
     assert "headway retry" not in page
 
 
@@ -125,21 +125,21 @@ def test_its_own_repetitions_lead_to_the_first(client: Client, exporter: Running
         found = client.list(name="flaky", state="failed")
         return found if len(found) == 2 else []
 
-    repetition = next(one for one in wait_until(both, 20, "the repetition") if one["id"] != first["id"])
+    repetition = next(one for one in wait_until(both, 30, "the repetition") if one["id"] != first["id"])
     assert repetition["metadata"]["retry"] == 1
     assert f"retry {first['id']} instead" in refused(client, repetition["id"])
     again = client.retry(first["id"])["id"]
-    wait_until(lambda: len(client.list(name="flaky", state="failed")) == 4, 20, "two more")
+    wait_until(lambda: len(client.list(name="flaky", state="failed")) == 4, 30, "two more")
     counts = {one["metadata"].get("retry", 0): one["metadata"].get("retry_of") for one in client.list(name="flaky", state="failed")}
     assert counts == {0: None, 1: first["id"], 2: again}
 
 
 def test_it_is_remembered_over_restarts_and_shown_on_its_page(client: Client, exporter: RunningExporter) -> None:
     first = client.track("sleep 300")
-    assert "headway retry" not in requests.get(f"{exporter.url}/processes/{first['id']}", timeout=10).text
+    assert "headway retry" not in requests.get(f"{exporter.url}/processes/{first['id']}", timeout=30).text
     client.kill(first["id"], grace=0.5)
     exporter.restart()
-    page = requests.get(f"{exporter.url}/processes/{first['id']}", timeout=10).text
+    page = requests.get(f"{exporter.url}/processes/{first['id']}", timeout=30).text
     assert f"<code>headway retry {first['id']}</code>" in page
     again = client.retry(first["id"])
     assert again["status"] == "running"
@@ -164,7 +164,7 @@ def test_what_leaves_the_history_is_forgotten(start_exporter: Starter) -> None:
     exporter = start_exporter("--cleanup-interval", "1s", "--history-max", "1", "--sample-interval", "0.2")
     client = Client(exporter.url, exporter.key)
     first, second = (ended(client, client.track("true")["id"])["id"] for _ in range(2))
-    wait_until(lambda: list(records(exporter)) == [second], 10, f"{first} to be forgotten")
+    wait_until(lambda: list(records(exporter)) == [second], 30, f"{first} to be forgotten")
 
 
 # ── the files ───────────────────────────────────────────────────────────────────────────────────────────────────────

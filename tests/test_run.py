@@ -47,10 +47,10 @@ def record(shared_exporter: RunningExporter) -> Callable[[str], dict[str, Any]]:
         headers = {"Authorization": f"Bearer {shared_exporter.key}"}
 
         def known() -> dict[str, Any]:
-            answer = requests.get(f"{shared_exporter.url}/api/processes/{process_id}", headers=headers, timeout=10)
+            answer = requests.get(f"{shared_exporter.url}/api/processes/{process_id}", headers=headers, timeout=30)
             return dict(answer.json()["data"]) if answer.ok else {}
 
-        return wait_until(known, 10, f"the process {process_id}")
+        return wait_until(known, 30, f"the process {process_id}")
 
     return ask
 
@@ -89,9 +89,9 @@ def test_the_command_itself_is_watched_not_we(environ: dict[str, str], record: R
         assert parent == "run-watched"
         found = record("run-watched")
         assert (found["status"], found["pid"]) == ("running", int(pid))
-        wait_until(lambda: record("run-watched")["memory_bytes"], 10, "its memory")
+        wait_until(lambda: record("run-watched")["memory_bytes"], 30, "its memory")
         running.stdin.close()
-        assert running.wait(20) == 0
+        assert running.wait(30) == 0
     assert record("run-watched")["status"] == "done"
 
 
@@ -215,7 +215,7 @@ def test_a_failed_one_is_run_again(environ: dict[str, str], shared_exporter: Run
         found: list[dict[str, Any]] = answer.json()["data"]
         return found if [one["status"] for one in found] == ["done", "failed"] else []
 
-    again, first = wait_until(both, 10, "two processes of that name")
+    again, first = wait_until(both, 30, "two processes of that name")
     assert (again["metadata"]["retry"], first["metadata"].get("retry")) == (1, None)
 
 
@@ -232,7 +232,7 @@ def test_on_a_terminal_a_bar_is_progress_and_ctrl_c_a_cancellation(environ: dict
     person = Terminal([HEADWAY, "run", "--id", "run-bar", "--", *python(code)], environ={**surroundings(), **environ})
     try:
         person.wait_for("waiting True")
-        wait_until(lambda: record("run-bar")["progress"]["current"] == 30, 10, "30 of 40")
+        wait_until(lambda: record("run-bar")["progress"]["current"] == 30, 30, "30 of 40")
         assert record("run-bar")["progress"] == {"current": 30, "total": 40, "unit": "files", "initial": None, "ratio": 0.75}
         person.type("\x03")
         assert person.wait() == 128 + signal.SIGINT

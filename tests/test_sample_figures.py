@@ -27,7 +27,7 @@ def sleeper() -> Iterator[int]:
 
 
 def page(exporter: RunningExporter) -> str:
-    with urllib.request.urlopen(f"{exporter.url}/metrics", timeout=10) as answer:
+    with urllib.request.urlopen(f"{exporter.url}/metrics", timeout=30) as answer:
         return str(answer.read().decode())
 
 
@@ -54,7 +54,7 @@ def test_the_state_of_the_os_process(shared_exporter: RunningExporter, sleeper: 
 
 
 def facts_on_page(url: str) -> list[tuple[str, str]]:
-    with urllib.request.urlopen(url, timeout=10) as answer:
+    with urllib.request.urlopen(url, timeout=30) as answer:
         found = re.findall(r"<dt[^>]*>(.*?)</dt>\s*<dd[^>]*>(.*?)</dd>", answer.read().decode(), re.DOTALL)
         return [(label, re.sub(r"<[^>]*>", "", text)) for label, text in found]
 

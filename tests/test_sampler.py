@@ -93,7 +93,7 @@ class Puppet:
                 os.kill(pid, signal.SIGKILL)
             except ProcessLookupError:
                 pass
-        self.process.wait(10)
+        self.process.wait(30)
         for stream in (self.process.stdin, self.process.stdout):
             assert stream is not None
             try:
@@ -239,7 +239,7 @@ def test_a_shell_with_many_short_children(host: Host) -> None:
     finally:
         assert shell.stdin is not None
         shell.stdin.close()
-        shell.wait(10)
+        shell.wait(30)
 
 
 def test_what_children_wrote_stays(puppet: Puppet, host: Host, tmp_path: Path) -> None:
@@ -269,7 +269,7 @@ def test_a_zombie_is_alive_and_known_as_one(host: Host) -> None:
     assert first.alive and first.zombie_since == first.at == second.zombie_since
     assert first.resident_bytes == 0 and first.threads == 0 and first.open_fds == 0
     assert is_alive(process, host)
-    child.wait(10)
+    child.wait(30)
     gone = one(sampler, process)
     assert gone == Sample(at=gone.at, alive=False)
     assert not is_alive(process, host)

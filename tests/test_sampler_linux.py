@@ -474,9 +474,9 @@ def test_a_stopped_child_is_stopped() -> None:
 
         wait_until(lambda: state() == "sleeping", what="asleep")
         os.kill(pid, signal.SIGSTOP)
-        wait_until(lambda: state() == "stopped", what="stopped", timeout=2)
+        wait_until(lambda: state() == "stopped", what="stopped", timeout=30)
         os.kill(pid, signal.SIGCONT)
-        wait_until(lambda: state() == "sleeping", what="asleep again", timeout=2)
+        wait_until(lambda: state() == "sleeping", what="asleep again", timeout=30)
 
 
 def test_open_files_by_size_are_those_that_are_listed() -> None:

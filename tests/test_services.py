@@ -50,7 +50,7 @@ def test_started_with_the_exporter_in_order_and_ready_when_its_port_answers(serv
     assert record["metadata"]["service"] == "web" and record["cwd"] == str(serving.folder)
     assert [found["name"] for found in serving.call("GET", "/status?group=site")] == ["db", "web"]
     assert serving.call("GET", "/status?group=other") == []
-    page = requests.get(f"{serving.exporter.url}/metrics", timeout=10).text
+    page = requests.get(f"{serving.exporter.url}/metrics", timeout=30).text
     assert 'headway_service_status_code{group="site",service="web"} 2.0' in page
     assert 'headway_service_port_open{group="site",service="web"} 1.0' in page
     assert 'headway_service_restarts_total{group="site",service="db"} 0.0' in page
@@ -95,7 +95,7 @@ def test_the_answer_to_a_start_says_what_came_of_it(serve: Serve) -> None:
     )
     assert serving.call("POST", "/start", {"name": "god"}, 404) == "there is no service god: did you mean good?"
     assert serving.call("POST", "/start", {"nam": "good"}, 422).startswith("unknown field nam: did you mean name?")
-    actions = requests.get(f"{serving.exporter.url}/metrics", timeout=10).text
+    actions = requests.get(f"{serving.exporter.url}/metrics", timeout=30).text
     assert 'headway_control_actions_total{action="start",outcome="done"} 2.0' in actions
     assert 'headway_control_actions_total{action="start",outcome="failed"} 4.0' in actions
 
@@ -106,7 +106,7 @@ def test_a_port_that_somebody_else_has(serve: Serve, tmp_path: Path) -> None:
         [sys.executable, "-m", "http.server", str(port), "--bind", "127.0.0.1"], cwd="/", stderr=subprocess.DEVNULL
     )
     try:
-        wait_until(lambda: _listens(port), 10, "the other one")
+        wait_until(lambda: _listens(port), 30, "the other one")
         serving = serve({"web": server(port, restart="never")})
         name = Path(sys.executable).name
         reason = f"port {port} is in use by {name} (pid {other.pid}), which is not this service"
@@ -129,7 +129,7 @@ def test_limits_and_environment(serve: Serve) -> None:
         {"s": {"command": command, "env": {"COLOUR": "red"}, "limits": {"open_files": 99, "nice": 7, "memory": "1 GiB"}}}
     )
     serving.until("s", "running")
-    wait_until(lambda: serving.call("GET", "/s/logs") == ["red 99 7"], 10, "its log")
+    wait_until(lambda: serving.call("GET", "/s/logs") == ["red 99 7"], 30, "its log")
 
 
 # ── ending ──────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -139,7 +139,7 @@ def test_stop_takes_the_whole_tree_and_stays(serve: Serve) -> None:
     command = "trap '' TERM; sleep 1000 & (sleep 1001 &) ; setsid sleep 1002 & while true; do sleep 0.1; done"
     serving = serve({"s": {"command": command, "stop_grace": "0.5s", "restart": "always"}})
     found = serving.until("s", "running")
-    tree = wait_until(lambda: _pids(serving, found["process_id"], 4), 10, "its children") or []
+    tree = wait_until(lambda: _pids(serving, found["process_id"], 4), 30, "its children") or []
     assert serving.call("POST", "/stop", {"name": "s"})["status"] == "stopped"
     wait_gone(*tree)
     stopped = serving.status("s")
@@ -188,7 +188,7 @@ def test_all_and_groups_in_the_order_of_need(serve: Serve) -> None:
 def test_one_that_is_stopped_while_it_starts(serve: Serve) -> None:
     serving = serve({"s": {"command": "exec sleep 1000", "port": free_port()}})
     found = serving.until("s", "starting")
-    pid = wait_until(lambda: serving.status("s")["pid"], 10, "its OS process")
+    pid = wait_until(lambda: serving.status("s")["pid"], 30, "its OS process")
     assert serving.call("POST", "/stop", {"name": "s"})["status"] == "stopped"
     wait_gone(pid)
     assert found["wanted"] and not serving.status("s")["wanted"]
@@ -211,9 +211,9 @@ def test_restart_is_a_new_process_with_the_same_log(serve: Serve) -> None:
     after = serving.call("POST", "/restart", {"name": "web"})
     assert after["status"] == "running" and after["process_id"] != before["process_id"] and after["restarts"] == 0
     assert serving.process(before["process_id"])["status"] in ("killed", "cancelled", "done")
-    wait_until(lambda: serving.call("GET", "/web/logs") == ["listening", "asked to end", "listening"], 10, "its log")
+    wait_until(lambda: serving.call("GET", "/web/logs") == ["listening", "asked to end", "listening"], 30, "its log")
     assert serving.call("GET", "/web/logs?lines=2") == ["asked to end", "listening"]
-    answer = requests.get(f"{serving.exporter.url}/api/processes/web/logs?lines=1", headers={"Accept": "text/plain"}, timeout=10)
+    answer = requests.get(f"{serving.exporter.url}/api/processes/web/logs?lines=1", headers={"Accept": "text/plain"}, timeout=30)
     assert answer.text == "listening\n"
 
 
@@ -241,7 +241,7 @@ def test_started_again_while_it_fails_until_given_up(serve: Serve) -> None:
     assert serving.call("GET", "/bad/logs").count("try") == 3
     names = [one["name"] for one in serving.call("GET", "?state=failed")]
     assert names == ["bad"] * 3
-    page = requests.get(f"{serving.exporter.url}/metrics", timeout=10).text
+    page = requests.get(f"{serving.exporter.url}/metrics", timeout=30).text
     assert 'headway_service_status_code{group="",service="bad"} 4.0' in page
     assert 'headway_service_restarts_total{group="",service="bad"} 2.0' in page
 
@@ -291,7 +291,7 @@ def test_the_shell_of_a_service_is_killed_and_what_it_ran_is_not_taken_for_the_s
     command = f"{sys.executable} -u server.py {port}; true"
     serving = serve({"web": {"command": command, "port": port, "restart": {"backoff": "0.1s"}}})
     before = serving.until("web", "running")
-    (below,) = [pid for pid in wait_until(lambda: _pids(serving, before["process_id"], 2), 10) or [] if pid != before["pid"]]
+    (below,) = [pid for pid in wait_until(lambda: _pids(serving, before["process_id"], 2), 30) or [] if pid != before["pid"]]
     os.kill(before["pid"], number)
     after = serving.until("web", "running", restarts=1)
     wait_gone(below)
@@ -371,7 +371,7 @@ def test_one_that_runs_already_is_taken_over(serve: Serve, tmp_path: Path) -> No
     (tmp_path / "server.py").exists()
     child = subprocess.Popen([sys.executable, "-u", "server.py", str(port)], cwd=tmp_path, stdout=subprocess.DEVNULL)
     try:
-        wait_until(lambda: _listens(port), 10, "the service")
+        wait_until(lambda: _listens(port), 30, "the service")
         serving = serve({"web": server(port)})
         found = serving.until("web", "running")
         assert found["pid"] == child.pid
@@ -380,7 +380,7 @@ def test_one_that_runs_already_is_taken_over(serve: Serve, tmp_path: Path) -> No
         serving.exporter.restart()
         assert serving.until("web", "running")["process_id"] == found["process_id"]
         assert serving.call("POST", "/stop", {"name": "web"})["status"] == "stopped"
-        assert child.wait(10) == 0
+        assert child.wait(30) == 0
         assert serving.call("POST", "/start", {"name": "web"})["pid"] != child.pid
     finally:
         child.kill()
@@ -434,9 +434,9 @@ def test_a_daemon_whose_starter_takes_its_time(serve: Serve, tmp_path: Path, pau
     command = f"setsid {sys.executable} -u server.py {port} </dev/null >/dev/null 2>&1 & echo $! > s.pid; sleep {pause}"
     known = {"pid_file": "s.pid"} if sign == "pid_file" else {"port": port}
     serving = serve({"d": {"command": command, **known}})
-    serving.until("d", "running", 20)
+    serving.until("d", "running", 30)
     pid = int((tmp_path / "s.pid").read_text())
-    found = serving.until("d", "running", 20, pid=pid)
+    found = serving.until("d", "running", 30, pid=pid)
     assert found["restarts"] == 0
     assert serving.call("POST", "/stop", {"name": "d"})["status"] == "stopped"
     wait_gone(pid)
@@ -445,12 +445,12 @@ def test_a_daemon_whose_starter_takes_its_time(serve: Serve, tmp_path: Path, pau
 def test_one_that_was_taken_over_and_is_a_zombie_has_ended(serve: Serve, tmp_path: Path) -> None:
     port = free_port()
     child = subprocess.Popen([sys.executable, "-u", "server.py", str(port)], cwd=tmp_path, stdout=subprocess.DEVNULL)
-    wait_until(lambda: _listens(port), 10, "the service")
+    wait_until(lambda: _listens(port), 30, "the service")
     serving = serve({"web": server(port, restart={"backoff": "0.1s"})})
     assert serving.until("web", "running")["pid"] == child.pid
     child.kill()  # and nobody waits for it
     try:
-        assert serving.until("web", "running", 20, restarts=1)["pid"] != child.pid
+        assert serving.until("web", "running", 30, restarts=1)["pid"] != child.pid
     finally:
         child.wait()
 
@@ -465,7 +465,7 @@ def test_a_relative_data_directory(tmp_path: Path) -> None:
     try:
         serving.exporter.start()
         serving.until("s", "running")
-        wait_until(lambda: serving.call("GET", "/s/logs") == [str(tmp_path / "site")], 10, "its log")
+        wait_until(lambda: serving.call("GET", "/s/logs") == [str(tmp_path / "site")], 30, "its log")
     finally:
         serving.end()
 
@@ -487,7 +487,7 @@ def test_one_that_is_no_longer_configured_is_said_and_left_alone(serve: Serve) -
     serving.configure({"other": {"command": "sleep 1000"}})
     serving.exporter.restart()
     said = f"service web is no longer configured, and its process runs on: headway kill {found['process_id']} ends it"
-    wait_until(lambda: any(said in line for line in serving.exporter.output), 10, "the warning")
+    wait_until(lambda: any(said in line for line in serving.exporter.output), 30, "the warning")
     assert serving.process(found["process_id"])["status"] == "running"
 
 
@@ -512,8 +512,8 @@ def test_a_schedule_runs_what_is_due(serve: Serve) -> None:
     serving = serve({"tick": {"command": "echo did it", "schedule": "* * * * *"}})
     found = serving.status("tick")
     assert (found["status"], found["schedule"]["last_run"], found["schedule"]["cron"]) == ("stopped", None, "* * * * *")
-    next_run = wait_until(lambda: serving.status("tick")["schedule"]["next_run"], 10, "the next run")
-    page = requests.get(f"{serving.exporter.url}/metrics", timeout=10).text
+    next_run = wait_until(lambda: serving.status("tick")["schedule"]["next_run"], 30, "the next run")
+    page = requests.get(f"{serving.exporter.url}/metrics", timeout=30).text
     assert 'headway_next_run_timestamp_seconds{kind="cron",name="tick"}' in page
     run = serving.call("POST", "/start", {"name": "tick"})
     done = serving.until("tick", "stopped", settled=True)
@@ -527,7 +527,7 @@ def test_a_schedule_runs_what_is_due(serve: Serve) -> None:
 
 
 def page_of(serving: Serving) -> str:
-    return requests.get(f"{serving.exporter.url}/metrics", timeout=10).text
+    return requests.get(f"{serving.exporter.url}/metrics", timeout=30).text
 
 
 def _scheduled(serving: Serving, due: str) -> dict[str, Any] | None:
@@ -544,7 +544,7 @@ def test_runs_that_were_missed_while_no_exporter_ran(serve: Serve) -> None:
             "skip": {"command": "echo did it", "schedule": "0 3 * * *"},
         }
     )
-    wait_until(lambda: serving.status("again")["schedule"]["next_run"], 10, "the schedule")
+    wait_until(lambda: serving.status("again")["schedule"]["next_run"], 30, "the schedule")
     serving.exporter.stop()
     path = serving.exporter.data_dir / "services.json"
     said = json.loads(path.read_text())
@@ -552,7 +552,7 @@ def test_runs_that_were_missed_while_no_exporter_ran(serve: Serve) -> None:
         one["seen_due"] -= 3 * 86_400
     path.write_text(json.dumps(said))
     serving.exporter.start()
-    wait_until(lambda: serving.status("again")["schedule"]["last_status"] == "done", 20, "the run that was missed")
+    wait_until(lambda: serving.status("again")["schedule"]["last_status"] == "done", 30, "the run that was missed")
     missed = {name: serving.status(name)["schedule"]["missed"] for name in ("again", "skip")}
     assert missed == {"again": 3, "skip": 3}
     assert serving.status("skip")["schedule"]["last_run"] is None
@@ -561,10 +561,10 @@ def test_runs_that_were_missed_while_no_exporter_ran(serve: Serve) -> None:
     assert 'headway_last_missed_run_timestamp_seconds{kind="cron",name="skip",reason="late"}' in page
 
     def wrong() -> list[tuple[str, str]]:
-        names = requests.get(f"{serving.exporter.url}/api/processes/stats", timeout=10).json()["data"]["names"]
+        names = requests.get(f"{serving.exporter.url}/api/processes/stats", timeout=30).json()["data"]["names"]
         return [(one["name"], one["condition"]) for one in names]
 
-    assert wait_until(lambda: wrong() == [("skip", "cron_missed")], 10, "the one that was run after all is fine"), wrong()
+    assert wait_until(lambda: wrong() == [("skip", "cron_missed")], 30, "the one that was run after all is fine"), wrong()
     assert 'headway_name_condition{condition="cron_missed",kind="cron",name="skip"} 1.0' in page_of(serving)
 
 
@@ -574,7 +574,7 @@ def test_runs_that_were_missed_while_no_exporter_ran(serve: Serve) -> None:
 def test_control_needs_a_key_and_looking_does_not(serve: Serve) -> None:
     serving = serve({"web": server(free_port(), autostart=False)})
     url = f"{serving.exporter.url}/api/processes"
-    assert requests.get(f"{url}/status", timeout=10).status_code == 200
+    assert requests.get(f"{url}/status", timeout=30).status_code == 200
     for call in ("start", "stop", "restart", "start-all", "stop-all"):
-        assert requests.post(f"{url}/{call}", json={"name": "web"}, timeout=10).status_code == 403, call
+        assert requests.post(f"{url}/{call}", json={"name": "web"}, timeout=30).status_code == 403, call
     assert serving.status("web")["status"] == "stopped"

@@ -27,7 +27,7 @@ def serving(tmp_path: Path) -> Iterator[Serving]:
 
 def page(serving: Serving, key: str | None = None) -> str:
     headers = {"Accept": "text/html"} | ({} if key is None else {"Authorization": f"Bearer {key}"})
-    answer = requests.get(f"{serving.exporter.url}/services", headers=headers, timeout=10)
+    answer = requests.get(f"{serving.exporter.url}/services", headers=headers, timeout=30)
     assert answer.status_code == 200 and "default-src 'none'" in answer.headers["content-security-policy"]
     assert " style=" not in answer.text and answer.text.count("<script") == 1, "nothing inline"
     return re.sub(r"<template.*?</template>", "", answer.text, flags=re.S)
@@ -69,7 +69,7 @@ def test_what_it_shows(serving: Serving) -> None:
     for name in ("web", "broken", "nightly"):
         process = re.search(rf'href="(/processes/[^"]+)"><b data-text="name">{name}</b>', text)
         assert process is not None
-        assert requests.get(serving.exporter.url + process[1], timeout=10).status_code == 200
+        assert requests.get(serving.exporter.url + process[1], timeout=30).status_code == 200
     assert re.findall(r"<dt>(\w+)</dt><dd>(\d)</dd>", text) == [
         *(("Running", "2"), ("Starting", "0"), ("Error", "1"), ("Stopped", "1")),
     ]
@@ -94,7 +94,7 @@ def test_a_key_that_is_bound_to_a_user_sees_theirs_only(serving: Serving) -> Non
     headers = {"Authorization": f"Bearer {ann}"}
     url = f"{serving.exporter.url}/api/processes"
     for method, path, body in (("GET", "/status?name=his", None), ("GET", "/his/logs", None), ("POST", "/start", {"name": "his"})):
-        answer = requests.request(method, url + path, json=body, headers=headers, timeout=10)
+        answer = requests.request(method, url + path, json=body, headers=headers, timeout=30)
         assert answer.status_code == 404 and answer.json()["detail"] == "there is no service his: there are hers"
     answer = requests.post(f"{url}/start-all", json={"names": ["hers"]}, headers=headers, timeout=60)
     said = "hers cannot be started with this key: what it depends on is not yours"

@@ -61,7 +61,7 @@ def listening(children: Children, folder: Path, port: int) -> subprocess.Popen[A
 def sleeping(children: Children, folder: Path, *words: str) -> subprocess.Popen[Any]:
     child = subprocess.Popen(words, cwd=folder)
     children.append(child)
-    wait_until(lambda: (details_here().argv(child.pid) or [""])[-1] == words[-1], 10, "the command to run")
+    wait_until(lambda: (details_here().argv(child.pid) or [""])[-1] == words[-1], 30, "the command to run")
     return child
 
 
@@ -85,7 +85,7 @@ def test_a_shell_that_became_its_command(children: Children, tmp_path: Path, com
     child = subprocess.Popen(["/bin/sh", "-c", command], cwd=tmp_path)
     children.append(child)
     service = Service(name="s", command=command, cwd=str(tmp_path))
-    found = wait_until(lambda: look(service), 10, "it to be recognised")
+    found = wait_until(lambda: look(service), 30, "it to be recognised")
     assert isinstance(found, Found) and found.process.pid == child.pid
 
 
@@ -98,7 +98,7 @@ def test_a_script_with_its_interpreter_but_not_an_editor_of_it(children: Childre
     assert look(service) is None
     child = subprocess.Popen(["./serve"], cwd=tmp_path)
     children.append(child)
-    found = wait_until(lambda: look(service), 10, "it to be recognised")
+    found = wait_until(lambda: look(service), 30, "it to be recognised")
     assert isinstance(found, Found) and found.process.pid == child.pid != reader.pid
 
 
@@ -126,7 +126,7 @@ def test_of_a_program_and_its_workers_the_first_is_meant(children: Children, tmp
     child = subprocess.Popen([sys.executable, "forks.py"], cwd=tmp_path, start_new_session=True)
     children.append(child)
     service = Service(name="s", command=(sys.executable, "forks.py"), cwd=str(tmp_path))
-    wait_until(lambda: sum(1 for row in host_here().rows().values() if row.ppid == child.pid) == 3, 10, "its workers")
+    wait_until(lambda: sum(1 for row in host_here().rows().values() if row.ppid == child.pid) == 3, 30, "its workers")
     found = look(service)
     assert isinstance(found, Found) and found.process.pid == child.pid
     os.killpg(child.pid, 9)

@@ -317,7 +317,7 @@ def test_a_loki_that_hangs_slows_nobody_down(start_exporter: Starter) -> None:
             call(exporter, "POST", "", {"name": f"job {number}", "type": "task"})
         assert len(client.list(state="active", limit=100)) == 50
         assert (figure(exporter, "headway_shipping_pending") or 0) >= 50
-        assert exporter.stop() == 0, "within the time that a stop may take"
+        assert exporter.stop(within=15) == 0, "within the time that a stop may take"
 
 
 def test_without_an_address_there_is_neither_thread_nor_series(shared_exporter: RunningExporter) -> None:

@@ -34,11 +34,11 @@ class Browser:
         self.session.headers.update(headers)
 
     def get(self, path: str, **headers: str) -> requests.Response:
-        return self.session.get(self.exporter.url + path, headers=PAGE | headers, allow_redirects=False, timeout=20)
+        return self.session.get(self.exporter.url + path, headers=PAGE | headers, allow_redirects=False, timeout=30)
 
     def submit(self, path: str, headers: dict[str, str] | None = None, /, **fields: str) -> requests.Response:
         sent = {"Origin": self.exporter.url} | PAGE | (headers or {})
-        return self.session.post(self.exporter.url + path, fields, headers=sent, allow_redirects=False, timeout=20)
+        return self.session.post(self.exporter.url + path, fields, headers=sent, allow_redirects=False, timeout=30)
 
     def sign_in(self, key: str) -> requests.Response:
         answer = self.submit("/login", None, key=key)
@@ -53,7 +53,7 @@ class Browser:
     def act(self, method: str, path: str, csrf: str | None, **headers: str) -> requests.Response:
         more = {"X-Headway-CSRF": csrf} if csrf is not None else {}
         url = self.exporter.url + path
-        return self.session.request(method, url, json={}, headers={"Origin": self.exporter.url} | more | headers, timeout=20)
+        return self.session.request(method, url, json={}, headers={"Origin": self.exporter.url} | more | headers, timeout=30)
 
 
 @pytest.fixture(scope="module")
@@ -133,7 +133,7 @@ def test_the_role_of_the_key_decides(browser: Browser, role: str, create: int, c
     browser.sign_in(make_key(browser.exporter, role))
     csrf, url = browser.csrf(), browser.exporter.url
     headers = {"X-Headway-CSRF": csrf, "Origin": url}
-    assert browser.session.post(f"{url}/api/processes", json=NEW, headers=headers, timeout=20).status_code == create
+    assert browser.session.post(f"{url}/api/processes", json=NEW, headers=headers, timeout=30).status_code == create
     assert browser.act("POST", "/api/processes/target/cancel", csrf).status_code == cancel
 
 
@@ -203,12 +203,12 @@ def test_forms_of_other_sites_sign_nobody_in(browser: Browser) -> None:
     for headers in ({"Origin": "https://evil.example"}, {"Origin": "null"}, {"Sec-Fetch-Site": "cross-site"}):
         assert browser.submit("/login", headers, key=key).status_code == 403
     url = f"{browser.exporter.url}/login"
-    silent = requests.post(url, {"key": key}, timeout=20)
+    silent = requests.post(url, {"key": key}, timeout=30)
     assert silent.status_code == 403 and "Origin" in silent.json()["detail"]
-    assert requests.post(url, json={"key": key}, headers={"Origin": browser.exporter.url}, timeout=20).status_code == 415
+    assert requests.post(url, json={"key": key}, headers={"Origin": browser.exporter.url}, timeout=30).status_code == 415
     many = "&".join(f"f{n}=1" for n in range(50))
     headers = {"Origin": browser.exporter.url, "Content-Type": "application/x-www-form-urlencoded"}
-    assert requests.post(url, many, headers=headers, timeout=20).status_code == 422
+    assert requests.post(url, many, headers=headers, timeout=30).status_code == 422
 
 
 def test_a_wrong_key_is_refused_in_words_and_too_many_have_to_wait(exporter: RunningExporter) -> None:

@@ -316,7 +316,7 @@ def test_reads_from_many_threads_see_whole_batches(store: Store) -> None:
         store.write(Batch(processes=[ended], names=[stats]))
     stop.set()
     for thread in threads:
-        thread.join(10)
+        thread.join(30)
     assert not wrong
 
 

@@ -88,7 +88,7 @@ def test_whoever_a_stray_forks_is_below_it(start: Started) -> None:
 def test_strays_of_a_root_that_is_gone_are_ended(start: Started) -> None:
     script = start(DAEMON + "say(daemon())", environ=marked("r"))
     (daemon,), run = script.pids(), of(script)
-    script.child.wait(10)
+    script.child.wait(30)
     (node,) = picture_of(target(run), host_here(), OSSystem())
     assert (node.process.pid, node.parent, node.stray) == (daemon, None, True)
     (looked,) = look_at([target(run)], host_here(), OSSystem())
@@ -171,7 +171,7 @@ def test_an_inner_run_that_is_somewhere_else_goes_on(start: Started) -> None:
     end(whole)
     assert not runs(script.pid) and runs(other.pid) and runs(daemon)
     other.child.kill()
-    other.child.wait(10)
+    other.child.wait(30)
     (outcome,) = end(whole)
     assert daemon in pids(outcome.ended) and not runs(daemon)
 

@@ -50,11 +50,11 @@ def manager(tmp_path: Path) -> Iterator[Manager]:
 def test_ready_alive_and_stopping(start_exporter: Starter, manager: Manager, tmp_path: Path) -> None:
     environ = {"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "400000"}
     exporter = start_exporter(**environ)
-    wait_until(lambda: manager.hears("READY=1"), 10, "READY=1")
+    wait_until(lambda: manager.hears("READY=1"), 30, "READY=1")
     assert f"STATUS=listens at {exporter.url}" in manager.heard
-    wait_until(lambda: manager.hears("WATCHDOG=1") and manager.heard.count("WATCHDOG=1") >= 3, 10, "signs of life")
+    wait_until(lambda: manager.hears("WATCHDOG=1") and manager.heard.count("WATCHDOG=1") >= 3, 30, "signs of life")
     exporter.stop()
-    wait_until(lambda: manager.hears("STOPPING=1"), 10, "STOPPING=1")
+    wait_until(lambda: manager.hears("STOPPING=1"), 30, "STOPPING=1")
 
 
 def test_an_abstract_address_and_nobody_there(tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ def ended(client: Client, process_id: str) -> dict[str, Any]:
         found = client.get(process_id)
         return found if found["finished_at"] else None
 
-    return wait_until(look, 20, f"the end of {process_id}") or {}
+    return wait_until(look, 30, f"the end of {process_id}") or {}
 
 
 def test_a_command_is_all_it_takes(client: Client, exporter: RunningExporter) -> None:
@@ -105,7 +105,7 @@ def test_what_is_wrong_is_named_and_nothing_runs(
     client: Client, exporter: RunningExporter, body: dict[str, Any], field: str
 ) -> None:
     headers = {"Authorization": f"Bearer {exporter.key}"}
-    answer = requests.post(f"{exporter.url}/api/processes/track", json=body, headers=headers, timeout=20)
+    answer = requests.post(f"{exporter.url}/api/processes/track", json=body, headers=headers, timeout=30)
     assert answer.status_code == 422 and field in answer.text, answer.text
     assert client.list(state="all") == []
 
@@ -132,7 +132,7 @@ def test_only_operators_start_things(start_exporter: Starter) -> None:
 
 def test_killing_it_ends_its_children_too(client: Client, tmp_path: Path) -> None:
     started = client.track(f"sleep 300 & echo $! > {tmp_path}/pid; wait; sleep 300")
-    child = int(wait_until(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text().strip(), 10, "its child") or 0)
+    child = int(wait_until(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text().strip(), 30, "its child") or 0)
     client.kill(started["id"])
     assert client.get(started["id"])["status"] == "killed"
     wait_gone(child)
@@ -157,7 +157,7 @@ def test_what_was_started_outlives_the_exporter_and_is_told_of_when_it_is_back(s
         exporter.kill()
         gates[1 + round_number].touch()  # ends while nobody listens
         exporter.start()
-    wait_until(lambda: client.get(ids[3])["memory_bytes"], 15, "the one that still runs is watched again")
+    wait_until(lambda: client.get(ids[3])["memory_bytes"], 30, "the one that still runs is watched again")
     assert client.get(ids[3])["status"] == "running"
     gates[3].touch()
     for n, process_id in enumerate(ids):
@@ -172,7 +172,7 @@ def test_no_zombies_gather(client: Client, exporter: RunningExporter) -> None:
         ended(client, client.track("true")["id"])
     assert exporter.process is not None
     parent = exporter.process.pid
-    wait_until(lambda: not zombies_of(parent), 10, "all were waited for")
+    wait_until(lambda: not zombies_of(parent), 30, "all were waited for")
 
 
 def zombies_of(parent: int) -> list[int]:

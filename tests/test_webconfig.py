@@ -190,7 +190,7 @@ class Secured:
     def get(self, path: str, **more: Any) -> requests.Response:
         with requests.Session() as session:
             session.trust_env = False
-            return session.get(self.exporter.url + path, verify=str(self.authority.file), timeout=20, **more)
+            return session.get(self.exporter.url + path, verify=str(self.authority.file), timeout=30, **more)
 
     def environment(self, **more: str) -> dict[str, str]:
         return self.exporter.client_env | {"HEADWAY_CA_FILE": str(self.authority.file)} | more
@@ -231,7 +231,7 @@ def test_wrong_passwords_have_to_wait_and_keep_nobody_else_out(tmp_path: Path, a
         assert here.get("/metrics", auth=("prometheus", WORD)).status_code == 200, "one that was right is remembered"
         fields = {"user": "prometheus", "key": WORD}
         origin = {"Origin": here.exporter.url}
-        signed_in = requests.post(f"{here.exporter.url}/login", fields, headers=origin, allow_redirects=False, timeout=20)
+        signed_in = requests.post(f"{here.exporter.url}/login", fields, headers=origin, allow_redirects=False, timeout=30)
         assert signed_in.status_code == 303
     finally:
         here.exporter.kill()
@@ -240,7 +240,7 @@ def test_wrong_passwords_have_to_wait_and_keep_nobody_else_out(tmp_path: Path, a
 def test_a_password_is_for_looking_only(secured: Secured) -> None:
     url, verify = secured.exporter.url, str(secured.authority.file)
     body = {"name": "job", "type": "task"}
-    answer = requests.post(f"{url}/api/processes", json=body, auth=("prometheus", WORD), verify=verify, timeout=20)
+    answer = requests.post(f"{url}/api/processes", json=body, auth=("prometheus", WORD), verify=verify, timeout=30)
     assert answer.status_code == 403 and "prometheus has viewer" in answer.json()["detail"]
     assert secured.get("/processes", auth=("prometheus", WORD), headers={"Accept": "text/html"}).status_code == 200
 
@@ -258,32 +258,32 @@ def test_one_signs_in_with_a_password_and_the_cookie_is_for_tls_only(secured: Se
         session.verify = str(secured.authority.file)
         session.trust_env = False
         url, page = secured.exporter.url, {"Accept": "text/html"}
-        away = session.get(f"{url}/history", headers=page, allow_redirects=False, timeout=20)
+        away = session.get(f"{url}/history", headers=page, allow_redirects=False, timeout=30)
         assert away.status_code == 303 and away.headers["location"] == "/login?next=/history"
         fields = {"user": "prometheus", "key": "wrong"}
-        assert session.post(f"{url}/login", fields, headers={"Origin": url}, timeout=20).status_code == 401
+        assert session.post(f"{url}/login", fields, headers={"Origin": url}, timeout=30).status_code == 401
         fields["key"] = WORD
-        answer = session.post(f"{url}/login", fields, headers={"Origin": url}, allow_redirects=False, timeout=20)
+        answer = session.post(f"{url}/login", fields, headers={"Origin": url}, allow_redirects=False, timeout=30)
         assert answer.status_code == 303 and answer.headers["set-cookie"].startswith("__Host-headway_")
         assert "; Secure" in answer.headers["set-cookie"]
-        assert session.get(f"{url}/history", headers=page, allow_redirects=False, timeout=20).status_code == 200
+        assert session.get(f"{url}/history", headers=page, allow_redirects=False, timeout=30).status_code == 200
 
 
 def test_old_versions_and_plain_http_get_nothing(secured: Secured) -> None:
     context = ssl.create_default_context(cafile=secured.authority.file)
-    plain = socket.create_connection(("127.0.0.1", secured.exporter.port), timeout=20)
+    plain = socket.create_connection(("127.0.0.1", secured.exporter.port), timeout=30)
     with context.wrap_socket(plain, server_hostname="127.0.0.1") as connection:
         assert connection.version() == "TLSv1.3" and connection.selected_alpn_protocol() is None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         context.minimum_version, context.maximum_version = ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1
-    plain = socket.create_connection(("127.0.0.1", secured.exporter.port), timeout=20)
+    plain = socket.create_connection(("127.0.0.1", secured.exporter.port), timeout=30)
     with plain, pytest.raises(ssl.SSLError):
         context.wrap_socket(plain, server_hostname="127.0.0.1")
     with pytest.raises(requests.RequestException):
-        requests.get(f"http://127.0.0.1:{secured.exporter.port}/health", timeout=20)
+        requests.get(f"http://127.0.0.1:{secured.exporter.port}/health", timeout=30)
     with pytest.raises(requests.exceptions.SSLError):
-        requests.get(f"{secured.exporter.url}/health", timeout=20)
+        requests.get(f"{secured.exporter.url}/health", timeout=30)
 
 
 def test_client_sdk_and_command_line_speak_to_it(secured: Secured, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

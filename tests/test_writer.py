@@ -38,7 +38,7 @@ class Trial:
 
     def write(self, batch: Batch) -> None:
         self.waiting.set()
-        assert self.open.wait(10)
+        assert self.open.wait(30)
         error = self.fails(batch)
         if error is not None:
             raise error
@@ -64,7 +64,7 @@ def play(scenario: Scenario, *, store: Store | None = None, on_failure: Any = No
         writer = Writer(trial, on_failure, **({"hand_over_after": 0.01, "retry_after": 0.02} | options))
         writer.start(asyncio.get_running_loop())
         try:
-            await asyncio.wait_for(asyncio.ensure_future(as_coroutine(scenario(writer, trial))), 20)
+            await asyncio.wait_for(asyncio.ensure_future(as_coroutine(scenario(writer, trial))), 30)
         finally:
             trial.open.set()
             trial.fails = lambda batch: None

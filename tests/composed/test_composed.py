@@ -71,7 +71,7 @@ def test_grafana_is_given_what_it_needs(stack: Composed) -> None:
 
 def test_nobody_gets_in_without_a_key(stack: Composed) -> None:
     for path in ("/metrics", "/api/processes"):
-        assert requests.get(stack.url("exporter") + path, timeout=10).status_code == 401
+        assert requests.get(stack.url("exporter") + path, timeout=30).status_code == 401
     assert client(stack).list(state="all") is not None
 
 
@@ -88,7 +88,7 @@ def test_a_process_of_the_machine_from_report_to_alert(stack: Composed) -> None:
         assert wait_until(
             lambda: stack.query(f'headway_process_progress_ratio{{id="{run.id}"}} == 0.4'), 60, "its progress", interval=0.5
         )
-        shown = requests.get(f"{stack.url('exporter')}/api/processes/{run.id}/tree", headers=admin(stack), timeout=10).json()
+        shown = requests.get(f"{stack.url('exporter')}/api/processes/{run.id}/tree", headers=admin(stack), timeout=30).json()
         assert "sleep" in json.dumps(shown)
         run.fail("ValueError: composed")
         run.close() if hasattr(run, "close") else None
@@ -106,7 +106,7 @@ def test_each_can_be_restarted_and_keeps_what_it_knows(stack: Composed) -> None:
         f"{stack.url('exporter')}/api/processes",
         json={"id": "kept-1", "name": "Kept", "type": "task"},
         headers={"Authorization": f"Bearer {key(stack)}"},
-        timeout=10,
+        timeout=30,
     )
     assert made.status_code in (200, 201), made.text
     code = 'headway_process_status_code{id="kept-1"}'
@@ -119,7 +119,7 @@ def test_each_can_be_restarted_and_keeps_what_it_knows(stack: Composed) -> None:
         "createdBy": "test",
         "comment": "kept",
     }
-    requests.post(f"{stack.url('alertmanager')}/api/v2/silences", json=silence, timeout=10).raise_for_status()
+    requests.post(f"{stack.url('alertmanager')}/api/v2/silences", json=silence, timeout=30).raise_for_status()
     starts = json.loads(stack.run("exec", "-T", "grafana", "cat", "/var/lib/grafana/report.json").stdout)["starts"]
     for service in SERVICES:
         before = stack.inspect(service)["State"]["StartedAt"]
@@ -153,7 +153,7 @@ def test_the_demonstration_is_real_work_that_can_be_watched(stack: Composed) -> 
 
 def test_the_page_is_where_links_lead(stack: Composed) -> None:
     request = urllib.request.Request(f"{stack.url('exporter')}/processes", headers=admin(stack) | {"Accept": "text/html"})
-    with urllib.request.urlopen(request, timeout=10) as answer:
+    with urllib.request.urlopen(request, timeout=30) as answer:
         assert answer.status == 200
     found = stack.query("headway_build_info")
     assert found[0][0]["external_url"] == stack.url("exporter") and found[0][0]["grafana_url"] == stack.url("grafana")

@@ -146,7 +146,7 @@ def test_one_process_is_found_by_the_beginning_of_its_id(
     alertmanager: RunningAlertmanager, standins: StandIns, where: dict[str, str], start_exporter: Starter
 ) -> None:
     exporter = start_exporter()
-    made = requests.post(f"{exporter.url}/api/processes", json={"name": "snoozed", "type": "task"}, timeout=10)
+    made = requests.post(f"{exporter.url}/api/processes", json={"name": "snoozed", "type": "task"}, timeout=30)
     process_id = made.json()["data"]["id"]
     known = where | {"HEADWAY_URL": exporter.url, "HEADWAY_KEY": exporter.key}
     done = headway("snooze", process_id[:-4], "--alert", "HeadwayProcessStuck", "30m", environ=known)

@@ -45,7 +45,7 @@ with Reporter("sync <all> & more", "cron", 100, thresholds={"stuck_after": 2}) a
         mail = standins.mail.wait(lambda m: "sync <all> & more" in str(m["Subject"]))
         assert mail["To"] == "ops@example.org"
     finally:
-        child.communicate(b"\n", timeout=20)
+        child.communicate(b"\n", timeout=30)
     over = "✅ Resolved: sync &lt;all&gt; &amp; more: Stuck"
     standins.slack.wait(lambda m: m["attachments"][0]["title"] == over, 120)
 
@@ -54,7 +54,7 @@ with Reporter("sync <all> & more", "cron", 100, thresholds={"stuck_after": 2}) a
     assert done.returncode == 0 and "not in force" not in done.stdout, done.stdout + done.stderr
     assert done.stdout.count(" delivered") == 5, "the one for Teams is a webhook, too"
     assert standins.refused == []
-    wait_until(lambda: len([m for m in standins.teams.messages if "a test of Headway" in json.dumps(m)]) == 1, 20)
+    wait_until(lambda: len([m for m in standins.teams.messages if "a test of Headway" in json.dumps(m)]) == 1, 30)
 
 
 def test_a_secret_that_cannot_be_used_is_said_before_anything_starts(stack: LiveStack, standins: StandIns) -> None:

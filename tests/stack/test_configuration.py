@@ -236,7 +236,7 @@ def test_prometheus_reads_an_exporter_that_wants_a_key(tmp_path: Path) -> None:
         for child in children:
             child.terminate()
         for child in children:
-            child.wait(15)
+            child.wait(30)
 
 
 # ── the exporter's example configuration, and what is pinned ────────────────────────────────────────────────────────

@@ -44,8 +44,8 @@ def test_ctrl_c_ends_all_of_it(live: LiveStack) -> None:
     try:
         wait_until(lambda: {"Nightly sync", "Pack system files"} <= set(processes(live, "active")), 30, "the demonstration runs")
         os.killpg(demo.pid, signal.SIGINT)  # as a terminal does
-        demo.wait(20)
-        wait_until(lambda: processes(live, "active") == {}, 10, "nothing of it is left running")
+        demo.wait(30)
+        wait_until(lambda: processes(live, "active") == {}, 30, "nothing of it is left running")
     finally:
         if demo.poll() is None:
             os.killpg(demo.pid, signal.SIGKILL)

@@ -190,10 +190,10 @@ class World:
         for child in self.children.pop(name, ()):
             child.terminate()  # the reporter says that it was ended, `headway run` ends its command
             try:
-                child.wait(15)
+                child.wait(30)
             except subprocess.TimeoutExpired:
                 child.kill()
-                child.wait(10)
+                child.wait(30)
 
     def end_all(self) -> None:
         for name in list(self.children):

@@ -77,7 +77,7 @@ def test_up_twice_status_down_twice(stack: LiveStack) -> None:
 def test_each_is_ready_and_told_of_the_others(live: LiveStack) -> None:
     assert fetch(f"{live.url('exporter')}/ready")["status"] == "ready"
     live.wait_for('up{job="headway"} == 1')
-    managers = wait_until(lambda: fetch(f"{live.url('prometheus')}/api/v1/alertmanagers")["data"]["activeAlertmanagers"], 15)
+    managers = wait_until(lambda: fetch(f"{live.url('prometheus')}/api/v1/alertmanagers")["data"]["activeAlertmanagers"], 30)
     assert [m["url"] for m in managers] == [f"{live.url('alertmanager')}/api/v2/alerts"]
     rules = [rule for group in fetch(f"{live.url('prometheus')}/api/v1/rules")["data"]["groups"] for rule in group["rules"]]
     assert len(rules) >= 11 and {rule["health"] for rule in rules} <= {"ok", "unknown"}

@@ -274,10 +274,10 @@ def test_what_says_it_all_silences_the_rest(alertmanager: RunningAlertmanager, s
         ("HeadwayProcessStuck", "d"),
         ("HeadwayProcessTimeSinkForeseen", "e"),
     }
-    wait_until(lambda: expected <= sent(standins, gone, calm), 20, "all that is to be said")
+    wait_until(lambda: expected <= sent(standins, gone, calm), 30, "all that is to be said")
     # One that comes after them has been through the same groups.
     alertmanager.fire(of("ProcessStuck", "warning", "last"))
-    wait_until(lambda: ("HeadwayProcessStuck", "last") in sent(standins, gone, calm), 20)
+    wait_until(lambda: ("HeadwayProcessStuck", "last") in sent(standins, gone, calm), 30)
     assert sent(standins, gone, calm) == expected | {("HeadwayProcessStuck", "last")}
     severities = {
         a["labels"]["severity"]
@@ -294,7 +294,7 @@ def test_a_receiver_that_is_away_is_told_when_it_is_back(alertmanager: RunningAl
         one.away, one.turned_away = True, 0
     alertmanager.fire(LABELS | {"id": "patience", "name": "Patience"}, SAID | LINKS)
     standins.webhook.wait(lambda m: m["alerts"][0]["labels"]["name"] == "Patience")  # the others do not wait for them
-    wait_until(lambda: all(one.turned_away for one in away), 20, "each was tried")
+    wait_until(lambda: all(one.turned_away for one in away), 30, "each was tried")
     for one in away:
         one.away = False
     for one in away:
@@ -323,17 +323,17 @@ def test_what_was_a_warning_and_then_critical_is_over_once(alertmanager: Running
         return [m["attachments"][0]["title"] for m in standins.slack.messages if "Twice told" in m["attachments"][0]["title"]]
 
     alertmanager.fire(labels, SAID)
-    wait_until(lambda: titles() == [f"🟠 {HEAD.replace('Nightly import', 'Twice told')}"], 20, "the warning")
+    wait_until(lambda: titles() == [f"🟠 {HEAD.replace('Nightly import', 'Twice told')}"], 30, "the warning")
     alertmanager.fire(critical, SAID)
     alertmanager.fire(labels, SAID, resolve=True)
-    wait_until(lambda: len(titles()) == 2 and titles()[1].startswith("🔴"), 20, "the critical one")
+    wait_until(lambda: len(titles()) == 2 and titles()[1].startswith("🔴"), 30, "the critical one")
     alertmanager.fire(labels, SAID, resolve=True)
     alertmanager.fire(critical, SAID, resolve=True)
-    wait_until(lambda: len(titles()) == 3, 20, "that it is over")
+    wait_until(lambda: len(titles()) == 3, 30, "that it is over")
     alertmanager.fire(labels, SAID, resolve=True)
     alertmanager.fire(critical, SAID, resolve=True)
     # Another of the group's messages shows that its turn has passed.
     alertmanager.fire({**labels, "id": "another"}, SAID)
-    wait_until(lambda: len(titles()) == 4, 20, "another one")
+    wait_until(lambda: len(titles()) == 4, 30, "another one")
     assert titles()[2] == "✅ Resolved: Twice told: Time Sink" and titles()[3].startswith("🟠")
     alertmanager.fire({**labels, "id": "another"}, SAID, resolve=True)

@@ -116,7 +116,7 @@ def test_gates_and_rules_say_the_same_of_random_histories(tmp_path: Path) -> Non
                     by_rules[at] |= {(history, who, gate, severity) for history, who in found}
     finally:
         server.terminate()
-        server.wait(15)
+        server.wait(30)
 
     by_gates: dict[float, set[Verdict]] = {look.at: set() for look in looks}
     for look in looks:
