@@ -208,6 +208,8 @@ HEAVY = (
             "from headway.cli.main import build_parser; build_parser('ps')",
             (*HEAVY, "headway.model", "headway.settings", "headway.keys"),
         ),
+        # Each start of the exporter would wait for what the first of some requests needs.
+        ("import headway.app", ("fastapi", "pydantic", "jinja2", "requests", "urllib3", "yaml", "psutil", "rich", "bcrypt", "mcp")),
         ("import headway.configuration", HEAVY),
         ("import headway.gates, headway.estimate, headway.names", HEAVY),
     ],

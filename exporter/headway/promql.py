@@ -8,8 +8,6 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-import requests
-
 from headway.analysis.trends import Grid, Series
 
 TIMEOUT: Final = 5.0
@@ -27,6 +25,8 @@ class Prometheus:
     def __init__(self, url: str, timeout: float = TIMEOUT) -> None:
         self.url = url.rstrip("/")
         self.timeout = timeout
+        import requests  # with the first question, not with the exporter
+
         self._session = requests.Session()
         self._session.trust_env = False
 
@@ -48,6 +48,8 @@ class Prometheus:
         return values
 
     def _ask(self, call: str, form: Mapping[str, Any]) -> list[dict[str, Any]]:
+        import requests
+
         try:
             answer = self._session.post(f"{self.url}/api/v1/{call}", data=form, timeout=self.timeout, allow_redirects=False)
             body = json.loads(answer.content) if len(answer.content) <= LONGEST_ANSWER else {}

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from jinja2 import Environment, FileSystemLoader, select_autoescape
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.staticfiles import StaticFiles
@@ -17,6 +17,9 @@ from headway.api.web.row import path
 from headway.errors import HeadwayError
 from headway.keys import Role
 from headway.version import VERSION
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 FOLDER: Final = Path(__file__).parent
 # How often a page that cannot run its script is loaded anew (s).
@@ -50,11 +53,17 @@ class Assets(StaticFiles):
         return answer
 
 
-_templates = Environment(
-    loader=FileSystemLoader(FOLDER / "templates"), autoescape=select_autoescape(), trim_blocks=True, lstrip_blocks=True
-)
-_templates.globals["spark"] = path
-_templates.globals["version"] = VERSION
+@cache
+def templates() -> Environment:
+    """Loaded with the first page."""
+    from jinja2 import Environment, FileSystemLoader, select_autoescape
+
+    found = Environment(
+        loader=FileSystemLoader(FOLDER / "templates"), autoescape=select_autoescape(), trim_blocks=True, lstrip_blocks=True
+    )
+    found.globals["spark"] = path
+    found.globals["version"] = VERSION
+    return found
 
 
 def respond(request: Request, template: str, title: str, here: str, model: Mapping[str, Any], refresh: int = 0) -> Response:
@@ -74,7 +83,7 @@ def page(
 ) -> Response:
     """A page from a template that extends layout.html. `who` looks at it: whoever may act there sees the buttons for it."""
     values |= {"title": title, "here": here, "refresh": refresh, "settings": context.settings, "boot": context.boot}
-    html = _templates.get_template(template).render(values, who=who, controls=may_control(who))
+    html = templates().get_template(template).render(values, who=who, controls=may_control(who))
     return HTMLResponse(html, headers=dict(HEADERS))
 
 
