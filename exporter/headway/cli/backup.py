@@ -11,12 +11,10 @@ from typing import TYPE_CHECKING, Final
 from headway.cli.command import add_command
 from headway.cli.exits import CommandError, Exit
 from headway.cli.settings_flags import add_flags, resolve
-from headway.store.copying import Progress, copy_database, restore
-from headway.store.lock import DataDirLock
-from headway.store.schema import examine
 
 if TYPE_CHECKING:
     from headway.cli.command import Subparsers
+    from headway.store.copying import Progress
 
 DATABASE: Final = "headway.db"
 PAGE_BYTES: Final = 4096
@@ -48,6 +46,9 @@ def add_parser(commands: Subparsers) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    from headway.store.copying import copy_database
+    from headway.store.schema import examine
+
     source = resolve(args).settings.data_dir / DATABASE
     target: Path = args.file
     if target.is_dir():
@@ -62,6 +63,9 @@ def run(args: argparse.Namespace) -> int:
 
 
 def run_restore(args: argparse.Namespace) -> int:
+    from headway.store.copying import restore
+    from headway.store.lock import DataDirLock
+
     data_dir = resolve(args).settings.data_dir
     data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     with DataDirLock(data_dir):

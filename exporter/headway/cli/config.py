@@ -11,11 +11,11 @@ from headway.cli.connection import add_connection_flags, connect
 from headway.cli.exits import CommandError, Exit
 from headway.cli.settings_flags import add_flags, resolve
 from headway.cli.text import columns
-from headway.effective import Row, values
 from headway.settings import SETTINGS
 
 if TYPE_CHECKING:
     from headway.cli.command import Subparsers
+    from headway.effective import Row
 
 DESCRIPTION = """\
 Prints every setting with its value and where the value came from: default, file with line, environment or flag. By itself it says
@@ -37,6 +37,8 @@ def add_parser(commands: Subparsers) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    from headway.effective import values
+
     rows = of_running(args) if args.running else values(resolve(args))
     if args.json:
         print(json.dumps({name: {"value": value, "source": source} for name, value, source in rows}, indent=2))
@@ -48,4 +50,6 @@ def run(args: argparse.Namespace) -> int:
 def of_running(args: argparse.Namespace) -> list[Row]:
     if args.config or any(getattr(args, name) is not None for name in SETTINGS):
         raise CommandError("--running asks the exporter what it was started with: leave the settings out", Exit.USAGE)
+    from headway.effective import Row
+
     return [Row(name, one["value"], one["source"]) for name, one in connect(args).settings().items()]

@@ -6,9 +6,12 @@ import argparse
 import os
 from collections.abc import Collection
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from headway.configuration import Resolved, load
 from headway.settings import SETTINGS
+
+if TYPE_CHECKING:
+    from headway.configuration import Resolved
 
 CONFIG_VARIABLE = "HEADWAY_CONFIG"
 # As other exporters spell it.
@@ -37,6 +40,8 @@ def add_flags(parser: argparse.ArgumentParser, only: Collection[str] = SETTINGS.
 
 def resolve(args: argparse.Namespace) -> Resolved:
     """The settings with these flags over environment and file. Raises ConfigError."""
+    from headway.configuration import load
+
     given = {name: value for name in SETTINGS if (value := getattr(args, name, None)) is not None}
     files = args.config or [name for name in os.environ.get(CONFIG_VARIABLE, "").split(os.pathsep) if name]
     return load(given, os.environ, [Path(name) for name in files])

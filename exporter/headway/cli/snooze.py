@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Final
 
 from headway.alerting.client import Alertmanager, Silence
 from headway.alerting.rules import alert_names
-from headway.announcing.words import ALERT as ANNOUNCEMENT
 from headway.cli.alerting_check import alertmanager_help, find_alertmanager
 from headway.cli.command import add_command
 from headway.cli.connection import add_connection_flags, connect
@@ -102,6 +101,8 @@ def doubts(args: argparse.Namespace) -> Iterator[str]:
     if args.alert:
         row = SETTINGS["prometheus_url"]
         known = alert_names(os.environ.get(row.variable) or row.default)
+        from headway.announcing.words import ALERT as ANNOUNCEMENT
+
         if known and args.alert not in {*known, ANNOUNCEMENT}:
             near = get_close_matches(args.alert, known, n=1)
             there = f"did you mean {near[0]}?" if near else f"there are {', '.join(sorted(known))}"
