@@ -97,14 +97,14 @@ def updates(report: Report, folder: Path, rounds: int, seconds: int, connections
         if path is not None:
             peers["Pushgateway, one push"] = stack.enter_context(pushgateway(path))
             peers["Pushgateway, one push, unchecked"] = stack.enter_context(pushgateway(path, "--push.disable-consistency-check"))
-        for _ in range(rounds):
-            record(report, "bare ASGI echo", wrk(small, "patch.lua", connections, seconds), of="bound")
-            record(report, "PATCH", wrk(live, "patch.lua", connections, seconds), of="headway", target=25_000)
+        for number in map(str, range(rounds)):
+            record(report, "bare ASGI echo", wrk(small, "patch.lua", connections, seconds, number), of="bound")
+            record(report, "PATCH", wrk(live, "patch.lua", connections, seconds, number), of="headway", target=25_000)
             for name, peer in peers.items():
                 record(report, name, wrk(peer, "push.lua", connections, seconds), of="peer")
-            echoed = wrk(large, "batch.lua", BATCH_CONNECTIONS, seconds)
+            echoed = wrk(large, "batch.lua", BATCH_CONNECTIONS, seconds, number)
             record(report, "bare ASGI echo of a batch of 100", echoed, of="bound", per=PER_BATCH)
-            batched = wrk(live, "batch.lua", BATCH_CONNECTIONS, seconds)
+            batched = wrk(live, "batch.lua", BATCH_CONNECTIONS, seconds, number)
             record(report, "updates in batches of 100", batched, of="headway", target=400_000, per=PER_BATCH)
     ratio = report.figures["PATCH"].median / report.figures["bare ASGI echo"].median
     report.facts["PATCH over bare echo"] = round(ratio, 3)

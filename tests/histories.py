@@ -53,7 +53,7 @@ class NoWriter:
         future.set_result(None)
         return future
 
-    def behind(self, **_: Any) -> None:
+    def behind(self, *_: Any, **__: Any) -> None:
         pass
 
 

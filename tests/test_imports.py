@@ -15,7 +15,20 @@ import pytest
 PACKAGE = Path(__file__).resolve().parent.parent / "exporter" / "headway"
 # Lowest first. A pattern names modules below `headway`; a package's `__init__` goes by the name of the package.
 LAYERS = (
-    ("version", "durations", "figures", "cleaning", "costs", "datadir", "ids", "masking", "notify", "places", "wholefile"),
+    (
+        "version",
+        "durations",
+        "figures",
+        "cleaning",
+        "costs",
+        "datadir",
+        "garbage",
+        "ids",
+        "masking",
+        "notify",
+        "places",
+        "wholefile",
+    ),
     ("model", "errors", "forms", "resources"),
     ("samples", "view"),
     ("settings", "gates", "estimate", "forecast", "names", "duplicates", "keys", "sessions", "guesses"),
@@ -77,7 +90,7 @@ USERS_OF_REPORTER = ("", "intake", "app", "mcp.*", "cli.*", *REPORTER)
 # Nothing but the standard library, and each other.
 PURE = (
     *("version", "durations", "figures", "cleaning", "costs", "ids", "masking", "model", "errors", "forms", "samples", "view"),
-    "datadir",
+    *("datadir", "garbage"),
     *("settings", "gates", "estimate", "forecast", "names", "name_gates", "duplicates"),
     *(f"analysis.{name}" for name in ("findings", "forecasts", "history", "messages", "name_advice", "numbers", "patterns")),
     *(

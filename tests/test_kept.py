@@ -11,6 +11,7 @@ import pytest
 
 from headway.api.answers import summary
 from headway.api.kept import summary_bytes
+from headway.estimate import Estimator
 from headway.model import (
     Activity,
     Condition,
@@ -27,18 +28,19 @@ from headway.model import (
     Thresholds,
     Usage,
 )
+from headway.names import NameStats
 from headway.registry.entry import Entry
 from headway.registry.logs import LogTail
+from headway.registry.registry import Registry
 from headway.samples import Sample
-from headway.view import Limits, View
+from headway.settings import Settings
 from records import T0
+from test_registry import HOST, Clock, HandWriter
 
 TEXT = 'half % done, 100 %b \x00 " \\ ünï'
 SPEC = Spec(name="job", kind=Kind.TASK, created_at=T0)
 ACTIVITY = Activity(updated_at=T0 + 1, current=3.0, total=10.0, unit="rows", last_line="line 1")
 PROCESS = Process(id="p", spec=SPEC, state=Running(T0), activity=ACTIVITY, metadata={"a": 1})
-LIMITS = Limits(stuck_after=60, time_sink_ratio=2, cpu_ratio=0.8, memory_ratio=0.7)
-VIEW = View(process=PROCESS, now=T0 + 5, limits=LIMITS, rate=0.5, eta=14.0, eta_range=(10.0, 20.0))
 
 # Another value for a field of this type.
 OTHER: dict[Any, list[Any]] = {
@@ -54,8 +56,6 @@ OTHER: dict[Any, list[Any]] = {
     Thresholds: [Thresholds(stuck_after=5)],
     Usage | None: [Usage(cpu_seconds=1.5, peak_memory_bytes=9), Usage(), None],
     State: [Done(T0, T0 + 3, 0), Failed(T0, T0 + 4, 1, None, TEXT)],
-    Limits: [Limits(stuck_after=None, time_sink_ratio=3, cpu_ratio=0.8, memory_ratio=0.7)],
-    tuple[float, float] | None: [(1.0, 2.5), None],
     tuple[str, ...]: [("q",), ()],
     tuple[ConditionReport, ...]: [(ConditionReport(Condition.STUCK, Severity.WARNING, T0, TEXT),), ()],
     Sample | None: [Sample(at=T0, alive=True, cpu_ratio=0.5, resident_bytes=9), Sample(at=T0 + 2, alive=True, cpu_ratio=0.7), None],
@@ -71,49 +71,94 @@ def variants(value: Any, *leave: str) -> Iterator[Any]:
                 yield dataclasses.replace(value, **{field.name: other})
 
 
-def views() -> Iterator[View]:
-    yield from variants(VIEW, "process")
-    records = [
+def records() -> list[Process]:
+    return [
         *variants(PROCESS, "id", "spec", "activity", "metadata"),
         *(dataclasses.replace(PROCESS, spec=spec) for spec in variants(SPEC)),
         *(dataclasses.replace(PROCESS, activity=activity) for activity in variants(ACTIVITY)),
         *(dataclasses.replace(PROCESS, metadata=metadata) for metadata in ({"a": True}, {"a": 1.0}, {"a": TEXT}, {})),
     ]
-    for record in records:
-        yield dataclasses.replace(VIEW, process=record)
 
 
-def entry() -> Entry:
-    return Entry(PROCESS, LogTail(10, 1000), None, T0)
+# What an answer is made of beside the record.
+BESIDE: dict[str, list[Any]] = {
+    "sample": [*OTHER[Sample | None], Sample(at=T0, alive=True, state="S", cpu_seconds=2.5, proportional_bytes=4)],
+    "conditions": OTHER[tuple[ConditionReport, ...]],
+    "blocked_by": OTHER[tuple[str, ...]],
+    "peak_memory_bytes": [2**40],
+}
 
 
-def whole(view: View, children: list[str]) -> str:
-    """Spelled out, because in Python 1 and true are equal."""
-    return repr(json.loads(json.dumps(summary(view, children))))
+class Shown:
+    """An entry in a registry of its own, and its answers."""
+
+    def __init__(self) -> None:
+        self.clock = Clock()
+        self.clock.now = T0 + 5
+        self.registry = Registry(Settings(), HandWriter(), HOST, self.clock)
+        self.entry = Entry(PROCESS, LogTail(10, 1000), Estimator(T0), T0)
+
+    def answer(self, user: str | None = None) -> str:
+        return repr(json.loads(summary_bytes(self.registry, self.entry, user, self.entry.children)))
+
+    def whole(self, user: str | None = None) -> str:
+        """Spelled out, because in Python 1 and true are equal."""
+        view = self.registry.view(self.entry, self.clock.now, user)
+        return repr(json.loads(json.dumps(summary(view, sorted(self.entry.children)))))
 
 
-@pytest.mark.parametrize("view", list(views()))
-def test_a_change_is_in_the_next_answer_and_its_return_in_the_one_after(view: View) -> None:
-    one = entry()
-    for shown in (VIEW, view, VIEW, view):
-        assert repr(json.loads(summary_bytes(one, shown, one.children))) == whole(shown, [])
+@pytest.mark.parametrize("record", records())
+def test_a_change_is_in_the_next_answer_and_its_return_in_the_one_after(record: Process) -> None:
+    one = Shown()
+    for one.entry.process in (PROCESS, record, PROCESS, record):
+        assert one.answer() == one.whole()
+
+
+@pytest.mark.parametrize(("name", "value"), [(name, value) for name, values in BESIDE.items() for value in values])
+def test_what_stands_beside_the_record_too(name: str, value: Any) -> None:
+    one = Shown()
+    before = getattr(one.entry, name)
+    for each in (before, value, before, value):
+        setattr(one.entry, name, each)
+        assert one.answer() == one.whole()
+
+
+def test_time_progress_and_the_history_of_the_name_are_in_it() -> None:
+    one = Shown()
+    seen = {one.answer()}
+    one.registry.names["job", Kind.TASK] = NameStats(name="job", kind=Kind.TASK, good_durations=(5.0, 6.0, 7.0))
+    for step in range(1, 4):
+        assert one.entry.estimator is not None
+        one.entry.estimator.add(T0 + 5 + step, 3.0 + step)
+        one.clock.now += 2.0
+        seen.add(one.answer())
+        assert one.answer() == one.whole()
+    assert len(seen) == 4 and "'expected_duration': 6.0" in one.answer()
 
 
 def test_children_come_and_go() -> None:
-    one = entry()
+    one = Shown()
     for children in (set(), {"b", "a"}, {"a"}, {"c"}, set()):
-        one.children = children
-        assert repr(json.loads(summary_bytes(one, VIEW, one.children))) == whole(VIEW, sorted(children))
-    one.children.add("d")
-    assert json.loads(summary_bytes(one, VIEW, one.children))["children"] == ["d"], "in place too"
+        one.entry.children = children
+        assert one.answer() == one.whole()
+    one.entry.children.add("d")
+    assert "'children': ['d']" in one.answer(), "in place too"
+
+
+def test_others_are_not_named_to_who_sees_one_user_only() -> None:
+    one = Shown()
+    one.entry.blocked_by = ("theirs",)
+    assert "theirs" in one.answer() and "theirs" not in one.answer("me") and "theirs" in one.answer()
+    assert one.answer("me") == one.whole("me")
 
 
 def test_what_stays_is_not_written_again() -> None:
-    one = entry()
-    summary_bytes(one, VIEW, one.children)
-    kept = one.shown
-    moved = dataclasses.replace(
-        PROCESS, activity=dataclasses.replace(ACTIVITY, current=4.0, updated_at=T0 + 9, last_line=TEXT, seq=3)
-    )
-    summary_bytes(one, dataclasses.replace(VIEW, process=moved, now=T0 + 9, rate=None, eta=1.0, eta_range=None), one.children)
-    assert kept is not None and one.shown is kept
+    one = Shown()
+    one.answer()
+    kept = one.entry.shown
+    activity = dataclasses.replace(ACTIVITY, current=4.0, updated_at=T0 + 9, last_line=TEXT, seq=3)
+    one.entry.process = dataclasses.replace(PROCESS, activity=activity)
+    one.entry.seen(Sample(at=T0 + 8, alive=True, cpu_ratio=0.5, resident_bytes=9))
+    one.clock.now += 4.0
+    assert one.answer() == one.whole()
+    assert kept is not None and one.entry.shown is kept

@@ -70,7 +70,7 @@ class HandWriter:
             self.open.append((future, token))
         return future
 
-    def behind(self, *, process: Process | None = None, lines: Sequence[LogLine] = (), names: Sequence[NameStats] = ()) -> None:
+    def behind(self, process: Process | None = None, lines: Sequence[LogLine] = (), names: Sequence[NameStats] = ()) -> None:
         self.names += names
         if process is not None:
             self.behind_processes[process.id] = process

@@ -34,6 +34,7 @@ from headway.discovery.rule import Rule
 from headway.effective import Row, values
 from headway.ending.system import OSSystem
 from headway.errors import ConfigError, StoreCorrupt, StoreUnavailable
+from headway.garbage import SET_ASIDE_EVERY, Garbage
 from headway.intake import Intake
 from headway.keys import bootstrap
 from headway.metrics.host import HealthMetrics
@@ -76,7 +77,7 @@ log = logging.getLogger("headway")
 
 SHUTDOWN_GRACE = 5
 # How long a thread that samples or renders keeps the interpreter while the event loop waits for it (s; Python's own is 5 ms).
-SWITCH_INTERVAL = 0.0005
+SWITCH_INTERVAL = 0.00005
 # Longer than any client of ours pauses between two requests (15 s): whoever reuses a connection must find it open.
 KEEP_ALIVE = 75
 # For the last lines to reach Loki when the exporter stops (s).
@@ -131,6 +132,7 @@ class Exporter:
         self.named = NameWatch(self.registry, lambda: runs(self.supervisor))
         self.control = Control(self.watch, system=OSSystem(marks=marks))
         self.unfinished = Unfinished(self.watch, {})
+        self.garbage = Garbage()
         self.launcher = Launcher(settings.data_dir.absolute())
         self.launches = Launches(settings.data_dir)
         self.supervisor = Supervisor(services, self.registry, self.control, self.launcher, self.store.get)
@@ -221,6 +223,7 @@ class Exporter:
             asyncio.create_task(self._every(self.settings.sample_interval, self.observe), name="observe"),
             asyncio.create_task(self._every(self.settings.cleanup_interval, self.clean_up), name="clean up"),
         ]
+        self._tasks.append(asyncio.create_task(self._every(SET_ASIDE_EVERY, self.garbage.tend), name="garbage"))
         self._tasks.append(asyncio.create_task(self._every(INTERVAL, self.following.look), name="transcripts"))
         for one in self.pollers:
             self._tasks.append(asyncio.create_task(self._every(one.integration.every, one.run), name=one.integration.name))
@@ -287,7 +290,8 @@ class Exporter:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         if self._exits is not None:
             self._exits.close()
-        self.registry.keep_usage()
+        for _ in self.registry.keeping_usage():
+            pass
         try:
             await self.writer.close()
         except StoreUnavailable as error:
@@ -336,7 +340,8 @@ class Exporter:
     async def clean_up(self) -> None:
         """Gives up zombies, fades what is over, forgets what is too old, keeps the logs of each process within their limit."""
         give_up_zombies(self.watch)
-        self.registry.keep_usage()
+        for _ in self.registry.keeping_usage():
+            await asyncio.sleep(0)
         self.registry.fade()
         now = self.registry.clock()
         old = now - self.settings.history_retention

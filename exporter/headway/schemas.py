@@ -395,12 +395,8 @@ def decode_batch(body: bytes, known: Container[str] = ()) -> list[KnownItem | In
     `known` are ids of processes there are. Items that only update those are the bulk of all batches, and read at half the cost:
     whether such an id is well formed was found out when it was created.
     """
-    try:
-        quick: list[KnownItem] = _known_batch(body).items
-        if all(item.id in known for item in quick):
-            return [*quick]
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        pass  # a creation, or something wrong that is said below
+    if (quick := decode_known(body, known)) is not None:
+        return [*quick]
     try:
         return list(decode(body, BatchIn).items)
     except InvalidInput:
@@ -411,6 +407,18 @@ def decode_batch(body: bytes, known: Container[str] = ()) -> list[KnownItem | In
             items.append(decode(bytes(part), BatchItem))
         except (InvalidInput, MalformedRequest) as error:
             items.append(error)
+    return items
+
+
+def decode_known(body: bytes, known: Container[str]) -> list[KnownItem] | None:
+    """The items of a batch that only updates processes in `known`; None for any other, and where something is wrong."""
+    try:
+        items: list[KnownItem] = _known_batch(body).items
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
+    for item in items:
+        if item.id not in known:
+            return None
     return items
 
 

@@ -8,14 +8,16 @@ from functools import lru_cache
 from math import floor
 from typing import Any, NamedTuple
 
-from headway.model import Process
+from headway.model import Process, Usage
 from headway.name_gates import NameReport
+from headway.samples import Sample
 from headway.store.base import LogLine
 from headway.view import View
 
 
 class Moving(NamedTuple):
-    """What nearly every update changes, and time alone does; everything else of an answer stays for long. Times are RFC 3339."""
+    """What nearly every update changes, and every sample, and time alone does; everything else of an answer stays for long. Times
+    are RFC 3339. In the order in which they are written."""
 
     current: Any
     ratio: Any
@@ -26,6 +28,12 @@ class Moving(NamedTuple):
     updated_at: Any
     last_output_at: Any
     last_progress_at: Any
+    os_state: Any
+    cpu_ratio: Any
+    memory_bytes: Any
+    cpu_seconds: Any
+    peak_memory_bytes: Any
+    proportional_memory_bytes: Any
     log_tail: Any
 
 
@@ -44,19 +52,30 @@ def _second(whole: int) -> str:
     return datetime.fromtimestamp(whole, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
-def moving(view: View) -> Moving:
-    process = view.process
-    activity, rate = process.activity, view.rate
+def moving(
+    process: Process,
+    now: float,
+    rate: float | None,
+    eta: float | None,
+    eta_range: tuple[float, float] | None,
+    sample: Sample | None,
+    usage: Usage | None,
+) -> Moving:
+    """`rate` in items per second, the others in seconds from `now`."""
+    activity = process.activity
     return Moving(
         activity.current,
         process.progress_ratio,
         None if rate is None else rate * 60.0,
-        view.eta,
-        view.eta_range,
-        process.elapsed(view.now),
+        eta,
+        eta_range,
+        process.elapsed(now),
         timestamp(activity.updated_at),
         timestamp(activity.last_output_at),
         timestamp(activity.last_progress_at),
+        *((None, None, None) if sample is None else (sample.state, sample.cpu_ratio, sample.resident_bytes)),
+        *((None, None) if usage is None else (usage.cpu_seconds, usage.peak_memory_bytes)),
+        None if sample is None else sample.proportional_bytes,
         [] if activity.last_line is None else [activity.last_line],
     )
 
@@ -65,9 +84,8 @@ def summary(view: View, children: Sequence[str], moves: Moving | None = None) ->
     """One process as it stands in a list: `log_tail` holds the last line, `children` the ids. `moves`: what to write for what
     changes all the time, if not that of the view."""
     process = view.process
-    spec, activity, sample = process.spec, process.activity, view.sample
-    usage = view.usage
-    moves = moves or moving(view)
+    spec, activity = process.spec, process.activity
+    moves = moves or moving(process, view.now, view.rate, view.eta, view.eta_range, view.sample, view.usage)
     os_process = spec.os_process
     return {
         "id": process.id,
@@ -118,7 +136,7 @@ def summary(view: View, children: Sequence[str], moves: Moving | None = None) ->
         "host": spec.host,
         "pid": None if os_process is None else os_process.pid,
         "create_time": None if os_process is None else os_process.create_time,
-        "os_state": None if sample is None else sample.state,
+        "os_state": moves.os_state,
         "command": spec.command,
         "description": spec.description,
         "cwd": spec.cwd,
@@ -133,12 +151,12 @@ def summary(view: View, children: Sequence[str], moves: Moving | None = None) ->
             "cpu_ratio": view.limits.cpu_ratio,
             "memory_ratio": view.limits.memory_ratio,
         },
-        "cpu_ratio": None if sample is None else sample.cpu_ratio,
-        "memory_bytes": None if sample is None else sample.resident_bytes,
-        "cpu_seconds": usage.cpu_seconds if usage is not None else None,
-        "peak_memory_bytes": usage.peak_memory_bytes if usage is not None else None,
+        "cpu_ratio": moves.cpu_ratio,
+        "memory_bytes": moves.memory_bytes,
+        "cpu_seconds": moves.cpu_seconds,
+        "peak_memory_bytes": moves.peak_memory_bytes,
         "cost_dollars": view.cost,
-        "proportional_memory_bytes": None if sample is None else sample.proportional_bytes,
+        "proportional_memory_bytes": moves.proportional_memory_bytes,
         "metadata": process.metadata,
         "log_tail": moves.log_tail,
     }

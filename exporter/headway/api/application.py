@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from headway.api import pages, problems, signin, stream
 from headway.api.access import Guard
+from headway.api.at_once import AtOnce
 from headway.api.calls import Handler, calls
 from headway.api.context import Context
 from headway.api.direct import Direct
@@ -51,7 +52,8 @@ def application(context: Context, lifespan: Callable[[Starlette], AbstractAsyncC
     app.state.context = context
     app.router.redirect_slashes = False
     add_error_handlers(app)
-    guarded = Measured(Guard(Direct(app, context), context.settings, context.identity), context)
+    guard = Guard(Direct(app, context), context.settings, context.identity)
+    guarded = Measured(guard, context, AtOnce(guard, context))
     return guarded if context.identity.web is None else Headed(guarded, context.identity.web)
 
 
@@ -120,10 +122,11 @@ class Headed:
 
 
 class Measured:
-    """Outermost: counts and times every request under the pattern of its route."""
+    """Outermost: counts and times every request under the pattern of its route. `at_once` answers some before they get here."""
 
-    def __init__(self, app: ASGIApp, context: Context) -> None:
+    def __init__(self, app: ASGIApp, context: Context, at_once: AtOnce) -> None:
         self.app = app
+        self.at_once = at_once
         self.context = context
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

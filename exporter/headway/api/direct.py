@@ -24,7 +24,7 @@ BASE: Final = "/api/processes"
 ONE: Final = BASE + "/{id}"
 BATCH: Final = BASE + "/batch"
 _PREFIX: Final = BASE + "/"
-_DURABLE: Final = processes.DURABLE.encode()
+DURABLE: Final = processes.DURABLE.encode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,7 @@ class Direct:
         if path is ONE:
             return 200, await processes.update(self.context, who, scope["path"][len(_PREFIX) :], body)
         if path is BATCH:
-            durable = any(name == _DURABLE for name, _ in scope["headers"])
+            durable = any(name == DURABLE for name, _ in scope["headers"])
             return 200, await processes.update_many(self.context, who, body, durable)
         return await processes.create_one(self.context, who, body)
 

@@ -11,7 +11,10 @@ import msgspec
 
 from headway.api.answers import Moving, moving, summary
 from headway.model import Activity, Process
+from headway.names import NameStats
+from headway.registry.derive import pace_of, sample_of
 from headway.registry.entry import Entry
+from headway.registry.registry import Registry
 from headway.view import View
 
 _encode: Final = msgspec.json.Encoder().encode
@@ -24,38 +27,45 @@ def _names(owner: str, model: type, but: Iterable[str]) -> list[str]:
     return [owner + field.name for field in fields(model) if field.name not in but]
 
 
-# Everything that a view holds, but for what :class:`Moving` is made of: a field that is added to one of them is among it by itself.
-# Metadata apart: 1 and true are equal there, and are not the same.
-_rest: Final[Callable[[View], tuple[Any, ...]]] = attrgetter(
-    *_names("", View, ("process", "now", "rate", "eta", "eta_range")),
-    *_names("process.", Process, ("activity", "metadata")),
+# Everything that an answer is made of, but for what :class:`Moving` is: a field that is added to a record is among it by itself.
+# Metadata apart: 1 and true are equal there, and are not the same. The totals of the name, too: only their identity is looked at.
+_rest: Final[Callable[[Entry], tuple[Any, ...]]] = attrgetter(
+    *_names("process.", Process, ("activity", "metadata", "usage")),
     *_names(
         "process.activity.",
         Activity,
         ("updated_at", "current", "last_output_at", "last_progress_at", "last_line", "rate", "ends_at", "seq"),
     ),
+    "conditions",
+    "blocked_by",
 )
 
 
 class _Kept:
-    """The bytes around what moves, good for as long as the rest of the view and the children are these."""
+    """The bytes around what moves, good for as long as the rest, the totals of the name and the children are these."""
 
-    __slots__ = ("around", "children", "metadata", "rest")
+    __slots__ = ("around", "children", "metadata", "rest", "stats")
 
-    def __init__(self, view: View, rest: tuple[Any, ...], children: set[str]) -> None:
-        self.rest, self.metadata, self.children = rest, view.process.metadata, set(children)
+    def __init__(self, entry: Entry, stats: NameStats | None, children: set[str], view: View) -> None:
+        self.rest, self.metadata, self.stats = _rest(entry), entry.process.metadata, stats
+        self.children = set(children)
         parts = _encode(summary(view, sorted(children), _HOLES)).split(_HOLE)
         self.around = b"%b".join([part.replace(b"%", b"%%") for part in parts])
 
 
-def summary_bytes(entry: Entry, view: View, children: set[str]) -> bytes:
-    """The list form of a process as JSON: the very same as :func:`headway.api.answers.summary` makes."""
-    rest, kept = _rest(view), entry.shown
+def summary_bytes(registry: Registry, entry: Entry, user: str | None, children: set[str]) -> bytes:
+    """The list form of a process as JSON: the very same as :func:`headway.api.answers.summary` makes. `user`: for somebody who sees
+    the processes of this user only, and of `children` those; None: for who sees all."""
+    process, kept, now = entry.process, entry.shown, registry.clock()
+    stats = registry.stats_for(process)
+    if user is not None and (entry.blocked_by or any(report.about for report in entry.conditions)):
+        return _encode(summary(registry.view(entry, now, user), sorted(children)))  # others may not be named
     if not (
         isinstance(kept, _Kept)
-        and kept.metadata is view.process.metadata
-        and kept.rest == rest
+        and kept.metadata is process.metadata
+        and kept.stats is stats
+        and kept.rest == _rest(entry)
         and (kept.children == children if children else not kept.children)
     ):
-        kept = entry.shown = _Kept(view, rest, children)
-    return kept.around % tuple(map(_encode, moving(view)))
+        kept = entry.shown = _Kept(entry, stats, children, registry.view(entry, now))
+    return kept.around % tuple(map(_encode, moving(process, now, *pace_of(entry, now), sample_of(entry), entry.usage())))

@@ -22,7 +22,7 @@ from headway.api.problems import of_error
 from headway.errors import Conflict, Forbidden, HeadwayError, InvalidInput, StoreUnavailable
 from headway.keys import Role
 from headway.model import ACTIVE, Condition, Kind, Process, Status
-from headway.registry.changes import same_creation
+from headway.registry.changes import about_state, same_creation
 from headway.registry.entry import Entry
 from headway.registry.registry import Outcome
 from headway.schemas import (
@@ -35,6 +35,7 @@ from headway.schemas import (
     UpdateIn,
     decode,
     decode_batch,
+    decode_known,
     parse_params,
 )
 
@@ -117,14 +118,30 @@ async def update(context: Context, who: Caller, process_id: str, body: Body) -> 
     if outcome.stored is not None:
         await outcome.stored
         entry = registry.entries.get(process_id) or registry.archived(outcome.process)
-    asked = b"true" if outcome.cancel_requested else b"false"
-    duplicate = b',"duplicate":true' if outcome.duplicate else b""
-    return b'{"data":%b,"cancel_requested":%b%b}' % (told(context, entry, who), asked, duplicate)
+    return b'{"data":%b,%b}' % (told(context, entry, who), said(outcome))
+
+
+def update_at_once(context: Context, who: Caller, process_id: str, body: bytes) -> bytes | None:
+    """What :func:`update` answers where nothing has to be waited for; None where something has, or where this is no update that
+    is known to be right. Raises HeadwayError. Unless it answers nothing has changed."""
+    who.require(Role.REPORTER)
+    form = decode(body, UpdateIn)
+    entry = context.registry.entries.get(process_id)
+    if entry is None or not who.sees(entry.process.spec.user) or entry.pending is not None or about_state(form):
+        return None
+    outcome = context.registry.update(process_id, form)
+    return b'{"data":%b,%b}' % (told(context, entry, who), said(outcome))
+
+
+def said(outcome: Outcome) -> bytes:
+    """What a reporter is told beside the process."""
+    asked = b'"cancel_requested":true' if outcome.cancel_requested else b'"cancel_requested":false'
+    return asked + b',"duplicate":true' if outcome.duplicate else asked
 
 
 def told(context: Context, entry: Entry, who: Caller) -> bytes:
     """The process as its reporter may see it, as JSON."""
-    return summary_bytes(entry, context.registry.view(entry, None, who.user), context.children(entry, who))
+    return summary_bytes(context.registry, entry, who.user, context.children(entry, who))
 
 
 async def dismiss_process(request: Request) -> Response:
@@ -193,10 +210,7 @@ async def update_many(context: Context, who: Caller, body: Body, durable: bool) 
         except HeadwayError as error:
             results.append(refused(item.id, error))
             continue
-        asked = b"true" if outcome.cancel_requested else b"false"
-        duplicate = b',"duplicate":true' if outcome.duplicate else b""
-        # An id has nothing in it that JSON writes differently.
-        results.append(b'{"id":"%b","status":200,"cancel_requested":%b%b}' % (item.id.encode(), asked, duplicate))
+        results.append(accepted(item, outcome))
     for index, outcome in waiting:
         assert outcome.stored is not None
         try:
@@ -207,6 +221,28 @@ async def update_many(context: Context, who: Caller, body: Body, durable: bool) 
         with suppress(StoreUnavailable):  # then it is kept in memory and tried again, as what is written behind always is
             await context.writer.flush()
     return b'{"data":[%b]}' % b",".join(results)
+
+
+def update_many_at_once(context: Context, who: Caller, body: bytes) -> bytes | None:
+    """What :func:`update_many` answers where nothing has to be waited for; None where something has. Raises HeadwayError. Unless it
+    answers nothing has changed."""
+    who.require(Role.REPORTER)
+    entries, update = context.registry.entries, context.registry.update
+    items = None if who.user is not None else decode_known(body, entries)
+    if items is None or any(about_state(item) or entries[item.id].pending is not None for item in items):
+        return None
+    results: list[bytes] = []
+    for item in items:
+        try:
+            results.append(accepted(item, update(item.id, item)))
+        except HeadwayError as error:
+            results.append(refused(item.id, error))
+    return b'{"data":[%b]}' % b",".join(results)
+
+
+def accepted(item: KnownItem, outcome: Outcome) -> bytes:
+    """The result of an item of a batch. An id has nothing in it that JSON writes differently."""
+    return b'{"id":"%b","status":200,%b}' % (item.id.encode(), said(outcome))
 
 
 def refused(process_id: str | None, error: HeadwayError) -> bytes:

@@ -1,12 +1,24 @@
-"""HTTP as uvicorn speaks it, with one write for each answer: it hands over head and body one by one, and each write is a system
-call and a packet of its own, which costs more than most answers do."""
+"""HTTP as uvicorn speaks it, with two differences: what needs no waiting is answered without a task, and an answer is one write.
+
+uvicorn makes a task, a scope and two messages for each request, which cost more than most updates do; and it hands over head and
+body one by one, each a system call and a packet of its own.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from typing import Any, cast
+from collections.abc import Callable
+from typing import Any, Final, cast
 
+from starlette.types import Scope
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+# The body of the answer with status 200, as JSON; None for what has to go the usual way, of which nothing has happened yet.
+AtOnce = Callable[[bytes, bytes, Scope, bytes], bytes | None]
+
+# What an application may answer at once; a larger body goes the usual way while it still comes in.
+METHODS: Final = (b"PATCH", b"POST")
+LARGEST: Final = 2**18
 
 
 class Corked:
@@ -24,6 +36,14 @@ class Corked:
             self._loop.call_soon(self._flush)
         self._parts.append(data)
 
+    def write_now(self, data: bytes) -> None:
+        """Without waiting for the end of the turn; what was written before goes first."""
+        if self._parts:
+            self._parts.append(data)
+            self._flush()
+        else:
+            self._transport.write(data)
+
     def close(self) -> None:
         self._flush()
         self._transport.close()
@@ -38,5 +58,72 @@ class Corked:
 
 
 class Protocol(HttpToolsProtocol):
+    """Requests that the application's `at_once` answers never become one for uvicorn; all others are handed to it unchanged."""
+
+    corked: Corked
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self._at_once: AtOnce | None = getattr(self.app, "at_once", None)
+        self._method = b""
+        # The body so far of a request that may be answered at once; None while uvicorn has the request.
+        self._held: list[bytes] | None = None
+        self._held_bytes = 0
+
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(cast(asyncio.Transport, Corked(transport, self.loop)))
+        self.corked = Corked(transport, self.loop)
+        super().connection_made(cast(asyncio.Transport, self.corked))
+
+    def on_headers_complete(self) -> None:
+        if self._may_be_held():
+            self._held, self._held_bytes = [], 0
+        else:
+            super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        if self._held is None:
+            super().on_body(body)
+            return
+        self._held.append(body)
+        self._held_bytes += len(body)
+        if self._held_bytes > LARGEST:
+            self._hand_over()
+
+    def on_message_complete(self) -> None:
+        if self._held is not None and not self._answered(b"".join(self._held)):
+            self._hand_over()
+        if self._held is None:
+            super().on_message_complete()
+        self._held = None
+
+    def _may_be_held(self) -> bool:
+        """Answers leave in the order of the requests, so nothing else may be under way on this connection; and nobody may wait for
+        more than an answer."""
+        if self._at_once is None or not (self.cycle is None or self.cycle.response_complete):
+            return False
+        self._method = self.parser.get_method()
+        return (
+            self._method in METHODS
+            and not self.expect_100_continue
+            and not self.parser.should_upgrade()
+            and self.parser.should_keep_alive()
+            and not self.flow.write_paused
+        )
+
+    def _answered(self, body: bytes) -> bool:
+        assert self._at_once is not None
+        answer = self._at_once(self._method, self.url, cast(Scope, self.scope), body)
+        if answer is None:
+            return False
+        head = [b"HTTP/1.1 200 OK\r\n", *(b"%b: %b\r\n" % header for header in self.server_state.default_headers)]
+        head.append(b"content-length: %d\r\ncontent-type: application/json\r\n\r\n" % len(answer))
+        self.corked.write_now(b"".join([*head, answer]))
+        self.on_response_complete()
+        return True
+
+    def _hand_over(self) -> None:
+        """To uvicorn, as if it had had the request from its first line on."""
+        parts, self._held = self._held or [], None
+        super().on_headers_complete()
+        for part in parts:
+            super().on_body(part)

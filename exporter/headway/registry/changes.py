@@ -100,7 +100,7 @@ def same_creation(process: Process, form: CreateIn) -> bool:
 
 
 def updated(
-    process: Process, form: UpdateIn, *, at: float, now: float, last_line: str | None, metadata_limit: int
+    process: Process, form: UpdateIn, at: float, now: float, last_line: str | None, metadata_limit: int
 ) -> tuple[Process, bool]:
     """The record after an update that happened at `at` and arrived at `now`, and whether work was seen to advance; `last_line` is
     the last of its log lines.
@@ -149,11 +149,16 @@ def updated(
     spec, state = process.spec, process.state
     if not (form.expected_duration is UNSET and form.timeout is UNSET and form.thresholds is UNSET):
         spec = new_spec(spec, form)
-    if not (form.status is UNSET and form.exit_code is UNSET and form.signal is UNSET and form.error is UNSET):
+    if about_state(form):
         state = new_state(process, form, at)
     asked, dismissed, usage = process.cancel_requested_at, process.dismissed_at, process.usage
     after = Process(process.id, spec, state, activity, metadata, asked, dismissed, usage)
     return after, progressed
+
+
+def about_state(form: UpdateIn) -> bool:
+    """Whether an update says something of the status, or what only an end has."""
+    return not (form.status is UNSET and form.exit_code is UNSET and form.signal is UNSET and form.error is UNSET)
 
 
 def changes_anything(form: UpdateIn) -> bool:

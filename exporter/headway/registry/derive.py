@@ -9,36 +9,22 @@ from headway.costs import cost
 from headway.model import Kind, Status
 from headway.names import NameStats
 from headway.registry.entry import Entry
+from headway.samples import Sample
 from headway.settings import Settings
 from headway.view import Limits, View
 
 
 def view_of(entry: Entry, stats: NameStats | None, settings: Settings, now: float) -> View:
-    """The process as it is at `now`. Rate and time left exist only while it runs and once they are known."""
+    """The process as it is at `now`."""
     process = entry.process
-    spec, activity = process.spec, process.activity
-    rate: float | None = None
-    eta: float | None = None
-    eta_range: tuple[float, float] | None = None
-    if process.state.status is Status.RUNNING:
-        estimator = entry.estimator
-        if estimator is not None:
-            rate = estimator.rate(now)
-            eta = estimator.eta(now, activity.total)
-            eta_range = estimator.eta_range(now, activity.total)
-        if activity.rate is not None:
-            rate = activity.rate
-            if activity.ends_at is None and rate > 0 and activity.total is not None and activity.current is not None:
-                eta, eta_range = max(0.0, activity.total - activity.current) / rate, None
-        if activity.ends_at is not None:
-            eta, eta_range = max(0.0, activity.ends_at - now), None
+    spec = process.spec
+    rate, eta, eta_range = pace_of(entry, now)
     expected, expected_runs = spec.expected_duration, None
     # How long daemons lived before says nothing of how long one should.
     if expected is None and stats is not None and spec.kind is not Kind.DAEMON:
         expected = stats.expected_duration
         expected_runs = None if expected is None else len(stats.good_durations)
-    status = process.state.status
-    active = status.active
+    active = process.state.status.active
     # By place: this runs for each process at each page, and for each answer.
     return View(
         process,
@@ -49,13 +35,42 @@ def view_of(entry: Entry, stats: NameStats | None, settings: Settings, now: floa
         eta_range,
         expected,
         expected_runs,
-        # One that waits in a queue uses nothing yet; what lives under its pid is the program that queued it.
-        entry.sample if active and status is not Status.QUEUED else None,
+        sample_of(entry),
         entry.conditions if active else (),
         entry.blocked_by if active else (),
         entry.usage(),
         cost(process.metadata, settings.prices),
     )
+
+
+def pace_of(entry: Entry, now: float) -> tuple[float | None, float | None, tuple[float, float] | None]:
+    """Rate (items per second), time left and its range (s) at `now`: only while it runs, and once they are known. What the reporter
+    says itself counts before what is worked out."""
+    process = entry.process
+    activity, estimator = process.activity, entry.estimator
+    if process.state.status is not Status.RUNNING:
+        return None, None, None
+    rate: float | None = None
+    eta: float | None = None
+    eta_range: tuple[float, float] | None = None
+    if estimator is not None:
+        rate = estimator.rate(now)
+        eta = estimator.eta(now, activity.total)
+        eta_range = estimator.eta_range(now, activity.total)
+    if activity.rate is not None:
+        rate = activity.rate
+        if activity.ends_at is None and rate > 0 and activity.total is not None and activity.current is not None:
+            eta, eta_range = max(0.0, activity.total - activity.current) / rate, None
+    if activity.ends_at is not None:
+        eta, eta_range = max(0.0, activity.ends_at - now), None
+    return rate, eta, eta_range
+
+
+def sample_of(entry: Entry) -> Sample | None:
+    """The last look at it while it is active. One that waits in a queue uses nothing yet; what lives under its pid is the program
+    that queued it."""
+    status = entry.process.state.status
+    return entry.sample if status.active and status is not Status.QUEUED else None
 
 
 def limits_of(entry: Entry, settings: Settings) -> Limits:

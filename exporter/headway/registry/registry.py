@@ -10,7 +10,7 @@ In memory are the active processes and the ended ones that have not faded; older
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import takewhile
 from typing import Final, Protocol
@@ -40,6 +40,8 @@ PROJECTS: Final = 100
 REMOVALS_KEPT: Final = 10_000
 # A peak of memory that is higher than the one that is stored by less than this factor is not worth a write.
 KEPT_FROM: Final = 1.05
+# Processes that are looked at before others have their turn.
+SLICE: Final = 100
 NameKey = tuple[str, str]
 
 
@@ -56,7 +58,7 @@ class Writes(Protocol):
         token: object = None,
     ) -> asyncio.Future[None]: ...
 
-    def behind(self, *, process: Process | None = None, lines: Sequence[LogLine] = (), names: Sequence[NameStats] = ()) -> None: ...
+    def behind(self, process: Process | None = None, lines: Sequence[LogLine] = (), names: Sequence[NameStats] = ()) -> None: ...
 
 
 @dataclass(slots=True)
@@ -146,28 +148,23 @@ class Registry:
 
     def update(self, process_id: str, form: UpdateIn) -> Outcome:
         """Applies what the reporter said. Raises NotFound, Conflict (illegal transition), InvalidInput, TooLarge."""
-        entry = self.entry(process_id)
-        before, now = entry.process, self.clock()
-        entry.contact_at = now
+        # Arguments by place, and no call where there is nothing to do: this runs for every update.
+        entry = self.entries.get(process_id) or self.entry(process_id)
+        before = entry.process
+        now = entry.contact_at = self.clock()
         if form.seq is not UNSET and form.seq <= before.activity.seq:
-            return Outcome(before, entry.pending, duplicate=True)
+            return Outcome(before, entry.pending, False, True)
         # A creation that lies in the future was before the clock was set back.
         at = max(min(now - form.age, now), min(before.spec.created_at, now)) if form.age else now
-        texts = split_lines(form.log) if form.log is not UNSET else []
-        process, progressed = updated(
-            before,
-            form,
-            at=at,
-            now=now,
-            last_line=texts[-1] if texts else None,
-            metadata_limit=self.settings.max_metadata_bytes,
-        )
-        lines = entry.log.append(process_id, at, texts) if texts else []
+        texts = () if form.log is UNSET else split_lines(form.log)
+        last_line = texts[-1] if texts else None
+        process, progressed = updated(before, form, at, now, last_line, self.settings.max_metadata_bytes)
+        lines = entry.log.append(process_id, at, texts) if texts else ()
         entry.process = process
         if progressed and entry.estimator is not None and (current := process.activity.current) is not None:
             entry.estimator.add(at, current, process.activity.total)
         if process.state is before.state:
-            self._writer.behind(process=process, lines=lines)
+            self._writer.behind(process, lines)
             self._touch(entry)
             return Outcome(process)
         stored = self._settle(entry, before, at, REPORTED, lines)
@@ -347,12 +344,15 @@ class Registry:
                 self.names[key] = stats.since(before)
                 self._names_changed.add(key)
 
-    def keep_usage(self) -> None:
-        """Writes down what active processes used so far, where it became notably more: samples do not outlive the exporter."""
-        for entry in self.entries.values():
+    def keeping_usage(self) -> Iterator[None]:
+        """Writes down what active processes used so far, where it became notably more: samples do not outlive the exporter. In
+        steps, between which others may have their turn."""
+        for number, entry in enumerate(list(self.entries.values())):
+            if number % SLICE == SLICE - 1:
+                yield
             if entry.process.status.active and entry.peak_memory_bytes > KEPT_FROM * _peak(entry.process):
                 entry.process = replace(entry.process, usage=entry.usage())
-                self._writer.behind(process=entry.process)
+                self._writer.behind(entry.process)
 
     def set_counts(self, counts: Mapping[Status, int]) -> None:
         """What the store counted after it forgot old ones."""
@@ -383,7 +383,7 @@ class Registry:
 
     # ── inside ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _settle(self, entry: Entry, before: Process, at: float, cause: str, lines: list[LogLine]) -> asyncio.Future[None]:
+    def _settle(self, entry: Entry, before: Process, at: float, cause: str, lines: Sequence[LogLine]) -> asyncio.Future[None]:
         """Commits a change of the state, with the totals of its name if that was the end."""
         process = entry.process
         if process.status is before.status:

@@ -38,8 +38,8 @@ class Tee:
             future.add_done_callback(send)
         return future
 
-    def behind(self, *, process: Process | None = None, lines: Sequence[LogLine] = (), names: Sequence[NameStats] = ()) -> None:
-        self._writer.behind(process=process, lines=lines, names=names)
+    def behind(self, process: Process | None = None, lines: Sequence[LogLine] = (), names: Sequence[NameStats] = ()) -> None:
+        self._writer.behind(process, lines, names)
         if lines and process is not None:
             self._send({process.id: process}, lines, ())
 

@@ -150,7 +150,7 @@ class Writer:
             self._behind_names.pop((stats.name, stats.kind), None)
         return self._put_commit(processes, transitions, names, lines, token)
 
-    def behind(self, *, process: Process | None = None, lines: Sequence[LogLine] = (), names: Sequence[NameStats] = ()) -> None:
+    def behind(self, process: Process | None = None, lines: Sequence[LogLine] = (), names: Sequence[NameStats] = ()) -> None:
         """Writes these within about a second. Never fails; never tells when it is done (:meth:`flush` does)."""
         if process is not None:
             self._behind[process.id] = process

@@ -1,0 +1,281 @@
+"""Reports that are answered without a task: the same answers, checks and counts as by the way that everything else goes."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import socket
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from headway.api.at_once import AtOnce
+from headway.api.protocol import LARGEST
+from headway.app import Exporter
+from headway.keys import KeyRing, Role
+from headway.schemas import CreateIn, decode
+from headway.settings import Settings
+from running import RunningExporter, Starter
+from test_access import make_key
+from test_api import Api
+
+JSON = {"Content-Type": "application/json"}
+ONE = "/api/processes/p"
+BATCH = "/api/processes/batch"
+
+
+@pytest.fixture
+def at_once(tmp_path: Path) -> Iterator[AtOnce]:
+    """Of an exporter whose store nobody reads: with the process `p`."""
+    exporter = Exporter(Settings(data_dir=tmp_path))
+    exporter.writer.start(asyncio.new_event_loop())
+    found = exporter.app().at_once  # type: ignore[attr-defined]
+    exporter.registry.create(_creation("p"))
+    exporter.registry.entries["p"].pending = None
+    yield found
+    exporter.store.close()
+
+
+def _creation(process_id: str) -> CreateIn:
+    return decode(json.dumps({"name": "job", "type": "task", "id": process_id, "progress": {"total": 9}}).encode(), CreateIn)
+
+
+def ask(at_once: AtOnce, method: str, target: str, body: Any, headers: Mapping[str, str] = JSON, **scope: Any) -> Any:
+    """The parsed answer; None when it has to go the usual way."""
+    content = body if isinstance(body, bytes) else json.dumps(body).encode()
+    all_headers = {"Host": "127.0.0.1:8080", "Content-Length": str(len(content)), **headers}
+    raw = [(name.lower().encode(), value.encode()) for name, value in all_headers.items()]
+    around = {"type": "http", "headers": raw, "client": ("127.0.0.1", 40000), "scheme": "http"} | scope
+    answer = at_once(method.encode(), target.encode(), around, content)
+    return None if answer is None else json.loads(answer)
+
+
+def test_progress_needs_no_waiting(at_once: AtOnce) -> None:
+    answer = ask(at_once, "PATCH", ONE, {"progress": {"current": 3}, "log": "three", "stage": "counting"})
+    assert answer["data"]["progress"]["current"] == 3 and answer["data"]["log_tail"] == ["three"]
+    answer = ask(at_once, "POST", BATCH, {"items": [{"id": "p", "seq": 1, "progress": {"current": 4}}, {"id": "p", "seq": 1}]})
+    repeated = {"id": "p", "status": 200, "cancel_requested": False, "duplicate": True}
+    assert answer == {"data": [{"id": "p", "status": 200, "cancel_requested": False}, repeated]}
+
+
+@pytest.mark.parametrize(
+    ("method", "target", "body"),
+    [
+        ("PATCH", ONE, {"status": "done"}),
+        ("PATCH", ONE, {"error": "no"}),
+        ("PATCH", ONE, {"progress": {"current": -1}}),
+        ("PATCH", ONE, {"progres": {}}),
+        ("PATCH", ONE, b"{"),
+        ("PATCH", ONE, {"metadata": {"a": "x" * 100_000}}),
+        ("PATCH", ONE + "?dry_run=1", {}),
+        ("PATCH", "/api/processes/%70", {}),
+        ("PATCH", "/api/processes/nobody", {}),
+        ("PATCH", "/api/processes", {}),
+        ("POST", "/api/processes", {"name": "b", "type": "task"}),
+        ("POST", ONE, {}),
+        ("POST", f"{ONE}/cancel", {}),
+        ("POST", BATCH, {"items": [{"id": "p"}, {"id": "nobody"}]}),
+        ("POST", BATCH, {"items": [{"id": "p"}, {"id": "p", "status": "failed"}]}),
+        ("POST", BATCH, {"items": [{"id": "p", "create": {"name": "job", "type": "task"}}]}),
+        ("POST", BATCH + "?x", {"items": []}),
+    ],
+)
+def test_what_has_to_wait_or_is_wrong_changes_nothing(at_once: AtOnce, method: str, target: str, body: Any) -> None:
+    registry = at_once.context.registry
+    before = registry.entries["p"].process
+    assert ask(at_once, method, target, body) is None
+    assert registry.entries["p"].process is before and len(registry.entries) == 1
+
+
+def test_one_wrong_item_does_not_stop_the_others(at_once: AtOnce) -> None:
+    large = {"id": "p", "metadata": {"a": "x" * 100_000}}
+    answer = ask(at_once, "POST", BATCH, {"items": [{"id": "p", "progress": {"current": 1}}, large, {"id": "p", "stage": "on"}]})
+    assert [one["status"] for one in answer["data"]] == [200, 413, 200] and "metadata" in answer["data"][1]["error"]["detail"]
+
+
+def test_a_change_that_is_on_its_way_to_the_disk_is_waited_for(at_once: AtOnce) -> None:
+    entry = at_once.context.registry.entries["p"]
+    entry.pending = asyncio.new_event_loop().create_future()
+    assert ask(at_once, "PATCH", ONE, {}) is None
+    assert ask(at_once, "POST", BATCH, {"items": [{"id": "p"}]}) is None
+
+
+@pytest.mark.parametrize(
+    ("headers", "scope"),
+    [
+        ({"Content-Type": "text/plain"}, {}),
+        ({}, {}),
+        ({**JSON, "Host": "evil.example"}, {}),
+        ({**JSON, "Origin": "http://evil.example"}, {}),
+        ({**JSON, "Sec-Fetch-Site": "cross-site"}, {}),
+        ({**JSON, "Authorization": "Bearer hw_00000000_wrong"}, {}),
+        ({**JSON, "X-Forwarded-For": "192.0.2.1"}, {}),
+        (JSON, {"client": ("192.0.2.1", 40000)}),
+        (JSON, {"client": None}),
+        ({**JSON, "Headway-Durable": "true"}, {}),
+    ],
+)
+def test_the_guard_stands_here_too(at_once: AtOnce, headers: dict[str, str], scope: dict[str, Any]) -> None:
+    body = {"items": [{"id": "p", "progress": {"current": 5}}]}
+    for _ in range(2):  # what is remembered of good headers is not taken for these
+        assert ask(at_once, "POST", BATCH, body) is not None
+        assert ask(at_once, "POST", BATCH, body, headers, **scope) is None
+
+
+def test_a_body_over_the_limit_is_none_of_its(at_once: AtOnce) -> None:
+    body = {"items": [{"id": "p", "log": ["x" * 100] * 900}] * 60}
+    assert len(json.dumps(body)) > at_once.context.settings.max_body_bytes
+    assert ask(at_once, "POST", BATCH, body) is None
+
+
+def test_a_key_counts_until_it_is_revoked(at_once: AtOnce, tmp_path: Path) -> None:
+    ring = KeyRing(tmp_path)
+    key, text = ring.create("ci", Role.REPORTER)
+    bearer = {**JSON, "Authorization": f"Bearer {text}"}
+    assert ask(at_once, "PATCH", ONE, {}, bearer) is not None
+    assert ask(at_once, "PATCH", ONE, {}) is None, "with a key configured who has none may only look"
+    ring.revoke(key.id)
+    assert ask(at_once, "PATCH", ONE, {}, bearer) is None
+
+
+def test_a_key_of_a_user_reaches_their_processes_alone(at_once: AtOnce) -> None:
+    _, text = at_once.context.keys.create("ann", Role.REPORTER, user="ann")
+    assert ask(at_once, "PATCH", ONE, {}, {**JSON, "Authorization": f"Bearer {text}"}) is None
+
+
+# ── on the wire ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class Wire:
+    """One connection, spoken by hand."""
+
+    def __init__(self, exporter: RunningExporter) -> None:
+        self.host = f"127.0.0.1:{exporter.port}"
+        self.socket = socket.create_connection(("127.0.0.1", exporter.port), timeout=30)
+        self.file = self.socket.makefile("rb")
+
+    def request(self, method: str, target: str, body: Any = None, *headers: str) -> bytes:
+        content = b"" if body is None else json.dumps(body).encode()
+        head = [f"{method} {target} HTTP/1.1", f"Host: {self.host}", "Content-Type: application/json", *headers]
+        if not any(header.lower().startswith("transfer-encoding") for header in headers):
+            head.append(f"Content-Length: {len(content)}")
+        return "\r\n".join([*head, "", ""]).encode() + content
+
+    def answer(self) -> tuple[int, dict[str, str], Any]:
+        """Status, headers, and the body as JSON, or as text where it is none."""
+        line = self.file.readline()
+        assert line.startswith(b"HTTP/1.1 "), line
+        headers = {}
+        while (header := self.file.readline()) != b"\r\n":
+            name, _, value = header.decode().partition(":")
+            headers[name.lower()] = value.strip()
+        content = self.file.read(int(headers["content-length"]))
+        return int(line.split()[1]), headers, json.loads(content) if "json" in headers["content-type"] else content.decode()
+
+    def ask(self, *arguments: Any) -> tuple[int, dict[str, str], Any]:
+        self.socket.sendall(self.request(*arguments))
+        return self.answer()
+
+
+def test_it_says_the_same_as_the_usual_way(shared_exporter: RunningExporter) -> None:
+    api, wire = Api(shared_exporter), Wire(shared_exporter)
+    one = f"/api/processes/{api.create(progress={'total': 10})['id']}"
+    body = {"progress": {"current": 5}, "log": 'a "line"', "metadata": {"a": {"b": [1, True, None]}}}
+    status, headers, quick = wire.ask("PATCH", one, body)
+    # Whoever wants to be told before the body is sent is answered by uvicorn.
+    wire.socket.sendall(wire.request("PATCH", one, body, "Expect: 100-continue"))
+    assert wire.file.readline() == b"HTTP/1.1 100 Continue\r\n" and wire.file.readline() == b"\r\n"
+    assert (status, headers.keys(), headers["content-type"]) == (200, (usual := wire.answer())[1].keys(), "application/json")
+    moving = re.compile(r'"(updated_at|last_\w+_at|elapsed_seconds|eta_seconds|rate)":("[^"]*"|[^,]*)|"eta_range":(null|\[[^]]*\])')
+    assert moving.sub("", json.dumps(quick, separators=(",", ":"))) == moving.sub("", json.dumps(usual[2], separators=(",", ":")))
+
+
+def test_answers_leave_in_the_order_of_the_requests(shared_exporter: RunningExporter) -> None:
+    api, wire = Api(shared_exporter), Wire(shared_exporter)
+    process_id = api.create(progress={"total": 10})["id"]
+    one = f"/api/processes/{process_id}"
+    requests = [
+        wire.request("PATCH", one, {"progress": {"current": 1}}),
+        wire.request("PATCH", one, {"progress": {"current": 2}}),
+        wire.request("GET", one),
+        wire.request("PATCH", one, {"progress": {"current": 3}}),
+        wire.request("PATCH", one, {"status": "done"}),
+        wire.request("PATCH", one, {"summary": "over"}),
+        wire.request("POST", BATCH, {"items": [{"id": process_id}]}),
+        wire.request("PATCH", "/api/processes/nobody", {}),
+    ]
+    wire.socket.sendall(b"".join(requests))
+    answers = [wire.answer() for _ in requests]
+    assert [status for status, _, _ in answers] == [200] * 7 + [404]
+    said = [(a["data"]["progress"]["current"], a["data"]["status"], a["data"]["summary"]) for _, _, a in answers[:6]]
+    assert said == [
+        (1, "running", None),
+        (2, "running", None),
+        (2, "running", None),
+        (3, "running", None),
+        (3, "done", None),
+        (3, "done", "over"),
+    ]
+
+
+def test_a_request_may_come_byte_by_byte(shared_exporter: RunningExporter) -> None:
+    wire = Wire(shared_exporter)
+    wire.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    request = wire.request("PATCH", f"/api/processes/{Api(shared_exporter).create()['id']}", {"progress": {"current": 7}})
+    for byte in request:
+        wire.socket.sendall(bytes([byte]))
+    status, _, answer = wire.answer()
+    assert status == 200 and answer["data"]["progress"]["current"] == 7
+
+
+def test_a_body_in_chunks_and_a_large_one(shared_exporter: RunningExporter) -> None:
+    wire = Wire(shared_exporter)
+    process_id = Api(shared_exporter).create()["id"]
+    wire.socket.sendall(wire.request("PATCH", f"/api/processes/{process_id}", None, "Transfer-Encoding: chunked"))
+    for part in (b'{"progress": {"c', b'urrent": 5}}', b""):
+        wire.socket.sendall(b"%x\r\n%b\r\n" % (len(part), part))
+    assert wire.answer()[2]["data"]["progress"]["current"] == 5
+    lines = ["x" * 1000] * 300
+    body = {"items": [{"id": process_id, "log": lines}]}
+    assert len(json.dumps(body)) > LARGEST
+    status, _, answer = wire.ask("POST", BATCH, body)
+    assert status == 200 and answer["data"][0]["status"] == 200
+    assert wire.ask("GET", f"/api/processes/{process_id}")[2]["data"]["log_tail"][-1] == "x" * 1000
+
+
+def test_who_wants_the_connection_closed_gets_it(shared_exporter: RunningExporter) -> None:
+    wire = Wire(shared_exporter)
+    one = f"/api/processes/{Api(shared_exporter).create()['id']}"
+    assert wire.ask("PATCH", one, {})[0] == 200 and wire.ask("PATCH", one, {}, "Connection: close")[0] == 200
+    assert wire.file.read() == b""
+
+
+def test_what_is_no_http_is_refused(shared_exporter: RunningExporter) -> None:
+    wire = Wire(shared_exporter)
+    assert wire.ask("PATCH", f"/api/processes/{Api(shared_exporter).create()['id']}", {})[0] == 200
+    wire.socket.sendall(b"PATCH /api/processes/p HTTP/1.1\r\nHost: x\r\nContent-Length: nine\r\n\r\n")
+    assert wire.answer()[0] == 400
+
+
+def test_errors_are_explained_and_counted(shared_exporter: RunningExporter) -> None:
+    wire = Wire(shared_exporter)
+    one = f"/api/processes/{Api(shared_exporter).create()['id']}"
+    status, headers, answer = wire.ask("PATCH", one, {"progres": {}})
+    assert status == 422 and headers["content-type"] == "application/problem+json" and "progress" in answer["detail"]
+    page = requests.get(f"{shared_exporter.url}/metrics", timeout=30).text
+    assert 'headway_http_requests_total{code="422",method="PATCH",route="/api/processes/{id}"}' in page
+
+
+def test_a_key_that_was_revoked_is_refused_at_once(start_exporter: Starter) -> None:
+    exporter = start_exporter()
+    text = make_key(exporter, "reporter")
+    api = Api(exporter, text)
+    process_id = api.create()["id"]
+    assert api.request("PATCH", f"/api/processes/{process_id}", {})[0] == 200
+    ring = KeyRing(exporter.data_dir)
+    ring.revoke(next(key.id for key in ring.list() if key.role is Role.REPORTER))
+    assert api.request("PATCH", f"/api/processes/{process_id}", {})[0] == 401
