@@ -9,6 +9,7 @@ import re
 import signal
 import socket
 import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -40,6 +41,24 @@ def environ(shared_exporter: RunningExporter) -> dict[str, str]:
 def project() -> str:
     """A name that tells this test's processes from those of others."""
     return f"p{new_id()[-12:]}"
+
+
+@pytest.mark.parametrize("word", ["ps", "status"])
+def test_near_by_it_asks_without_what_takes_long_to_load(environ: dict[str, str], word: str) -> None:
+    code = "import sys; from headway.cli.main import main; main(sys.argv[1:]); print('requests' in sys.modules, file=sys.stderr)"
+    done = subprocess.run(
+        [sys.executable, "-c", code, word], env=surroundings() | environ, capture_output=True, text=True, timeout=60
+    )
+    assert done.stderr.splitlines()[-1] == "False", done.stderr
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:1", "http://localhost:1/", "http://127.0.0.1:0", "http://127.0.0.1:99999"])
+def test_nobody_near_by_is_said_as_elsewhere(url: str) -> None:
+    done = headway("ps", "--url", url)
+    assert done.returncode == Exit.UNREACHABLE and done.stderr.startswith(
+        f"headway: the exporter at {url.rstrip('/')} cannot be reached: "
+    )
+    assert "headway serve" in done.stderr and len(done.stderr.splitlines()) == 1
 
 
 # ── ps ──────────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -30,12 +30,12 @@ def add_connection_flags(parser: argparse.ArgumentParser) -> None:
 
 def connect(args: argparse.Namespace) -> Connection:
     """Raises CommandError when the key cannot be read; says nothing about whether anybody answers."""
+    from headway.cli.near import client_of
     from headway.reporter.address import find_url
-    from headway.reporter.client import Client
 
     key = key_of(args)
     with told():
-        return Connection(Client(find_url(args.url), key))
+        return Connection(client_of(find_url(args.url), key))
 
 
 def key_of(args: argparse.Namespace) -> str | None:

@@ -6,7 +6,7 @@ import socket
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, Self
 from urllib.parse import quote
 
 from headway.reporter.address import OFF, find_key, find_url
@@ -343,11 +343,7 @@ class Client:
         return self._envelope(method, path, **more)["data"]
 
     def _envelope(self, method: str, path: str, **more: Any) -> dict[str, Any]:
-        answer = self._call(method, path, **more)
-        body = _object(answer)
-        if "data" not in body:
-            raise _foreign(answer)
-        return body
+        return answered(self._call(method, path, **more))
 
     def _call(self, method: str, path: str, **more: Any) -> requests.Response:
         import requests
@@ -361,7 +357,7 @@ class Client:
             raise ApiError(422, "Invalid input", f"not JSON: {error}") from None
         except requests.RequestException as error:
             raise Unreachable(self.url, root_cause(error)) from None
-        if not 200 <= answer.status_code < 300:
+        if not good(answer):
             with answer:
                 raise _api_error(answer)
         return answer
@@ -370,6 +366,29 @@ class Client:
     def _opened(self, path: str, silence: float | None, **more: Any) -> Iterator[requests.Response]:
         with self._call("GET", path, stream=True, timeout=(self.timeout, silence), **more) as answer:
             yield answer
+
+
+class Answer(Protocol):
+    """What is looked at of an answer that is JSON; `requests.Response` is one."""
+
+    status_code: int
+    reason: str
+
+    def json(self) -> Any: ...
+
+
+def good(answer: Answer) -> bool:
+    return 200 <= answer.status_code < 300
+
+
+def answered(answer: Answer) -> dict[str, Any]:
+    """The envelope of what was asked for. Raises ApiError."""
+    if not good(answer):
+        raise _api_error(answer)
+    body = _object(answer)
+    if "data" not in body:
+        raise _foreign(answer)
+    return body
 
 
 def _path(id: str) -> str:
@@ -389,7 +408,7 @@ def _param(value: Any) -> str:
     return value.isoformat() if hasattr(value, "isoformat") else str(value)
 
 
-def _api_error(answer: requests.Response) -> ApiError:
+def _api_error(answer: Answer) -> ApiError:
     try:
         body = answer.json()
         return ApiError(answer.status_code, str(body["title"]), str(body.get("detail", "")), body.get("field"))
@@ -397,11 +416,11 @@ def _api_error(answer: requests.Response) -> ApiError:
         return _foreign(answer)
 
 
-def _foreign(answer: requests.Response) -> ApiError:
+def _foreign(answer: Answer) -> ApiError:
     return ApiError(answer.status_code, answer.reason or "Error", "what answers there is no Headway exporter: check the address")
 
 
-def _object(answer: requests.Response) -> dict[str, Any]:
+def _object(answer: Answer) -> dict[str, Any]:
     """The JSON object that is the answer. Raises ApiError for anything else."""
     try:
         body = answer.json()
