@@ -5,12 +5,16 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 # Benchmarks are no installed package: they work from the clone.
 sys.path.insert(0, str(Path(__file__).parent.parent))
 from running import RunningExporter, Starter
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 
 @pytest.fixture
@@ -41,3 +45,12 @@ def shared_exporter(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runnin
     exporter = RunningExporter(tmp_path_factory.mktemp("shared") / "data", ("--sample-interval", "0.2")).start()
     yield exporter
     exporter.kill()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """A real one for the tests of a module. Not for longer: while Playwright runs, no other test has an event loop of its own."""
+    from browsing import chromium
+
+    with chromium() as found:
+        yield found

@@ -9,18 +9,12 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from browsing import Visitor, axe, chromium, until, until_live
+from browsing import Visitor, axe, until, until_live
 from running import RunningExporter, Starter
 from test_api import Api
 from waiting import wait_until
 
 HOSTILE = "<script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\">"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as found:
-        yield found
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ import psutil
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from browsing import Visitor, chromium, until, until_live
+from browsing import Visitor, until, until_live
 from osprocesses import runs
 from running import RunningExporter
 from test_access import make_key
@@ -18,12 +18,6 @@ from test_api import Api
 from waiting import wait_until
 
 COUNTING = "i=0; while :; do i=$((i+1)); printf 'red line %d of <b>many</b>\\n' $i; sleep 0.2; done"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as found:
-        yield found
 
 
 @pytest.fixture(scope="module")

@@ -11,18 +11,12 @@ from threading import Thread
 import pytest
 from playwright.sync_api import Browser, expect
 
-from browsing import Visitor, chromium
+from browsing import Visitor
 from certificates import Authority
 from running import RunningExporter
 from test_access import make_key
 
 PROCESS = {"name": "linked", "type": "task", "id": "linked"}
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as found:
-        yield found
 
 
 @pytest.fixture(scope="module")

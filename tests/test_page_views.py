@@ -10,17 +10,11 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, Route, expect
 
-from browsing import Visitor, axe, chromium, until_live
+from browsing import Visitor, axe, until_live
 from serving import Serving, free_port
 from test_access import make_key
 from test_api import Api
 from waiting import wait_until
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as found:
-        yield found
 
 
 @pytest.fixture(scope="module")
