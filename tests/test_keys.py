@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -216,3 +217,21 @@ def test_the_file_is_a_list_as_documented(ring: KeyRing) -> None:
     rows = json.loads(ring.path.read_text())
     assert [sorted(row) for row in rows] == [sorted(["id", "name", "role", "user", "hash", "created_at"])] * 2
     assert (rows[1]["role"], rows[1]["user"], rows[0]["user"]) == ("viewer", "ada", None)
+
+
+def test_in_an_event_loop_the_file_is_looked_at_once_a_turn(tmp_path: Path) -> None:
+    """Lookups of one turn agree; the next turn sees what somebody else changed."""
+    ring, other = KeyRing(tmp_path), KeyRing(tmp_path)
+    key, text = other.create("ci", Role.REPORTER)
+    turns: list[Callable[[], None]] = []
+    ring.serve(turns.append)
+    assert ring.find(text) == key and ring.configured
+    other.revoke(key.id)
+    assert ring.find(text) == key and len(turns) == 1
+    turns.pop()()
+    assert ring.find(text) is None and not ring.configured and len(turns) == 1
+    turns.pop()()
+    ring.path.unlink()
+    for _ in range(2):
+        with pytest.raises(KeyFileError, match="restore it"):
+            ring.find(text)

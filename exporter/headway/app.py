@@ -200,6 +200,7 @@ class Exporter:
 
     async def start(self) -> None:
         now = self.registry.clock()
+        self.keys.serve(asyncio.get_running_loop().call_soon)
         loaded = await asyncio.to_thread(self.store.load, done_since=now - self.settings.active_retention)
         counts = await asyncio.to_thread(self.store.status_counts)
 
@@ -320,22 +321,22 @@ class Exporter:
 
     async def follow_new(self) -> None:
         """Follows processes from their creation on, not only from the next sample on: many end before it."""
-        hub, exits, seen = self.registry.hub, self._exits, -1
-        changed = hub.subscribe()
+        turns, exits = self.registry.turns, self._exits
+        changed = turns.subscribe()
+        changed.set()  # what was there before
         try:
-            while exits is not None and not hub.closed:
+            while exits is not None:
                 await changed.wait()
                 await asyncio.sleep(FOLLOW_PAUSE)
                 changed.clear()
-                news, seen = self.registry.newer_than(seen), self.registry.version
-                for entry in news:
+                for entry in self.registry.take_turns():
                     root = self.watch.visible(entry.process) if entry.process.status.active else None
                     if root is None:
                         exits.forget(entry.process.id)
                     else:
                         exits.follow(entry.process.id, root)
         finally:
-            hub.unsubscribe(changed)
+            turns.unsubscribe(changed)
 
     async def clean_up(self) -> None:
         """Gives up zombies, fades what is over, forgets what is too old, keeps the logs of each process within their limit."""

@@ -84,7 +84,8 @@ class Key:
 
 
 class KeyRing:
-    """The keys of one data directory. A lookup costs one stat; a changed file is read again at the next lookup.
+    """The keys of one data directory. A lookup costs one stat; a changed file is read again at the next lookup. In an event loop
+    (see `serve`) all lookups of one turn cost one.
 
     Every method that reads raises KeyFileError while the file is missing, damaged or writable by others.
     """
@@ -95,6 +96,14 @@ class KeyRing:
         self._seen: tuple[int, ...] | None = None
         self._keys: Mapping[str, Key] = {}
         self._problem: str | None = None
+        self._configured = False
+        self._call_soon: Callable[[Callable[[], None]], object] | None = None
+        self._looked = False  # in this turn of the event loop
+
+    def serve(self, call_soon: Callable[[Callable[[], None]], object]) -> None:
+        """From now on it is asked in the event loop alone that this `call_soon` is of. What a turn of it reads was sent before the
+        turn began, and whoever had seen a key revoked by then finds it revoked."""
+        self._call_soon = call_soon
 
     @property
     def exists(self) -> bool:
@@ -112,7 +121,8 @@ class KeyRing:
     @property
     def configured(self) -> bool:
         """Whether somebody made a key, beside the one of the first start."""
-        return any(key.name != FIRST_START for key in self._refresh().values())
+        self._refresh()
+        return self._configured
 
     def list(self) -> list[Key]:
         """Oldest first."""
@@ -173,6 +183,16 @@ class KeyRing:
         return Key(id=key_id, name=name, role=role, user=user, hash=_hash(text), created_at=self._now()), text
 
     def _refresh(self) -> Mapping[str, Key]:
+        if not self._looked:
+            self._look()
+        if self._problem is not None:
+            raise KeyFileError(self._problem)
+        return self._keys
+
+    def _look(self) -> None:
+        if self._call_soon is not None:
+            self._looked = True
+            self._call_soon(self._turn_over)
         try:
             seen = _signature(os.stat(self.path))  # noqa: PTH116  a third faster than Path.stat, once for each request
         except OSError as error:
@@ -181,9 +201,9 @@ class KeyRing:
         else:
             if seen != self._seen:
                 self._read()
-        if self._problem is not None:
-            raise KeyFileError(self._problem)
-        return self._keys
+
+    def _turn_over(self) -> None:
+        self._looked = False
 
     def _read(self) -> None:
         self._keys, self._problem = {}, None
@@ -195,6 +215,7 @@ class KeyRing:
             if status.st_mode & 0o022:
                 raise ValueError("others may write it (chmod 600)")
             self._keys = _parse(content)
+            self._configured = any(key.name != FIRST_START for key in self._keys.values())
         except (OSError, ValueError) as error:
             words = error.strerror if isinstance(error, OSError) else str(error)
             self._problem = f"the key file {self.path} cannot be used: {words}; repair it, or restore it from a backup"
@@ -218,6 +239,7 @@ class KeyRing:
     def _write(self, keys: Mapping[str, Key]) -> None:
         rows = [{**asdict(key), "role": key.role.label} for key in keys.values()]
         write_secret(self.path, json.dumps(rows, indent=1, ensure_ascii=False) + "\n")
+        self._looked = False
 
 
 def bootstrap(data_dir: Path) -> KeyRing:

@@ -49,8 +49,9 @@ class Guard:
         self.settings = settings
         self.identity = identity
         self.hosts = LOOPBACK_NAMES | {h.lower() for h in settings.allowed_hosts} | {_host(settings.external_url)}
-        # Headers that passed all checks, by themselves but for the length of the body: clients send the same again and again.
-        self._passed: dict[tuple[tuple[bytes, bytes], ...], Headers] = {}
+        # Headers that passed all checks, by themselves but for the length of the body (clients send the same again and again), and
+        # whether they say nothing of who sent them.
+        self._passed: dict[tuple[tuple[bytes, bytes], ...], tuple[Headers, bool]] = {}
         listen = settings.address[0].lower()
         if listen not in ("0.0.0.0", "::", ""):
             self.hosts = self.hosts | {listen}
@@ -87,8 +88,8 @@ class Guard:
         if self.identity.web is not None or length > self.settings.max_body_bytes:
             return None
         key = tuple([header for header in scope["headers"] if header[0] != b"content-length"])
-        headers = self._passed.get(key)
-        if headers is None:
+        found = self._passed.get(key)
+        if found is None:
             headers = Headers(key)
             if content_type(headers) != JSON:
                 return None
@@ -96,8 +97,9 @@ class Guard:
             self.check_origin(headers)
             if len(self._passed) >= PASSED:
                 self._passed.clear()
-            self._passed[key] = headers
-        return self.identify(scope, headers, "", safe=False)
+            found = self._passed[key] = headers, self.identity.says_nothing(headers)
+        headers, silent = found
+        return self.identity.anonymous(scope) if silent else self.identify(scope, headers, "", safe=False)
 
     def identify(self, scope: Scope, headers: Headers, path: str, safe: bool) -> Caller:
         """The caller, who for a session also proves to have read our page. Raises Unauthenticated, Forbidden."""

@@ -53,7 +53,15 @@ class Identity:
                 return Caller(owner.role, owner.user, owner.name, keyed=True, signed_in=True, csrf=csrf_of(token))
             if changes:
                 raise Unauthenticated("your session is over: sign in again on the page /login")
-        role = self.anonymous_role() if is_local(scope, headers) else None
+        return self.anonymous(scope if is_direct(headers) else None)
+
+    def says_nothing(self, headers: Headers) -> bool:
+        """Whether neither a key nor a session comes with them, nor a word of a proxy."""
+        return "authorization" not in headers and "cookie" not in headers and is_direct(headers)
+
+    def anonymous(self, scope: Scope | None) -> Caller:
+        """Who says nothing of themselves, and came directly (None: not). Raises Unauthenticated."""
+        role = self.anonymous_role() if scope is not None and is_local(scope) else None
         if role is None:
             raise Unauthenticated(
                 "a key is needed here (headway key create makes one): HEADWAY_KEY, or «Authorization: Bearer KEY» by HTTP"
@@ -163,11 +171,13 @@ class Identity:
         return self._external.scheme == "https" and headers.get("host", "").lower() == self._external.netloc.lower()
 
 
-def is_local(scope: Scope, headers: Headers) -> bool:
-    """Whether the request was made on this machine: a proxy on loopback speaks for others, and says so in a header."""
-    for name in FORWARDED:
-        if name in headers:
-            return False
+def is_direct(headers: Headers) -> bool:
+    """Whether nobody speaks for others: a proxy says so in a header."""
+    return not any(name in headers for name in FORWARDED)
+
+
+def is_local(scope: Scope) -> bool:
+    """Whether the request was made on this machine, as far as the connection tells."""
     client = scope.get("client")
     return client is not None and _is_loopback(client[0])
 

@@ -129,12 +129,14 @@ def update_at_once(context: Context, who: Caller, process_id: str, body: bytes) 
     entry = context.registry.entries.get(process_id)
     if entry is None or not who.sees(entry.process.spec.user) or entry.pending is not None or about_state(form):
         return None
-    outcome = context.registry.update(process_id, form)
+    outcome = context.registry.report(entry, form, context.registry.clock())
     return b'{"data":%b,%b}' % (told(context, entry, who), said(outcome))
 
 
-def said(outcome: Outcome) -> bytes:
+def said(outcome: Outcome | None) -> bytes:
     """What a reporter is told beside the process."""
+    if outcome is None:
+        return b'"cancel_requested":false'
     asked = b'"cancel_requested":true' if outcome.cancel_requested else b'"cancel_requested":false'
     return asked + b',"duplicate":true' if outcome.duplicate else asked
 
@@ -227,20 +229,27 @@ def update_many_at_once(context: Context, who: Caller, body: bytes) -> bytes | N
     """What :func:`update_many` answers where nothing has to be waited for; None where something has. Raises HeadwayError. Unless it
     answers nothing has changed."""
     who.require(Role.REPORTER)
-    entries, update = context.registry.entries, context.registry.update
+    registry = context.registry
+    entries = registry.entries
     items = None if who.user is not None else decode_known(body, entries)
-    if items is None or any(about_state(item) or entries[item.id].pending is not None for item in items):
+    if items is None:
         return None
+    for item in items:
+        if about_state(item) or entries[item.id].pending is not None:
+            return None
+    now, report = registry.clock(), registry.report
     results: list[bytes] = []
     for item in items:
         try:
-            results.append(accepted(item, update(item.id, item)))
+            outcome = report(entries[item.id], item, now)
         except HeadwayError as error:
             results.append(refused(item.id, error))
+        else:
+            results.append(accepted(item, outcome))
     return b'{"data":[%b]}' % b",".join(results)
 
 
-def accepted(item: KnownItem, outcome: Outcome) -> bytes:
+def accepted(item: KnownItem, outcome: Outcome | None) -> bytes:
     """The result of an item of a batch. An id has nothing in it that JSON writes differently."""
     return b'{"id":"%b","status":200,%b}' % (item.id.encode(), said(outcome))
 

@@ -93,7 +93,8 @@ class Registry:
         self.settings = settings
         self.host = host
         self.clock = clock
-        self.hub = Hub()
+        self.hub = Hub()  # of everything
+        self.turns = Hub()  # of what came, and of changes of status
         self.entries: dict[str, Entry] = {}
         self.names: dict[NameKey, NameStats] = {}
         self.name_reports: tuple[NameReport, ...] = ()
@@ -103,6 +104,7 @@ class Registry:
         self.version = 0
         self._names_changed: set[NameKey] = set()
         self._recent: dict[str, Entry] = {}  # by version, oldest change first
+        self._turns: dict[str, Entry] = {}
         self.removals_known_since = 0
         self._removed: list[tuple[int, str]] = []
         self._writer = writer
@@ -148,10 +150,14 @@ class Registry:
 
     def update(self, process_id: str, form: UpdateIn) -> Outcome:
         """Applies what the reporter said. Raises NotFound, Conflict (illegal transition), InvalidInput, TooLarge."""
+        entry = self.entry(process_id)
+        return self.report(entry, form, self.clock()) or Outcome(entry.process)
+
+    def report(self, entry: Entry, form: UpdateIn, now: float) -> Outcome | None:
+        """The same at `now` for a process in hand; None: it is done, and there is nothing to wait for or to tell of it."""
         # Arguments by place, and no call where there is nothing to do: this runs for every update.
-        entry = self.entries.get(process_id) or self.entry(process_id)
         before = entry.process
-        now = entry.contact_at = self.clock()
+        entry.contact_at = now
         if form.seq is not UNSET and form.seq <= before.activity.seq:
             return Outcome(before, entry.pending, False, True)
         # A creation that lies in the future was before the clock was set back.
@@ -159,16 +165,16 @@ class Registry:
         texts = () if form.log is UNSET else split_lines(form.log)
         last_line = texts[-1] if texts else None
         process, progressed = updated(before, form, at, now, last_line, self.settings.max_metadata_bytes)
-        lines = entry.log.append(process_id, at, texts) if texts else ()
+        lines = entry.log.append(process.id, at, texts) if texts else ()
         entry.process = process
         if progressed and entry.estimator is not None and (current := process.activity.current) is not None:
             entry.estimator.add(at, current, process.activity.total)
-        if process.state is before.state:
-            self._writer.behind(process, lines)
-            self._touch(entry)
-            return Outcome(process)
-        stored = self._settle(entry, before, at, REPORTED, lines)
-        return Outcome(entry.process, stored)
+        if process.state is not before.state:
+            stored = self._settle(entry, before, at, REPORTED, lines)
+            return Outcome(entry.process, stored)
+        self._writer.behind(process, lines)
+        self._touch(entry)
+        return None if process.cancel_requested_at is None else Outcome(process)
 
     def end(
         self,
@@ -245,6 +251,11 @@ class Registry:
     def newer_than(self, version: int) -> list[Entry]:
         """Entries that changed after `version`, the newest change first."""
         return list(takewhile(lambda entry: entry.version > version, reversed(self._recent.values())))
+
+    def take_turns(self) -> list[Entry]:
+        """Entries that came or changed their status since the last call."""
+        taken, self._turns = list(self._turns.values()), {}
+        return taken
 
     def stats_for(self, process: Process) -> NameStats | None:
         """Totals of its name; None for a name over the limit, whose totals are mixed with others."""
@@ -378,8 +389,8 @@ class Registry:
                 continue
             entry.process = token.before
             entry.log.withdraw(token.line_numbers)
-            self._writer.behind(process=token.before)
-            self._touch(entry)
+            self._writer.behind(token.before)
+            self._turned(entry)
 
     # ── inside ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -449,7 +460,7 @@ class Registry:
             if entry.process.dismissed_at is not None:
                 self.drop([entry.process.id])
             else:
-                self._touch(entry)
+                self._turned(entry)
 
         future.add_done_callback(publish)
         return future
@@ -463,7 +474,7 @@ class Registry:
         entry.children = self._orphan_children.pop(process.id, set())
         if process.spec.parent_id is not None:
             self._children_of(process.spec.parent_id).add(process.id)
-        self._touch(entry)
+        self._turned(entry)
         return entry
 
     def _children_of(self, parent_id: str) -> set[str]:
@@ -483,11 +494,17 @@ class Registry:
         return estimator
 
     def _touch(self, entry: Entry) -> None:
-        self.version += 1
-        entry.version = self.version
-        self._recent.pop(entry.process.id, None)
-        self._recent[entry.process.id] = entry
+        self.version = entry.version = self.version + 1
+        recent, process_id = self._recent, entry.process.id
+        recent.pop(process_id, None)
+        recent[process_id] = entry
         self.hub.wake()
+
+    def _turned(self, entry: Entry) -> None:
+        """It came, or its status changed."""
+        self._touch(entry)
+        self._turns[entry.process.id] = entry
+        self.turns.wake()
 
     def _counted(self, before: Status | None, after: Status | None) -> None:
         if before is not None:
