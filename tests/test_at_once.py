@@ -12,9 +12,10 @@ from typing import Any
 
 import pytest
 import requests
+import uvicorn
 
 from headway.api.at_once import AtOnce
-from headway.api.protocol import LARGEST
+from headway.api.protocol import LARGEST, Protocol
 from headway.app import Exporter
 from headway.keys import KeyRing, Role
 from headway.schemas import CreateIn, decode
@@ -279,3 +280,30 @@ def test_a_key_that_was_revoked_is_refused_at_once(start_exporter: Starter) -> N
     ring = KeyRing(exporter.data_dir)
     ring.revoke(next(key.id for key in ring.list() if key.role is Role.REPORTER))
     assert api.request("PATCH", f"/api/processes/{process_id}", {})[0] == 401
+
+
+def test_a_connection_that_says_nothing_more_is_closed() -> None:
+    """After the time for it counted from the last answer, whichever way that went; not before."""
+
+    async def scenario() -> None:
+        loop = asyncio.get_running_loop()
+
+        async def answer(scope: Any, receive: Any, send: Any) -> None:
+            await receive()
+            await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
+            await send({"type": "http.response.body", "body": b"{}"})
+
+        answer.at_once = lambda method, target, scope, body: b"{}" if target == b"/quick" else None  # type: ignore[attr-defined]
+        config = uvicorn.Config(answer, timeout_keep_alive=1, log_config=None)
+        server = await loop.create_server(lambda: Protocol(config, uvicorn.server.ServerState(), {}), "127.0.0.1", 0)
+        reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+        last = 0.0
+        for target in ("/quick", "/quick", "/usual", "/quick", "/usual", "/quick"):
+            writer.write(f"PATCH {target} HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{{}}".encode())
+            assert (await reader.readuntil(b"\r\n\r\n{}")).startswith(b"HTTP/1.1 200 OK\r\n")
+            last = loop.time()
+            await asyncio.sleep(0.4)  # less than a second, and more than one in all
+        assert await asyncio.wait_for(reader.read(), 30) == b"" and loop.time() - last >= 0.9
+        server.close()
+
+    asyncio.run(scenario())

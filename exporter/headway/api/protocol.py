@@ -69,10 +69,19 @@ class Protocol(HttpToolsProtocol):
         # The body so far of a request that may be answered at once; None while uvicorn has the request.
         self._held: list[bytes] | None = None
         self._held_bytes = 0
+        # Status and the server's own headers of an answer, and the list they were made of: uvicorn makes a new one each second.
+        self._head, self._head_of = b"", cast(list[tuple[bytes, bytes]] | None, None)
+        self._answered_at = 0.0
+        self._idle: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         self.corked = Corked(transport, self.loop)
         super().connection_made(cast(asyncio.Transport, self.corked))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._idle is not None:
+            self._idle.cancel()
+        super().connection_lost(exc)
 
     def on_headers_complete(self) -> None:
         if self._may_be_held():
@@ -115,11 +124,30 @@ class Protocol(HttpToolsProtocol):
         answer = self._at_once(self._method, self.url, cast(Scope, self.scope), body)
         if answer is None:
             return False
-        head = [b"HTTP/1.1 200 OK\r\n", *(b"%b: %b\r\n" % header for header in self.server_state.default_headers)]
-        head.append(b"content-length: %d\r\ncontent-type: application/json\r\n\r\n" % len(answer))
-        self.corked.write_now(b"".join([*head, answer]))
-        self.on_response_complete()
+        own = self.server_state.default_headers
+        if own is not self._head_of:
+            self._head, self._head_of = b"HTTP/1.1 200 OK\r\n" + b"".join(b"%b: %b\r\n" % header for header in own), own
+        self.corked.write_now(
+            b"%bcontent-length: %d\r\ncontent-type: application/json\r\n\r\n%b" % (self._head, len(answer), answer)
+        )
+        self.server_state.total_requests += 1
+        # A timer made and cancelled for each request would cost as much as reading it: this one looks, when it goes off, whether
+        # it is due.
+        self._answered_at = self.loop.time()
+        if self._idle is None:
+            self._idle = self.loop.call_later(self.timeout_keep_alive, self._look_whether_idle)
         return True
+
+    def _look_whether_idle(self) -> None:
+        self._idle = None
+        busy = self._held is not None or not (self.cycle is None or self.cycle.response_complete)
+        if busy or self.timeout_keep_alive_task is not None:
+            return  # uvicorn has a timer of its own, or makes one when it has answered
+        left = self._answered_at + self.timeout_keep_alive - self.loop.time()
+        if left > 0:
+            self._idle = self.loop.call_later(left, self._look_whether_idle)
+        else:
+            self.timeout_keep_alive_handler()
 
     def _hand_over(self) -> None:
         """To uvicorn, as if it had had the request from its first line on."""
