@@ -128,8 +128,9 @@ def test_a_zombie_is_given_up_with_how_it_ended(start_exporter: Starter, end: st
             parent.kill()
 
 
-def test_no_line_of_a_command_is_lost_with_the_exporter(exporter: RunningExporter, tmp_path: Path) -> None:
+def test_no_line_of_a_command_is_lost_with_the_exporter(start_exporter: Starter, tmp_path: Path) -> None:
     """What a reporter was told has arrived is not sent again, so it must be on the disk by then."""
+    exporter = start_exporter("--sample-interval", "0.2", "--log-tail-lines", "100000")  # however long it takes here
     gate = tmp_path / "gate"
     source = f"""
 import os, time
