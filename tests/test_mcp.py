@@ -110,6 +110,13 @@ async def http(url: str, key: str) -> AsyncIterator[Tools]:
         yield Tools(client)
 
 
+@pytest.fixture(scope="module")
+def server(shared_exporter: RunningExporter) -> Iterator[str]:
+    """The address of one for all tests that do not mind how they speak to it: to start one takes longer than most of them."""
+    with served(shared_exporter) as url:
+        yield url
+
+
 @pytest.fixture
 def mine(shared_exporter: RunningExporter, request: pytest.FixtureRequest) -> str:
     """A project of this test."""
@@ -147,13 +154,13 @@ def test_the_documents_name_every_tool() -> None:
 # ── looking ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_processes_are_listed_page_by_page(shared_exporter: RunningExporter, mine: str) -> None:
+def test_processes_are_listed_page_by_page(shared_exporter: RunningExporter, server: str, mine: str) -> None:
     with Exporter(shared_exporter.url, shared_exporter.key) as exporter:
         for number in range(3):
             exporter.create("Load", project=mine, id=f"{mine[:40]}-{number}", progress={"current": 51, "total": 80, "unit": "rows"})
 
     async def use() -> None:
-        async with stdio(shared_exporter) as tools:
+        async with http(server, shared_exporter.key) as tools:
             first = await tools("list_processes", project=mine, limit=2)
             assert [one["progress"] for one in first["processes"]] == ["51/80 rows (63%)"] * 2
             second = await tools("list_processes", project=mine, limit=2, cursor=first["next"])
@@ -171,7 +178,7 @@ def test_processes_are_listed_page_by_page(shared_exporter: RunningExporter, min
     run(use())
 
 
-def test_one_process_is_shown_with_its_log(shared_exporter: RunningExporter, mine: str) -> None:
+def test_one_process_is_shown_with_its_log(shared_exporter: RunningExporter, server: str, mine: str) -> None:
     with Exporter(shared_exporter.url, shared_exporter.key) as exporter:
         made = exporter.create("Import", project=mine)
         exporter.create("Part", parent_id=made["id"])
@@ -179,7 +186,7 @@ def test_one_process_is_shown_with_its_log(shared_exporter: RunningExporter, min
         exporter.update(made["id"], status="failed", error="no such column", exit_code=1)
 
     async def use() -> None:
-        async with stdio(shared_exporter) as tools:
+        async with http(server, shared_exporter.key) as tools:
             found = await tools("show_process", id=made["id"], log_lines=3)
             assert (found["status"], found["error"], found["exit_code"]) == ("failed", "no such column", 1)
             assert found["log"][:2] == ["line 398", "line 399"] and found["log"][2].endswith("(2500 characters cut)")
@@ -194,7 +201,9 @@ def test_one_process_is_shown_with_its_log(shared_exporter: RunningExporter, min
     run(use())
 
 
-def test_the_beginning_of_an_id_is_enough_where_it_is_the_only_one(shared_exporter: RunningExporter, mine: str) -> None:
+def test_the_beginning_of_an_id_is_enough_where_it_is_the_only_one(
+    shared_exporter: RunningExporter, server: str, mine: str
+) -> None:
     """The report and the tables of the command line show beginnings."""
     head = new_id()[-12:]
     one, other = f"{head}-one", f"{head}-other"
@@ -203,7 +212,7 @@ def test_the_beginning_of_an_id_is_enough_where_it_is_the_only_one(shared_export
             exporter.create("Part", project=mine, id=id)
 
         async def use() -> None:
-            async with stdio(shared_exporter, shared_exporter.key) as tools:
+            async with http(server, shared_exporter.key) as tools:
                 assert (await tools("show_process", id=f"{head}-on"))["id"] == one
                 assert (await tools("report_progress", id=f"{head}-on", stage="half"))["process"]["id"] == one
                 child = (await tools("report_start", name="Below", parent_id=f"{head}-on"))["process"]
@@ -223,12 +232,12 @@ def test_the_beginning_of_an_id_is_enough_where_it_is_the_only_one(shared_export
         assert exporter.get(one)["cancel_requested"] is True
 
 
-def test_active_processes_are_resources(shared_exporter: RunningExporter, mine: str) -> None:
+def test_active_processes_are_resources(shared_exporter: RunningExporter, server: str, mine: str) -> None:
     with Exporter(shared_exporter.url, shared_exporter.key) as exporter:
         made = exporter.create("Listed", project=mine)
 
     async def use() -> None:
-        async with stdio(shared_exporter) as tools:
+        async with http(server, shared_exporter.key) as tools:
             listed = {str(one.uri): one.title for one in (await tools.client.list_resources()).resources}
             assert listed[f"headway://process/{made['id']}"] == "Listed"
             (template,) = (await tools.client.list_resource_templates()).resource_templates
@@ -237,13 +246,13 @@ def test_active_processes_are_resources(shared_exporter: RunningExporter, mine: 
     run(use())
 
 
-def test_stuck_ones_are_found_with_the_evidence(shared_exporter: RunningExporter, mine: str) -> None:
+def test_stuck_ones_are_found_with_the_evidence(shared_exporter: RunningExporter, server: str, mine: str) -> None:
     with Exporter(shared_exporter.url, shared_exporter.key) as exporter:
         made = exporter.create("Hangs", project=mine, thresholds={"stuck_after": 0.2}, progress={"current": 1, "total": 9})
         wait_until(lambda: exporter.get(made["id"])["conditions"], what="stuck")
 
     async def use() -> None:
-        async with stdio(shared_exporter) as tools:
+        async with http(server, shared_exporter.key) as tools:
             (found,) = (await tools("find_problems", project=mine))["problems"]
             assert found["id"] == made["id"] and found["flags"][0].startswith("stuck (")
             assert (await tools("find_problems", project=mine, problems=["overdue"]))["note"] == "no process is overdue"
@@ -251,14 +260,14 @@ def test_stuck_ones_are_found_with_the_evidence(shared_exporter: RunningExporter
     run(use())
 
 
-def test_what_is_slow_and_what_to_do(shared_exporter: RunningExporter, mine: str) -> None:
+def test_what_is_slow_and_what_to_do(shared_exporter: RunningExporter, server: str, mine: str) -> None:
     with Exporter(shared_exporter.url, shared_exporter.key) as exporter:
         for number in range(4):
             made = exporter.create(f"Fails {mine}", project=mine, id=f"{mine[:40]}-{number}")
             exporter.update(made["id"], status="failed", error=f"row {number}: no such column", exit_code=1)
 
     async def use() -> None:
-        async with stdio(shared_exporter) as tools:
+        async with http(server, shared_exporter.key) as tools:
             found = await tools("analyze", project=mine)
             (pattern,) = found["patterns"]
             assert (pattern["runs"], pattern["failed"], pattern["failure_rate"]) == (4, 4, 1.0)
@@ -315,9 +324,9 @@ def test_an_agent_reports_its_own_work(shared_exporter: RunningExporter, mine: s
     run(use())
 
 
-def test_an_agent_hears_that_it_shall_stop(shared_exporter: RunningExporter, mine: str) -> None:
+def test_an_agent_hears_that_it_shall_stop(shared_exporter: RunningExporter, server: str, mine: str) -> None:
     async def use() -> None:
-        async with stdio(shared_exporter, shared_exporter.key) as tools:
+        async with http(server, shared_exporter.key) as tools:
             begun = (await tools("report_start", name="Long", project=mine))["process"]
             await tools("cancel_process", id=begun["id"])
             assert "report_end" in (await tools("report_progress", id=begun["id"], current=1))["stop"]
@@ -329,9 +338,9 @@ def test_an_agent_hears_that_it_shall_stop(shared_exporter: RunningExporter, min
 # ── starting and ending ─────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_a_command_is_started_looked_at_and_ended(shared_exporter: RunningExporter, mine: str) -> None:
+def test_a_command_is_started_looked_at_and_ended(shared_exporter: RunningExporter, server: str, mine: str) -> None:
     async def use() -> None:
-        async with stdio(shared_exporter, shared_exporter.key) as tools:
+        async with http(server, shared_exporter.key) as tools:
             begun = (await tools("start_command", command="echo begun; exec sleep 600", name="Sleeper", project=mine))["process"]
 
             async def log() -> list[str]:
@@ -347,9 +356,9 @@ def test_a_command_is_started_looked_at_and_ended(shared_exporter: RunningExport
     run(use())
 
 
-def test_a_scope_is_ended_only_when_confirmed(shared_exporter: RunningExporter, mine: str) -> None:
+def test_a_scope_is_ended_only_when_confirmed(shared_exporter: RunningExporter, server: str, mine: str) -> None:
     async def use() -> None:
-        async with stdio(shared_exporter, shared_exporter.key) as tools:
+        async with http(server, shared_exporter.key) as tools:
             ids = {(await tools("start_command", command="exec sleep 600", project=mine))["process"]["id"] for _ in range(2)}
             asked = await tools("kill_scope", scope="project", value=mine)
             assert {hit["id"] for hit in asked["would_end"]} == ids and "confirm=true" in asked["note"]
@@ -480,17 +489,16 @@ def test_over_http_everyone_has_their_own_key(start_exporter: Any) -> None:
         run(use(url))
 
 
-def test_over_http_nobody_comes_in_without_a_key(shared_exporter: RunningExporter) -> None:
+def test_over_http_nobody_comes_in_without_a_key(shared_exporter: RunningExporter, server: str) -> None:
     body = {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}
     accept = {"Accept": "application/json, text/event-stream"}
-    with served(shared_exporter) as url:
-        for headers in ({}, {"Authorization": "Bearer hw_0_wrong"}, {"Authorization": "Basic eDp5"}):
-            answer = requests.post(url, json=body, headers=accept | headers, timeout=30)
-            assert (answer.status_code, answer.headers["WWW-Authenticate"]) == (401, "Bearer"), headers
-            assert "key" in answer.json()["error"]
-        known = accept | {"Authorization": f"Bearer {shared_exporter.key}"}
-        for foreign in ({"Host": "evil.example"}, {"Origin": "http://evil.example"}):
-            assert requests.post(url, json=body, headers=known | foreign, timeout=30).status_code in (403, 421), foreign
+    for headers in ({}, {"Authorization": "Bearer hw_0_wrong"}, {"Authorization": "Basic eDp5"}):
+        answer = requests.post(server, json=body, headers=accept | headers, timeout=30)
+        assert (answer.status_code, answer.headers["WWW-Authenticate"]) == (401, "Bearer"), headers
+        assert "key" in answer.json()["error"]
+    known = accept | {"Authorization": f"Bearer {shared_exporter.key}"}
+    for foreign in ({"Host": "evil.example"}, {"Origin": "http://evil.example"}):
+        assert requests.post(server, json=body, headers=known | foreign, timeout=30).status_code in (403, 421), foreign
 
 
 def test_mistakes_on_the_command_line(shared_exporter: RunningExporter) -> None:

@@ -90,7 +90,7 @@ def fuzz(exporter: RunningExporter, tmp_path: Path, paths: list[str]) -> None:
         "run",
         f"{exporter.url}/openapi.json",
         "--phases=examples,coverage,fuzzing",
-        "--max-examples=30",
+        "--max-examples=20",
         "--checks=not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance",
         *paths,
         "--header",

@@ -47,6 +47,10 @@ def run(args: argparse.Namespace) -> int:
     url = find_url(args.url)
     if url == OFF:
         raise CommandError("HEADWAY_URL is off, so there is nothing to serve: give --url", Exit.USAGE)
+    if args.allowed_host and args.http is None:
+        raise CommandError("--allowed-host goes with --http", Exit.USAGE)
+    where = None if args.http is None else address(args.http)
+    key = given_key(args) if where is None else None
     try:
         from headway.mcp.calls import Exporter
         from headway.mcp.server import Server
@@ -56,16 +60,13 @@ def run(args: argparse.Namespace) -> int:
         raise CommandError(
             f"what MCP needs is not installed ({error.name} is missing): pip install '.[mcp]' in the clone of Headway"
         ) from None
-    if args.http is None:
-        if args.allowed_host:
-            raise CommandError("--allowed-host goes with --http", Exit.USAGE)
-        Server(Exporter(url, given_key(args))).run("stdio")
+    if where is None:
+        Server(Exporter(url, key)).run("stdio")
         return Exit.OK
     from headway.mcp.web import serve
 
-    host, port = address(args.http)
     try:
-        serve(Server(Exporter(url, keyed=True)), host, port, args.allowed_host, ready)
+        serve(Server(Exporter(url, keyed=True)), *where, args.allowed_host, ready)
     except OSError as error:
         raise CommandError(f"cannot listen on {args.http}: {error.strerror or error}", Exit.FAILED) from None
     return Exit.OK
