@@ -65,8 +65,8 @@ async def _storm(path: Path, round: int, acknowledge: Connection) -> None:
 
 def exporter(data_dir: Path, port: int) -> None:
     """What `headway serve` runs, in a process that need not import everything anew."""
-    from headway.app import serve
     from headway.configuration import load
+    from headway.server import serve
 
     given = {"data_dir": str(data_dir), "listen": f"127.0.0.1:{port}", "log_level": "error"}
     sys.exit(serve(load(given, {})))

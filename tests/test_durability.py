@@ -33,7 +33,7 @@ from waiting import wait_until
 
 KILLS = 20
 FORKS = multiprocessing.get_context("forkserver")
-FORKS.set_forkserver_preload(["headway.app", "pytest", "storm"])
+FORKS.set_forkserver_preload(["headway.server", "pytest", "storm"])
 
 
 @dataclass

@@ -80,6 +80,7 @@ LAYERS = (
     ),
     ("collector", "intake", "api", "api.*"),
     ("app", "hook", "hook.*", "mcp", "mcp.*"),
+    ("server",),
     ("cli", "cli.*"),
     ("__main__",),
 )
@@ -215,14 +216,17 @@ HEAVY = (
         ("from headway import Reporter, track", (*HEAVY, "headway.model", "headway.settings", "headway.store", "headway.api")),
         (
             "from headway.cli.main import build_parser; build_parser()",
-            (*HEAVY, "headway.app", "headway.api", "shtab"),
+            (*HEAVY, "headway.app", "headway.server", "headway.api", "shtab"),
         ),
         (
             "from headway.cli.main import build_parser; build_parser('ps')",
             (*HEAVY, "headway.model", "headway.settings", "headway.keys"),
         ),
         # Each start of the exporter would wait for what the first of some requests needs.
-        ("import headway.app", ("fastapi", "pydantic", "jinja2", "requests", "urllib3", "yaml", "psutil", "rich", "bcrypt", "mcp")),
+        (
+            "import headway.server",
+            ("fastapi", "pydantic", "jinja2", "requests", "urllib3", "yaml", "psutil", "rich", "bcrypt", "mcp"),
+        ),
         ("import headway.configuration", HEAVY),
         ("import headway.gates, headway.estimate, headway.names", HEAVY),
     ],

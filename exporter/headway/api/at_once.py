@@ -14,7 +14,7 @@ from typing import Final
 
 from starlette.types import Scope
 
-from headway.api import processes
+from headway.api import reports
 from headway.api.access import Guard
 from headway.api.context import Context
 from headway.api.direct import BATCH, DURABLE, ONE
@@ -55,10 +55,10 @@ class AtOnce:
     def one(self, process_id: bytes, scope: Scope, body: bytes) -> bytes | None:
         who = self.guard.admitted(scope, len(body))
         # An id that is written otherwise is in nobody's hands, or it has a query.
-        return None if who is None else processes.update_at_once(self.context, who, process_id.decode("latin-1"), body)
+        return None if who is None else reports.update_at_once(self.context, who, process_id.decode("latin-1"), body)
 
     def batch(self, scope: Scope, body: bytes) -> bytes | None:
         if DURABLE in dict(scope["headers"]):
             return None
         who = self.guard.admitted(scope, len(body))
-        return None if who is None else processes.update_many_at_once(self.context, who, body)
+        return None if who is None else reports.update_many_at_once(self.context, who, body)

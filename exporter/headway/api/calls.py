@@ -17,6 +17,7 @@ from headway.api import (
     polling,
     processes,
     relay,
+    reports,
     retry,
     services,
     settings,
@@ -84,9 +85,9 @@ def process_calls() -> Iterator[Call]:
     ok = {200: "Done"}
     yield on_processes("GET", base, processes.list_processes, params=ListParams, answers={**ok, **COMMON})
     yield on_processes(
-        "POST", base, processes.create_process, 201, body=CreateIn, answers={200: "It existed", 201: "Created", **WRITE}
+        "POST", base, reports.create_process, 201, body=CreateIn, answers={200: "It existed", 201: "Created", **WRITE}
     )
-    yield on_processes("POST", f"{base}/batch", processes.batch, body=BatchIn, answers={**ok, **COMMON, **BODY})
+    yield on_processes("POST", f"{base}/batch", reports.batch, body=BatchIn, answers={**ok, **COMMON, **BODY})
     yield on_processes("GET", f"{base}/stats", processes.stats, answers={**ok, **COMMON})
     yield on_processes("GET", "/api/discovered", discovered.list_discovered, answers={**ok, **COMMON})
     yield on_processes("GET", "/api/integrations", polling.list_integrations, answers={**ok, **COMMON})
@@ -97,7 +98,7 @@ def process_calls() -> Iterator[Call]:
     yield from service_calls()
     yield from analysis_calls()
     yield on_processes("GET", one, processes.get_process, answers={**ok, **COMMON, **ONE}, on_process=True)
-    yield on_processes("PATCH", one, processes.update_process, body=UpdateIn, answers={**ok, **WRITE, **ONE}, on_process=True)
+    yield on_processes("PATCH", one, reports.update_process, body=UpdateIn, answers={**ok, **WRITE, **ONE}, on_process=True)
     ends = {**ok, **WRITE, **ONE}
     optional: dict[str, Any] = {"body": EmptyIn, "body_required": False, "on_process": True}
     yield on_processes("DELETE", one, processes.dismiss_process, answers=ends, **optional)

@@ -13,18 +13,18 @@ from typing import Final
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from headway.api import processes
+from headway.api import reports
 from headway.api.access import caller_of
 from headway.api.context import Context
 from headway.api.problems import broken_off, error_response, internal
-from headway.api.processes import Body
+from headway.api.reports import Body
 from headway.errors import HeadwayError
 
 BASE: Final = "/api/processes"
 ONE: Final = BASE + "/{id}"
 BATCH: Final = BASE + "/batch"
 _PREFIX: Final = BASE + "/"
-DURABLE: Final = processes.DURABLE.encode()
+DURABLE: Final = reports.DURABLE.encode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,11 +67,11 @@ class Direct:
     async def answer(self, path: str, scope: Scope, body: Body) -> tuple[int, bytes]:
         who = caller_of(scope)
         if path is ONE:
-            return 200, await processes.update(self.context, who, scope["path"][len(_PREFIX) :], body)
+            return 200, await reports.update(self.context, who, scope["path"][len(_PREFIX) :], body)
         if path is BATCH:
             durable = any(name == DURABLE for name, _ in scope["headers"])
-            return 200, await processes.update_many(self.context, who, body, durable)
-        return await processes.create_one(self.context, who, body)
+            return 200, await reports.update_many(self.context, who, body, durable)
+        return await reports.create_one(self.context, who, body)
 
 
 def route_of(scope: Scope) -> str | None:

@@ -1,14 +1,11 @@
-"""The calls under /api/processes."""
+"""What is known of processes, and what ends or hides one without a signal: lists, one with all that belongs to it, cancelling."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
-from contextlib import suppress
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
 
-import msgspec
-from msgspec import UNSET
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -16,38 +13,20 @@ from headway.api import answers
 from headway.api.access import Caller
 from headway.api.audit import Audit, quoted
 from headway.api.context import Context, caller, context_of, data
-from headway.api.kept import summary_bytes
 from headway.api.listing import select, write_cursor
-from headway.api.problems import of_error
-from headway.errors import Conflict, Forbidden, HeadwayError, InvalidInput, StoreUnavailable
+from headway.errors import InvalidInput
 from headway.keys import Role
 from headway.model import ACTIVE, Condition, Kind, Process, Status
-from headway.registry.changes import about_state, same_creation
-from headway.registry.entry import Entry
-from headway.registry.registry import Outcome
 from headway.schemas import (
-    BatchItem,
-    CreateIn,
     EmptyIn,
-    KnownItem,
     ListParams,
     NoParams,
-    UpdateIn,
     decode,
-    decode_batch,
-    decode_known,
     parse_params,
 )
 
-# Reads the whole body; raises what the guard found wrong with it meanwhile, and ClientDisconnect.
-Body = Callable[[], Awaitable[bytes]]
-
-# No id was looked up.
-NOTHING: Final[Mapping[str, Process | None]] = {}
 # Children deeper than this are listed by id only; a tree of work that people make has a few levels.
 MAX_NESTING: Final = 32
-# A header of a batch, see there.
-DURABLE: Final = "headway-durable"
 
 
 async def list_processes(request: Request) -> Response:
@@ -73,77 +52,12 @@ async def list_processes(request: Request) -> Response:
     return data([context.summary(process, now, who) for process in page], next=following)
 
 
-async def create_process(request: Request) -> Response:
-    """Creates a process. With an `id` that exists already for the same creation nothing changes and the answer is 200."""
-    parse_params(single(request), NoParams)
-    status, answer = await create_one(context_of(request), caller(request), request.body)
-    return written(answer, status)
-
-
-async def create_one(context: Context, who: Caller, body: Body) -> tuple[int, bytes]:
-    """What :func:`create_process` answers. Reached without the framework too (headway.api.direct)."""
-    who.require(Role.REPORTER)
-    form = decode(await body(), CreateIn)
-    outcome = await create(context, who, form)
-    if outcome.stored is not None:
-        await outcome.stored
-    registry = context.registry
-    entry = registry.entries.get(outcome.process.id) or registry.archived(outcome.process)
-    return 201 if outcome.created else 200, b'{"data":%b}' % told(context, entry, who)
-
-
 async def get_process(request: Request) -> Response:
     """One process with its whole log tail, its history of statuses, its children (nested) and their totals."""
     context, who = context_of(request), caller(request)
     parse_params(single(request), NoParams)
     process = await context.find(request.path_params["id"], who)
     return data(await detail(context, process, who))
-
-
-async def update_process(request: Request) -> Response:
-    """Changes what is sent and leaves the rest."""
-    parse_params(single(request), NoParams)
-    return written(await update(context_of(request), caller(request), request.path_params["id"], request.body))
-
-
-async def update(context: Context, who: Caller, process_id: str, body: Body) -> bytes:
-    """What :func:`update_process` answers. Reached without the framework too (headway.api.direct)."""
-    who.require(Role.REPORTER)
-    form = decode(await body(), UpdateIn)
-    registry = context.registry
-    entry = registry.entries.get(process_id)
-    if entry is None or not who.sees(entry.process.spec.user):
-        entry = await context.active_entry(process_id, who)
-    outcome = registry.update(entry.process.id, form)
-    if outcome.stored is not None:
-        await outcome.stored
-        entry = registry.entries.get(process_id) or registry.archived(outcome.process)
-    return b'{"data":%b,%b}' % (told(context, entry, who), said(outcome))
-
-
-def update_at_once(context: Context, who: Caller, process_id: str, body: bytes) -> bytes | None:
-    """What :func:`update` answers where nothing has to be waited for; None where something has, or where this is no update that
-    is known to be right. Raises HeadwayError. Unless it answers nothing has changed."""
-    who.require(Role.REPORTER)
-    form = decode(body, UpdateIn)
-    entry = context.registry.entries.get(process_id)
-    if entry is None or not who.sees(entry.process.spec.user) or entry.pending is not None or about_state(form):
-        return None
-    outcome = context.registry.report(entry, form, context.registry.clock())
-    return b'{"data":%b,%b}' % (told(context, entry, who), said(outcome))
-
-
-def said(outcome: Outcome | None) -> bytes:
-    """What a reporter is told beside the process."""
-    if outcome is None:
-        return b'"cancel_requested":false'
-    asked = b'"cancel_requested":true' if outcome.cancel_requested else b'"cancel_requested":false'
-    return asked + b',"duplicate":true' if outcome.duplicate else asked
-
-
-def told(context: Context, entry: Entry, who: Caller) -> bytes:
-    """The process as its reporter may see it, as JSON."""
-    return summary_bytes(context.registry, entry, who.user, context.children(entry, who))
 
 
 async def dismiss_process(request: Request) -> Response:
@@ -175,90 +89,6 @@ async def cancel_process(request: Request) -> Response:
     return data(context.summary(outcome.process, context.registry.clock(), who), 202, cancel_requested=True)
 
 
-async def batch(request: Request) -> Response:
-    """Many updates in one request. Each item has a result of its own; a wrong one does not stop the others. With the header
-    `Headway-Durable` the answer comes when log lines and progress are on the disk too, which else follows within a second."""
-    parse_params(single(request), NoParams)
-    durable = DURABLE in request.headers
-    return written(await update_many(context_of(request), caller(request), request.body, durable))
-
-
-async def update_many(context: Context, who: Caller, body: Body, durable: bool) -> bytes:
-    """What :func:`batch` answers. Reached without the framework too (headway.api.direct)."""
-    who.require(Role.REPORTER)
-    registry = context.registry
-    entries, update, everyone = registry.entries, registry.update, who.user is None
-    results: list[bytes] = []
-    waiting: list[tuple[int, Outcome]] = []
-    items = decode_batch(await body(), entries)
-    unknown = [item.id for item in items if isinstance(item, BatchItem) and item.create is not UNSET and item.id not in entries]
-    archived: Mapping[str, Process | None] = {}
-    if len(unknown) > 1:
-        with suppress(HeadwayError):  # then each item says so itself
-            archived = await context.read(lambda: {one: context.store.get(one) for one in unknown})
-    for item in items:
-        if isinstance(item, HeadwayError):
-            results.append(refused(None, item))
-            continue
-        try:
-            if type(item) is KnownItem and everyone and item.id in entries:
-                outcome = update(item.id, item)
-                if outcome.stored is not None:
-                    waiting.append((len(results), outcome))
-            else:
-                for outcome in await apply(context, who, item, archived):
-                    if outcome.stored is not None:
-                        waiting.append((len(results), outcome))
-        except HeadwayError as error:
-            results.append(refused(item.id, error))
-            continue
-        results.append(accepted(item, outcome))
-    for index, outcome in waiting:
-        assert outcome.stored is not None
-        try:
-            await outcome.stored
-        except HeadwayError as error:
-            results[index] = refused(outcome.process.id, error)
-    if durable:
-        with suppress(StoreUnavailable):  # then it is kept in memory and tried again, as what is written behind always is
-            await context.writer.flush()
-    return b'{"data":[%b]}' % b",".join(results)
-
-
-def update_many_at_once(context: Context, who: Caller, body: bytes) -> bytes | None:
-    """What :func:`update_many` answers where nothing has to be waited for; None where something has. Raises HeadwayError. Unless it
-    answers nothing has changed."""
-    who.require(Role.REPORTER)
-    registry = context.registry
-    entries = registry.entries
-    items = None if who.user is not None else decode_known(body, entries)
-    if items is None:
-        return None
-    for item in items:
-        if about_state(item) or entries[item.id].pending is not None:
-            return None
-    now, report = registry.clock(), registry.report
-    results: list[bytes] = []
-    for item in items:
-        try:
-            outcome = report(entries[item.id], item, now)
-        except HeadwayError as error:
-            results.append(refused(item.id, error))
-        else:
-            results.append(accepted(item, outcome))
-    return b'{"data":[%b]}' % b",".join(results)
-
-
-def accepted(item: KnownItem, outcome: Outcome | None) -> bytes:
-    """The result of an item of a batch. An id has nothing in it that JSON writes differently."""
-    return b'{"id":"%b","status":200,%b}' % (item.id.encode(), said(outcome))
-
-
-def refused(process_id: str | None, error: HeadwayError) -> bytes:
-    """The result of an item of a batch that changed nothing."""
-    return msgspec.json.encode({"id": process_id, "status": error.status, "error": of_error(error)})
-
-
 async def stats(request: Request) -> Response:
     """How many processes there are, by status (history included), by type, and by condition (active ones); and the names
     of which too many runs ended badly, or one that was due did not begin."""
@@ -288,50 +118,6 @@ async def stats(request: Request) -> Response:
             "names": [] if who.user is not None else [answers.name_report(report) for report in context.registry.name_reports],
         }
     )
-
-
-# ── shared by several calls ─────────────────────────────────────────────────────────────────────────────────────────
-
-
-def written(answer: bytes, status: int = 200) -> Response:
-    return Response(answer, status, media_type="application/json")
-
-
-async def create(
-    context: Context, who: Caller, form: CreateIn, process_id: str | None = None, archive: Mapping[str, Process | None] = NOTHING
-) -> Outcome:
-    """Creates, or finds what an earlier call created. Raises Conflict when the id means something else. `archive`: what the store
-    has under some ids, where that was looked up just now."""
-    if who.user is not None:
-        if form.user not in (None, who.user):
-            raise Forbidden(f"user: this key may report only for {who.user}", field="user")
-        form.user = who.user
-    given = form.id if form.id is not UNSET else process_id
-    if given is not None:
-        known = context.registry.entries.get(given)
-        if known is None:
-            archived = archive[given] if given in archive else await context.read(context.store.get, given)
-            if archived is not None and given not in context.registry.entries:
-                if not (same_creation(archived, form) and who.sees(archived.spec.user)):
-                    raise Conflict(f"id {given} is in use; leave id away to get a new one", field="id")
-                return Outcome(archived)
-        elif not who.sees(known.process.spec.user):
-            raise Conflict(f"id {given} is in use; leave id away to get a new one", field="id")
-    return context.registry.create(form, process_id=process_id)
-
-
-async def apply(context: Context, who: Caller, item: KnownItem, archive: Mapping[str, Process | None]) -> list[Outcome]:
-    """The creation (if any) and the update of one item; the last outcome is the item's. `archive`: see :func:`create`."""
-    outcomes: list[Outcome] = []
-    if isinstance(item, BatchItem) and item.create is not UNSET:
-        if item.create.id is not UNSET and item.create.id != item.id:
-            raise InvalidInput("create.id: must be the id of the item, or absent", field="create.id")
-        outcomes.append(await create(context, who, item.create, item.id, archive))
-    entry = context.registry.entries.get(item.id)
-    if entry is None or not who.sees(entry.process.spec.user):
-        entry = await context.active_entry(item.id, who)
-    outcomes.append(context.registry.update(entry.process.id, item))
-    return outcomes
 
 
 async def detail(context: Context, process: Process, who: Caller) -> dict[str, Any]:

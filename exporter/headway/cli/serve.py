@@ -34,7 +34,7 @@ def run(args: argparse.Namespace) -> int:
     resolved = resolve(args)
     gc.disable()  # what is loaded now stays: to look for garbage among it takes a tenth of the start
     try:
-        from headway.app import serve
+        from headway.server import serve
     except ModuleNotFoundError as error:
         if (error.name or "").split(".")[0] == "headway":
             raise

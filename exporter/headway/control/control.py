@@ -22,7 +22,7 @@ from headway.ending.trees import end_trees, look_at, pause_trees, resume_trees
 from headway.errors import Conflict, StoreUnavailable
 from headway.model import OSProcess, Process, Status
 from headway.registry.entry import Entry
-from headway.registry.registry import Outcome as Changed
+from headway.registry.outcome import Outcome as Changed
 from headway.registry.watch import Watch
 from headway.sampler.base import host_here
 from headway.sampler.host import Host

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 
-from headway.registry.registry import Outcome
+from headway.registry.outcome import Outcome
 
 
 async def stored(changes: Iterable[Outcome]) -> None:

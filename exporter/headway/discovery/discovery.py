@@ -12,7 +12,7 @@ from headway.control.storing import stored
 from headway.discovery.finder import Finder, Findings, Match
 from headway.discovery.rule import Rule
 from headway.model import DISCOVERED_BY, OSProcess, Process, Status
-from headway.registry.registry import Outcome
+from headway.registry.outcome import Outcome
 from headway.registry.watch import Watch
 from headway.schemas import CreateIn
 

@@ -19,7 +19,8 @@ from headway.model import Process, Status
 from headway.polling.asking import Failed, ask
 from headway.polling.definition import ENTRY, INTEGRATION, Integration
 from headway.polling.picking import Item, Unexpected, entries, item
-from headway.registry.registry import Outcome, Registry
+from headway.registry.outcome import Outcome
+from headway.registry.registry import Registry
 from headway.schemas import CreateIn, UpdateIn, decode
 
 log = logging.getLogger(__name__)

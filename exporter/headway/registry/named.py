@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 
 from headway.name_gates import NameReport, Runs, cron_missed, failing
 from headway.names import NameStats
-from headway.registry.registry import OTHER, NameKey, Registry
+from headway.registry.outcome import NameKey
+from headway.registry.registry import OTHER, Registry
 
 
 class NameWatch:

@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import takewhile
-from typing import Final, Protocol
+from typing import Final
 
 from msgspec import UNSET, UnsetType
 
@@ -31,6 +31,7 @@ from headway.registry.entry import Entry
 from headway.registry.hub import Hub
 from headway.registry.lifecycle import advance, needs_attention
 from headway.registry.logs import LogTail, split_lines
+from headway.registry.outcome import NameKey, Outcome, Undo, Writes
 from headway.schemas import CreateIn, UpdateIn
 from headway.settings import Settings
 from headway.store.base import LogLine
@@ -42,48 +43,6 @@ REMOVALS_KEPT: Final = 10_000
 KEPT_FROM: Final = 1.05
 # Processes that are looked at before others have their turn.
 SLICE: Final = 100
-NameKey = tuple[str, str]
-
-
-class Writes(Protocol):
-    """What the registry needs of the writer (see headway.store.writer)."""
-
-    def commit(
-        self,
-        *,
-        processes: Sequence[Process] = (),
-        transitions: Sequence[Transition] = (),
-        names: Sequence[NameStats] = (),
-        lines: Sequence[LogLine] = (),
-        token: object = None,
-    ) -> asyncio.Future[None]: ...
-
-    def behind(self, process: Process | None = None, lines: Sequence[LogLine] = (), names: Sequence[NameStats] = ()) -> None: ...
-
-
-@dataclass(slots=True)
-class Undo:
-    """How to take back one change that could not be stored: what was there before."""
-
-    process_id: str
-    before: Process | None
-    name_key: NameKey | None
-    name_before: NameStats | None
-    line_numbers: range
-
-
-@dataclass(slots=True)  # not frozen: one is made for every update
-class Outcome:
-    """What a verb did. Await `stored` (if any) before telling the caller."""
-
-    process: Process
-    stored: asyncio.Future[None] | None = None
-    created: bool = False
-    duplicate: bool = False
-
-    @property
-    def cancel_requested(self) -> bool:
-        return self.process.cancel_requested_at is not None and self.process.status.active
 
 
 class Registry:

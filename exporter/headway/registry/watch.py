@@ -11,7 +11,8 @@ from headway.duplicates import ancestors_of, duplicates
 from headway.model import DISCOVERED_BY, ConditionReport, OSProcess, Process, Status
 from headway.registry.entry import Entry
 from headway.registry.neighbours import Neighbours
-from headway.registry.registry import Outcome, Registry
+from headway.registry.outcome import Outcome
+from headway.registry.registry import Registry
 from headway.registry.unheard import unheard
 from headway.samples import Exit, Sample
 from headway.view import Limits

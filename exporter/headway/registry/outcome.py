@@ -1,0 +1,55 @@
+"""What a verb of the registry did: for its caller, for the writer, and for who has to take it back."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from headway.model import Process, Transition
+from headway.names import NameStats
+from headway.store.base import LogLine
+
+NameKey = tuple[str, str]
+
+
+class Writes(Protocol):
+    """What the registry needs of the writer (see headway.store.writer)."""
+
+    def commit(
+        self,
+        *,
+        processes: Sequence[Process] = (),
+        transitions: Sequence[Transition] = (),
+        names: Sequence[NameStats] = (),
+        lines: Sequence[LogLine] = (),
+        token: object = None,
+    ) -> asyncio.Future[None]: ...
+
+    def behind(self, process: Process | None = None, lines: Sequence[LogLine] = (), names: Sequence[NameStats] = ()) -> None: ...
+
+
+@dataclass(slots=True)
+class Undo:
+    """How to take back one change that could not be stored: what was there before."""
+
+    process_id: str
+    before: Process | None
+    name_key: NameKey | None
+    name_before: NameStats | None
+    line_numbers: range
+
+
+@dataclass(slots=True)  # not frozen: one is made for every update
+class Outcome:
+    """What a verb did. Await `stored` (if any) before telling the caller."""
+
+    process: Process
+    stored: asyncio.Future[None] | None = None
+    created: bool = False
+    duplicate: bool = False
+
+    @property
+    def cancel_requested(self) -> bool:
+        return self.process.cancel_requested_at is not None and self.process.status.active
