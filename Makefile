@@ -36,8 +36,9 @@ demo: ## show a few minutes of real work; DEMO_SECONDS=30 for less
 
 test: lint ## lint, then every test; the first time it installs what they need
 	@# A few that failed run once more, alone, and are named at the end: tests/suite.py.
+	@# Most of a test is waiting for processes, so two cores are busy with four at a time.
 	@# Tests start Python some thousand times: what it compiles is kept, out of the sources.
-	@PYTHONDONTWRITEBYTECODE= PYTHONPYCACHEPREFIX="$(abspath $(or $(STATE_DIR),.headway))/pycache" $(BIN)/python -m tests.suite -n 2 --dist loadfile $(PYTEST_ARGS)
+	@PYTHONDONTWRITEBYTECODE= PYTHONPYCACHEPREFIX="$(abspath $(or $(STATE_DIR),.headway))/pycache" $(BIN)/python -m tests.suite -n 4 --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 composed: ## bring compose.yaml up on a Docker Engine, with stand-in images
 	@$(STACK) setup exporter,dev

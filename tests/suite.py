@@ -22,9 +22,24 @@ import pytest
 # More than these fail for a reason of their own, which a second time does not change.
 FEW: Final = 5
 WIDTH: Final = 100
+# What takes longest is begun first: begun last, it would keep one worker busy after all others are done.
+LONGEST: Final = (
+    *(
+        "stack/test_every_gate.py",
+        "stack/test_messages.py",
+        "stack/test_make.py",
+        "stack/test_alerting.py",
+        "stack/test_pipeline.py",
+    ),
+    *("test_openapi.py", "test_cli_services.py", "test_services.py", "test_page_active.py", "test_cli_report.py", "test_mcp.py"),
+    *("test_durability.py", "test_discovery.py", "test_control.py", "test_webconfig.py", "test_cli_control.py", "test_shipping.py"),
+    *("test_liveness.py", "test_cli_client.py", "test_page_views.py", "test_page_process.py", "test_reporter_endings.py"),
+    *("test_access.py", "test_sampler.py", "test_cli.py", "test_retry.py", "test_run.py", "test_signin.py", "test_analysis_api.py"),
+    *("test_reporter_failures.py", "test_services_outlive.py", "test_announcing.py", "test_memory_growth.py"),
+)
 
 
-@dataclass
+@dataclass(eq=False)  # plugins are kept in sets
 class Tally:
     """The plugin of a run: its tests by outcome, as pytest names them, and of each that failed the words of its first failure.
     `whole`: every test file could be read, and no worker died, so that every test ran."""
@@ -63,6 +78,11 @@ def pytest_configure(config: pytest.Config) -> None:
     if config.getoption("--tally") is not None and not hasattr(config, "workerinput"):
         config.stash[TALLY] = Tally()
         config.pluginmanager.register(config.stash[TALLY])
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    place = {config.rootpath / "tests" / name: number for number, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: place.get(item.path, len(place)))
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

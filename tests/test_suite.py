@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from suite import LONGEST
+
 ROOT = Path(__file__).resolve().parent.parent
 # Without the plugins of others, which take most of the time of a start.
 ENVIRON = {**os.environ, "PYTHONPATH": str(ROOT), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_PLUGINS": "xdist.plugin"}
@@ -36,11 +38,23 @@ MANY = "import pytest\n@pytest.mark.parametrize('n', range(6))\ndef test_many(n)
 def suite(folder: Path, *args: str, **files: str) -> tuple[int, str]:
     """The exit code and the output of the suite in a folder with these test files."""
     (folder / "pytest.ini").write_text("[pytest]\naddopts = -ra\n")
+    (folder / "deeper").mkdir(exist_ok=True)
+    (folder / "deeper" / "conftest.py").touch()  # as ours has: with it pytest asks for plugins in another way
     for name, text in files.items():
         (folder / f"test_{name}.py").write_text(text)
     command = [sys.executable, "-m", "tests.suite", *args]
     done = subprocess.run(command, cwd=folder, env=ENVIRON, capture_output=True, text=True, timeout=120)
     return done.returncode, done.stdout + done.stderr
+
+
+def test_what_takes_longest_is_there_and_comes_first() -> None:
+    assert [name for name in LONGEST if not (ROOT / "tests" / name).is_file()] == []
+    few = ["tests/test_ids.py", f"tests/{LONGEST[-1]}", "tests/stack/test_demo.py", f"tests/{LONGEST[0]}"]
+    command = [sys.executable, "-m", "tests.suite", "--collect-only", "-q", "-p", "no:cacheprovider", *few]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    files = list(dict.fromkeys(line.partition("::")[0] for line in done.stdout.splitlines() if "::" in line))
+    assert files == [f"tests/{LONGEST[0]}", f"tests/{LONGEST[-1]}", "tests/test_ids.py", "tests/stack/test_demo.py"]
 
 
 def test_what_passes_alone_has_passed_and_is_named(tmp_path: Path) -> None:
