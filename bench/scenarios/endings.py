@@ -17,6 +17,7 @@ ELSEWHERE: Final = "another-host"
 def killed(stage: Stage) -> None:
     job = stage.script("job = reporter(total=10)\njob.update(3)\nrest()")
     stage.after("started", 2)
+    stage.until("running")
     job.child.kill()
     job.child.wait(10)
     stage.mark("gone")
@@ -30,6 +31,7 @@ def killed_tree(stage: Stage) -> None:
     )
     stage.wait("pid")
     stage.after("started", 2)
+    stage.until("running")
     run.child.kill()
     os.kill(int((stage.folder / "pid").read_text()), signal.SIGKILL)
     stage.mark("gone")
@@ -114,6 +116,7 @@ def cancelled(stage: Stage) -> None:
     """Ended through Headway: killed on request is no orphan."""
     stage.script("job = reporter(total=3)\njob.update(1)\nrest()")
     stage.after("started", 2)
+    stage.until("running")
     stage.call("POST", f"/{stage.id()}/kill", {"grace": 1})
     stage.rest(8)
 
