@@ -5,7 +5,11 @@
 Every run is told at 1 Hz (seconds, items done), only when something was done. At nine points, 10% to 90% of the items, each
 estimator says how long the rest takes; the error is |said - true| / true, at most 10, and 1 where nothing is said. Ours is asked
 every two seconds as well, as Prometheus does, because it keeps what it worked out for a while. A quarter of the made-up runs is
-told once more as resumed, the first half being done before; then come the real runs of bench/recordings.
+told once more as resumed, the first half being done before; then come the real runs of bench/recordings, as they were and ten times
+as slow, because most of them are short.
+
+Of our range (10% to 90%) it says in how many cases it held the true end, at these points and at nine moments that are equally far
+apart in time, and its median width: the upper end divided by the lower one.
 
 Targets for the mean over the ten kinds of made-up runs (bench/eta_traces.py): at most tqdm's without, at most 0.7 of tqdm's with
 one earlier run (another seed); at most 15 µs for rate, time left and range of a process at a scrape. A table and JSON go to stdout,
@@ -25,7 +29,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from functools import partial
 from itertools import count
 from pathlib import Path
-from statistics import fmean
+from statistics import fmean, median
 from time import process_time
 from typing import Any, Final, NamedTuple, Protocol
 
@@ -38,6 +42,7 @@ from tqdm import tqdm
 from headway.estimate import Estimator
 from headway.forecast import PARTS, USUAL_PARTS, Parts, forecast
 
+SLOWER: Final = 10.0  # the recorded runs are replayed so much slower, too
 POINTS: Final = tuple(k / 10 for k in range(1, 10))
 WORST_ERROR: Final = 10.0
 NO_ESTIMATE: Final = 1.0
@@ -110,6 +115,13 @@ class Rich:
         return self.progress.tasks[0].time_remaining
 
 
+class Span(NamedTuple):
+    """One of our ranges: whether the truth was within it, and its upper end divided by its lower."""
+
+    held: bool
+    width: float
+
+
 class Ours:
     def __init__(self, total: int, initial: int = 0, shapes: Sequence[Sequence[float]] = ()) -> None:
         self.estimator, self.total, self.asked = Estimator(0.0, initial or None, shapes), total, 0.0
@@ -123,8 +135,10 @@ class Ours:
     def left(self, t: float) -> float | None:
         return self.estimator.eta(t, self.total)
 
-    def range(self, t: float) -> tuple[float, float] | None:
-        return self.estimator.eta_range(t, self.total)
+    def span(self, t: float, truth: float) -> list[Span]:
+        """None where nothing is known."""
+        bounds = self.estimator.eta_range(t, self.total)
+        return [] if bounds is None else [Span(bounds[0] <= truth <= bounds[1], bounds[1] / max(bounds[0], 1e-9))]
 
 
 def updates(ends: Times) -> Iterator[tuple[float, int]]:
@@ -137,11 +151,12 @@ def updates(ends: Times) -> Iterator[tuple[float, int]]:
 
 
 class Outcome(NamedTuple):
-    """Of one run: the error of each estimator at each point, and how often the truth was within our range."""
+    """Of one run: the error of each estimator at each point, our ranges there, and at moments equally far apart in time."""
 
     kind: str
     errors: dict[str, list[float]]
-    within: dict[str, list[bool]]
+    spans: dict[str, list[Span]]
+    in_time: dict[str, list[Span]]
 
 
 def run(trace: str, seed: int, resumed: bool = False) -> Outcome:
@@ -161,10 +176,14 @@ def replay(kind: str, earlier_ends: Times, ends: Times, initial: int = 0) -> Out
     ours = {"headway": Ours(total, initial), "headway, 1 earlier run": Ours(total, initial, [shape])}
     peers: dict[str, Peer] = {"tqdm": Tqdm(total, initial), "rich": Rich(total, initial), "plain mean": PlainMean(total, initial)}
     all_: dict[str, Peer] = {**ours, **peers}
-    result = Outcome(kind, defaultdict(list), defaultdict(list))
-    points = [initial + p * len(ends) for p in POINTS]
+    result = Outcome(kind, defaultdict(list), defaultdict(list), defaultdict(list))
+    points, moments = [initial + p * len(ends) for p in POINTS], [p * float(ends[-1]) for p in POINTS]
     for t, since in updates(ends):
         done = initial + since
+        while moments and moments[0] < t:
+            moment = moments.pop(0)
+            for name, own in ours.items():
+                result.in_time[name] += own.span(moment, float(ends[-1]) - moment)
         for estimator in all_.values():
             estimator.told(t, done)
         truth = float(ends[-1]) - t
@@ -173,40 +192,51 @@ def replay(kind: str, earlier_ends: Times, ends: Times, initial: int = 0) -> Out
             for name, estimator in all_.items():
                 said = estimator.left(t)
                 result.errors[name].append(NO_ESTIMATE if said is None else min(WORST_ERROR, abs(said - truth) / truth))
-            for name, estimator in ours.items():
-                low, high = estimator.range(t) or (0.0, 0.0)
-                result.within[name].append(low <= truth <= high)
+            for name, own in ours.items():
+                result.spans[name] += own.span(t, truth)
     return result
 
 
 Judged = dict[str, dict[str, float]]
 
 
-def recorded(folder: Path) -> tuple[Judged, Judged]:
+class Judgement(NamedTuple):
+    """By kind of run, then by estimator: mean error, share of our ranges that held the truth, and their median width."""
+
+    errors: Judged
+    held: Judged
+    widths: Judged
+    held_in_time: Judged
+
+
+def recorded(folder: Path, slower: float = 1.0) -> Judgement:
     """Of real jobs (bench.recording): each run, with the one before it as the earlier run, the first with the last."""
     outcomes = []
     for job, runs in read(folder).items():
         assert len(runs) > 1, f"{job}: one run has no earlier one"
-        outcomes += [replay(job, np.array(runs[n - 1]), np.array(ends)) for n, ends in enumerate(runs)]
+        outcomes += [replay(job, slower * np.array(runs[n - 1]), slower * np.array(ends)) for n, ends in enumerate(runs)]
     return summed_up(outcomes)
 
 
-def summed_up(outcomes: Iterable[Outcome]) -> tuple[Judged, Judged]:
-    """Mean error of each estimator for each kind of run, and the share of our ranges that held the truth."""
+def summed_up(outcomes: Iterable[Outcome]) -> Judgement:
     errors: dict[str, dict[str, list[float]]] = {}
-    within: dict[str, dict[str, list[bool]]] = {}
-    for kind, of_run, held in outcomes:
-        for name, found in of_run.items():
-            errors.setdefault(kind, defaultdict(list))[name] += found
-        for name, inside in held.items():
-            within.setdefault(kind, defaultdict(list))[name] += inside
-    return (
+    spans: dict[str, dict[str, list[Span]]] = {}
+    in_time: dict[str, dict[str, list[Span]]] = {}
+    for outcome in outcomes:
+        for name, found in outcome.errors.items():
+            errors.setdefault(outcome.kind, defaultdict(list))[name] += found
+        for all_of, of_run in ((spans, outcome.spans), (in_time, outcome.in_time)):
+            for name, ranges in of_run.items():
+                all_of.setdefault(outcome.kind, defaultdict(list))[name] += ranges
+    return Judgement(
         {kind: {name: fmean(found) for name, found in of.items()} for kind, of in errors.items()},
-        {kind: {name: fmean(found) for name, found in of.items()} for kind, of in within.items()},
+        {kind: {name: fmean(span.held for span in found) for name, found in of.items()} for kind, of in spans.items()},
+        {kind: {name: median(span.width for span in found) for name, found in of.items()} for kind, of in spans.items()},
+        {kind: {name: fmean(span.held for span in found) for name, found in of.items()} for kind, of in in_time.items()},
     )
 
 
-def judge(seeds: Sequence[int], workers: int, resumed: bool = False) -> tuple[Judged, Judged]:
+def judge(seeds: Sequence[int], workers: int, resumed: bool = False) -> Judgement:
     with ProcessPoolExecutor(workers) as pool:
         try:
             waiting = [pool.submit(run, trace, seed, resumed) for trace in TRACES for seed in seeds]
@@ -223,23 +253,33 @@ def means(judged: Judged) -> dict[str, float]:
     return {name: fmean(of[name] for of in judged.values()) for name in next(iter(judged.values()))}
 
 
-def show(title: str, errors: Judged, within: Judged) -> None:
+def show(title: str, judged: Judgement) -> None:
+    errors, held, widths, in_time = judged
     names, mean = list(means(errors)), means(errors)
     print(f"{title:<26}" + "".join(f"{name:>24}" for name in names))
     for kind, of in (*errors.items(), ("mean", mean)):
         print(f"  {kind:<24}" + "".join(f"{of[name]:>24.1%}" for name in names))
     print(f"  {'of tqdm':<24}" + "".join(f"{mean[name] / mean['tqdm']:>24.2f}" for name in names))
     print(f"  {'target':<24}" + "".join(f"{TARGETS.get(name, ''):>24}" for name in names))
-    print(f"  {'truth within the range':<24}" + "".join(f"{share:>24.0%}" for share in means(within).values()) + "\n")
+    print("  truth within the range, its median width")
+    for kind, of in (*held.items(), ("mean", means(held))):
+        wide = widths.get(kind) or means(widths)
+        print(f"  {kind:<24}" + "".join(f"{f'{share:.0%} {wide[name]:6.2f}':>24}" for name, share in of.items()))
+    print(f"  {'at moments in time':<24}" + "".join(f"{f'{share:.0%}       ':>24}" for share in means(in_time).values()) + "\n")
 
 
-def as_json(errors: Judged, within: Judged) -> dict[str, Any]:
+def as_json(judged: Judgement) -> dict[str, Any]:
+    errors, held, widths, in_time = judged
     mean = means(errors)
     return {
         "mean_error": {name: round(share, 4) for name, share in mean.items()},
         "of_tqdm": {name: round(share / mean["tqdm"], 3) for name, share in mean.items()},
         "error": {kind: {name: round(share, 4) for name, share in of.items()} for kind, of in errors.items()},
-        "range_coverage": {name: round(share, 3) for name, share in means(within).items()},
+        "range_coverage": {name: round(share, 3) for name, share in means(held).items()},
+        "range_width": {name: round(width, 2) for name, width in means(widths).items()},
+        "range_coverage_in_time": {name: round(share, 3) for name, share in means(in_time).items()},
+        "coverage": {kind: {name: round(share, 3) for name, share in of.items()} for kind, of in held.items()},
+        "width": {kind: {name: round(width, 2) for name, width in of.items()} for kind, of in widths.items()},
     }
 
 
@@ -277,9 +317,7 @@ class Running:
 
     def asked(self, now: float) -> None:
         at = now - self.started
-        self.estimator.rate(at)
-        self.estimator.eta(at, self.total)
-        self.estimator.eta_range(at, self.total)
+        self.estimator.figures(at, self.total)
 
 
 def at_scrapes(seconds: int, count: int, history: bool) -> tuple[float, float]:
@@ -314,11 +352,17 @@ def each_call() -> dict[str, float]:
         telling.add(float(second), second)
 
     moments = (1000.0 + k / 1e6 for k in count(1))
+    told, moment = Estimator(0.0), count(1)
+
+    def tell_and_ask() -> None:
+        second = next(moment)
+        told.add(float(second), second)
+        told.figures(float(second), 1e9)
+
     calls: dict[str, Callable[[], object]] = {
         "add": tell,
-        "rate": partial(estimator.rate, 1000.5),
-        "eta": lambda: estimator.eta(next(moments), 2000),
-        "eta_range of the same moment": partial(estimator.eta_range, 1000.5, 2000),
+        "figures, nothing new": lambda: estimator.figures(next(moments), 2000),
+        "add and figures": tell_and_ask,
         "forecast": partial(forecast, parts, PARTS),
         "forecast, 1 earlier run": partial(forecast, fewer, PARTS, fewer),
     }
@@ -350,15 +394,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     seeds = range(options.first_seed, options.first_seed + options.seeds)
     made_up = judge(seeds, options.workers)
     halves = judge(seeds[: max(1, len(seeds) // 4)], options.workers, resumed=True)
-    real = recorded(options.recordings)
+    real, slower = recorded(options.recordings), recorded(options.recordings, SLOWER)
     calls = each_call()
     scrape = {
         n: at_scrapes(options.seconds, options.running, history)
         for n, history in (("headway", False), ("headway, 1 earlier run", True))
     }
-    show("mean error, made-up runs", *made_up)
-    show("the same, resumed at half", *halves)
-    show("recorded runs", *real)
+    show("mean error, made-up runs", made_up)
+    show("the same, resumed at half", halves)
+    show("recorded runs", real)
+    show(f"the same, {SLOWER:.0f} times as slow", slower)
     print("µs of one call: " + ", ".join(f"{name} {spent:.2f}" for name, spent in calls.items()))
     print(f"µs for each of {options.running} processes at a scrape (target {TARGET_MICROSECONDS:.0f}): mean, worst scrape")
     for name, (usual, worst) in scrape.items():
@@ -370,9 +415,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "seeds": options.seeds,
         "first_seed": options.first_seed,
         "targets_of_tqdm": TARGETS,
-        **as_json(*made_up),
-        "resumed": as_json(*halves),
-        "recorded": as_json(*real),
+        **as_json(made_up),
+        "resumed": as_json(halves),
+        "recorded": as_json(real),
+        "recorded_slower": as_json(slower),
         "running": options.running,
         "call_microseconds": calls,
         "target_scrape_microseconds": TARGET_MICROSECONDS,
@@ -382,7 +428,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(json.dumps(result))
     options.results.mkdir(parents=True, exist_ok=True)
     (options.results / "eta.json").write_text(json.dumps(result, indent=1) + "\n")
-    mean = means(made_up[0])
+    mean = means(made_up.errors)
     good = all(mean[name] / mean["tqdm"] <= target for name, target in TARGETS.items())
     return 0 if good and all(spent[0] <= TARGET_MICROSECONDS for spent in scrape.values()) else 1
 

@@ -12,7 +12,7 @@ from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from copy import copy
 from math import inf, isfinite
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeAlias
 
 from headway.forecast import LEAST_PARTS, LONGEST, PARTS, USUAL_PARTS, Parts, forecast, median
 
@@ -33,9 +33,17 @@ RATE_SHARE: Final = 0.1  # the rate looks back over this share of the time worke
 RATE_WINDOW: Final = 300.0  # but not over more seconds than this,
 RATE_FEW: Final = 5  # updates from which on their usual gap counts as known
 RATE_UPDATES: Final = 3  # and never over less than this many updates usually take
-GAP_WEIGHT: Final = 0.1  # of the latest gap between updates, in the usual one
+GAPS: Final = 10  # the usual gap between updates is a moving mean over so many: a new one counts a tenth
 
-BEFORE_PROGRESS: Final = (0.7, 1.4)  # factors of the range while only earlier runs are known
+BEFORE_PROGRESS: Final = (0.6, 1.6)  # factors of the range while only earlier runs are known: three quarters of the recorded jobs
+
+# While nothing arrives: time runs down for this share of the usual gap, so that the next update is no surprise; then the time left
+# grows by this share of the silence, and the upper end of the range by so many times it.
+CALM: Final = 2 / 3
+LATE: Final = 0.5
+LATE_HIGH: Final = 2.0
+
+Figures: TypeAlias = tuple[float | None, float | None, tuple[float, float] | None]
 
 OUTLIER: Final = 6.0  # a part of the only earlier run that took so many times as long as its neighbours counts as an accident
 NEIGHBOURS: Final = 4
@@ -57,24 +65,27 @@ class _Fit(NamedTuple):
 class Estimator:
     """Rate and time left of one process. Mutable, not thread-safe, at most POINTS points large.
 
+    Of updates that come close together only the last is noted, and what follows from it is worked out when somebody asks.
+
     `started_at` unix seconds; `initial` items that were done before (a resumed run); `shapes` of earlier runs of the same name,
     newest last, each as :meth:`shape` returned it.
     """
 
     __slots__ = (
-        "_answer",
         "_dones",
         "_fit",
         "_gap",
         "_gaps",
         "_heard_at",
         "_initial",
+        "_known",
         "_next",
         "_paused_at",
         "_restarted",
         "_shapes",
         "_spacing",
         "_times",
+        "_told",
         "_usual",
     )
 
@@ -83,6 +94,7 @@ class Estimator:
         self._usual: _Shape | None = None
         self._paused_at: float | None = None
         self._restarted = False
+        self._told: tuple[float, float] | None = None
         self._begin(started_at, initial or 0.0)
 
     def _begin(self, t: float, done: float) -> None:
@@ -91,7 +103,7 @@ class Estimator:
         self._spacing, self._next = FIRST_SPACING, t
         self._gap, self._gaps, self._heard_at = 0.0, 0, t
         self._fit: _Fit | None = None
-        self._answer: tuple[float, float | None, tuple[float, float, float] | None] | None = None
+        self._known: _Known | None = None
 
     def add(self, t: float, done: float, total: float | None = None) -> None:
         """At `t` (unix s) `done` items were done in all; repeating the same count changes nothing.
@@ -99,14 +111,20 @@ class Estimator:
         A count that falls below half of what it was begins anew from there; one that falls less is a correction. `total` need
         not be told: it counts when the time left is asked for.
         """
-        times, dones, self._answer = self._times, self._dones, None
+        heard = self._heard_at
+        if heard <= t < heard + FIRST_SPACING:
+            self._told = t, done
+            return
+        if self._told is not None:
+            self._take_in()
+        times, dones, self._known = self._times, self._dones, None
         if done > dones[-1] and t >= times[-1]:
-            gap = t - self._heard_at
-            if gap >= FIRST_SPACING:
-                # The wait for the first update is forgotten when there is a second one: it often was for something else.
-                self._gap += (gap - self._gap) * max(GAP_WEIGHT, 1 / max(1, self._gaps))
-                self._gaps += 1
-                self._heard_at = t
+            gaps = self._gaps
+            # The wait for the first update is forgotten when there is a second one: it often was for something else.
+            self._gap += (t - heard - self._gap) / (gaps or 1)
+            if gaps < GAPS:
+                self._gaps = gaps + 1
+            self._heard_at = t
             if t < self._next:
                 times[-1], dones[-1] = t, done  # the last point moves on until it is far enough from the one before
             else:
@@ -116,100 +134,149 @@ class Estimator:
 
     def pause(self, t: float) -> None:
         """From `t` on it does nothing, on purpose: time stands still until :meth:`resume`."""
+        if self._told is not None:
+            self._take_in()
         if self._paused_at is None:
-            self._paused_at, self._answer = max(t, self._times[-1]), None
+            self._paused_at = max(t, self._times[-1])
 
     def resume(self, t: float) -> None:
         """It goes on at `t`; the pause never was."""
+        if self._told is not None:
+            self._take_in()
         if self._paused_at is not None:
             self._shift(max(0.0, t - self._paused_at))
-            self._paused_at, self._answer = None, None
+            self._paused_at = None
+
+    def figures(self, now: float, total: float | None) -> Figures:
+        """At once what :meth:`rate`, :meth:`eta` and :meth:`eta_range` say."""
+        if self._told is not None:
+            self._take_in()
+        known = self._known
+        if known is None or known[0] != total:
+            known = self._known = self._work_out(total)
+        _, rate, seconds, low, high, calm = known
+        silent = (now if self._paused_at is None else self._paused_at) - self._times[-1]
+        if silent > self._gap:
+            rate = self._rate(silent)
+        if not seconds:
+            return rate, seconds, None if seconds is None else (0.0, 0.0)
+        if silent <= 0:
+            return rate, seconds, (low, high)
+        if silent <= calm:
+            return rate, seconds - silent, (low * (1 - silent / seconds), high - silent)
+        late = silent - calm
+        low *= 1 - calm / seconds
+        return rate, min(LONGEST, seconds - calm + LATE * late), (low, min(LONGEST, high - calm + LATE_HIGH * late))
 
     def rate(self, now: float) -> float | None:
         """Items per second lately; None before any progress. Silence counts when it is longer than usual; then it ends at 0."""
-        times, dones, done = self._times, self._dones, self._dones[-1]
-        until, start = self._now(now) - self._gap, times[0]
-        if until < times[-1]:
-            until = times[-1]
-        worked = until - start
-        if done <= self._initial or worked <= 0:
-            return None
-        window = worked  # of the first few, of which nothing is usual yet, over all the time there was
-        if len(times) > RATE_FEW:
-            window = min(worked, max(min(RATE_SHARE * worked, RATE_WINDOW), RATE_UPDATES * self._gap))
-        rate = max(0.0, done - _interpolate(until - window, times, dones)) / window
-        return rate if isfinite(rate) else None
+        return self.figures(now, self._known[0] if self._known is not None else None)[0]
 
     def eta(self, now: float, total: float | None) -> float | None:
         """Seconds until `total` items are done; None while unknown, 0 when nothing is left."""
-        left = self._left(now, total)
-        return None if left is None else left[0]
+        return self.figures(now, total)[1]
 
     def eta_range(self, now: float, total: float | None) -> tuple[float, float] | None:
-        """Seconds that :meth:`eta` is below in one of ten cases, and above in one of ten."""
-        left = self._left(now, total)
-        return None if left is None else (left[0] * left[1], left[0] * left[2])
+        """Seconds that :meth:`eta` is below in one of ten cases, and above in one of ten.
+
+        While nothing arrives, the ratio of the two never becomes smaller.
+        """
+        return self.figures(now, total)[2]
 
     def alone(self, now: float, total: float | None) -> tuple[float, float, float] | None:
         """Time left and the bounds of its range as this run alone tells them; None where earlier runs have no say anyway, or
         nothing is known. Worked out anew each time: for an analysis, not for a page."""
         if not self._shapes:
             return None
-        other = copy(self)
-        other._shapes, other._usual, other._fit, other._answer = (), None, None, None
-        left = other._worked_out(now, total)
-        return None if left is None else (left[0], left[0] * left[1], left[0] * left[2])
+        if self._told is not None:
+            self._take_in()
+        other = copy(self)  # which shares what it reads only
+        other._shapes, other._usual, other._fit, other._known = (), None, None, None
+        _, seconds, bounds = other.figures(now, total)
+        return None if seconds is None or bounds is None else (seconds, *bounds)
 
     def shape(self) -> tuple[float, ...]:
         """The items of the whole run, then the seconds from its start at which 1/SHARES, 2/SHARES … of them were done.
 
         Empty when it teaches nothing: no progress, a count that began anew, or a resumed run, whose first part was elsewhere.
         """
+        if self._told is not None:
+            self._take_in()
         done = self._dones[-1]
         if done <= 0 or self._initial > 0 or self._restarted:
             return ()
         return (done, *self._reached(_steps(0.0, done, SHARES)[1:]))
 
-    def _left(self, now: float, total: float | None) -> tuple[float, float, float] | None:
-        """Seconds left, and the factors that make its range. Whoever asks for the one mostly asks for the other, too."""
-        answer = self._answer
-        if answer is None or answer[0] != now or answer[1] != total:
-            answer = self._answer = now, total, self._worked_out(now, total)
-        return answer[2]
+    def _take_in(self) -> None:
+        """Moves the last point on to what was told since."""
+        if self._told is None:
+            return
+        t, done = self._told
+        self._told = None
+        if done == self._dones[-1]:
+            return
+        self._known = None
+        if done < self._dones[-1] or t < self._times[-1]:
+            self._unusual(t, done)
+        elif t < self._next:
+            self._times[-1], self._dones[-1] = t, done
+        else:
+            self._append(t, done)
 
-    def _worked_out(self, now: float, total: float | None) -> tuple[float, float, float] | None:
+    def _work_out(self, total: float | None) -> _Known:
+        """What stays as it is until something arrives."""
+        times, done = self._times, self._dones[-1]
+        at, rate = times[-1], self._rate(0.0)
         if total is None:
-            return None
-        at, done = self._times[-1], self._dones[-1]
+            return total, rate, None, 0.0, 0.0, 0.0
         if done >= total:
-            return 0.0, 1.0, 1.0
-        fit = self._fit
-        work = 0.0 if fit is None else self._work(done, total, fit.shape)
-        if fit is None or work <= 0 or self._is_old(fit, at, total, work):
+            return total, rate, 0.0, 0.0, 0.0, 0.0
+        seconds, fit = 0.0, self._fit
+        if fit is not None:
+            made_at, of, shape, work, said, _, _ = fit
+            seconds = said * ((total - done if shape is None else self._work(done, total, shape)) / work)
+            age = at - made_at
+            if age >= ANEW_AT_MOST_EVERY and (
+                total != of
+                or age >= (ANEW_AFTER if shape is None else ANEW_AFTER_USUAL) * (at - times[0])
+                or abs(seconds - said + age) > ANEW_OFF * seconds
+            ):
+                seconds = 0.0
+        if not seconds > 0:  # not a number, where one overflowed: anew
             fit = self._fit = self._forecast(at, done, total)
             if fit is None:
-                return None
-            work = fit.work
-        seconds = fit.seconds * (work / fit.work)
-        # The next update is due after the usual gap, or at the end. Until then time runs down; when it is late, the longer it
-        # has been silent, the longer it will be: half of the silence again, at least.
-        silent, due = self._now(now) - at, seconds if done <= self._initial else min(seconds, self._gap)
-        return min(LONGEST, seconds - due + max(due - silent, silent / 2)), fit.low, fit.high
+                return total, rate, None, 0.0, 0.0, 0.0
+            seconds = fit.seconds
+        elif seconds > LONGEST:
+            seconds = LONGEST
+        assert fit is not None
+        due = self._gap if done > self._initial and self._gap < seconds else seconds  # after the usual gap, or at the end
+        return total, rate, seconds, seconds * fit.low, min(LONGEST, seconds * fit.high), CALM * due
+
+    def _rate(self, silent: float) -> float | None:
+        """The rate after so many seconds without progress."""
+        times, dones = self._times, self._dones
+        until, done, gap = times[-1], dones[-1], self._gap
+        if done <= self._initial:
+            return None
+        if silent > gap:
+            until += silent - gap
+        window = worked = until - times[0]
+        if worked <= 0:
+            return None
+        if len(times) > RATE_FEW:  # of the first few, of which nothing is usual yet, over all the time there was
+            window *= RATE_SHARE
+            if window > RATE_WINDOW:
+                window = RATE_WINDOW
+            if window < RATE_UPDATES * gap:
+                window = min(worked, RATE_UPDATES * gap)
+        rate = (done - _interpolate(until - window, times, dones)) / window
+        return rate if 0 <= rate < inf else 0.0 if rate < 0 else None
 
     @staticmethod
     def _work(done: float, total: float, shape: _Shape | None) -> float:
         """What is left: items, or the seconds for as many items as an earlier run had at its pace."""
         return total - done if shape is None else (shape.ends[-1] - shape.at(done / total)) * (total / shape.items)
-
-    def _is_old(self, fit: _Fit, at: float, total: float, work: float) -> bool:
-        age = at - fit.at
-        if age < ANEW_AT_MOST_EVERY:
-            return False
-        worked = at - self._times[0]
-        if total != fit.total or age >= (ANEW_AFTER if fit.shape is None else ANEW_AFTER_USUAL) * worked:
-            return True
-        seconds = fit.seconds * (work / fit.work)
-        return abs(seconds - (fit.seconds - age)) > ANEW_OFF * seconds
 
     def _forecast(self, at: float, done: float, total: float) -> _Fit | None:
         if self._usual is None and self._shapes:
@@ -226,7 +293,7 @@ class Estimator:
             first, here = usual.at(initial / total), usual.at(done / total)
             part, ahead = (here - first) / parts, usual.ends[-1] - here
             if part > 0 and ahead > 0:
-                marks = [total * share for share in _interpolated(_steps(first, here, parts), usual.ends, usual.shares)]
+                marks = [total * share for share in _interpolated(_steps(first, here, parts), usual.ends, EACH_SHARE)]
                 by_usual, pace, shape = Parts(self._reached(marks), ahead / part), part * total / usual.items, usual
         found = forecast(by_items, updates, by_usual, pace)
         work = self._work(done, total, shape)
@@ -236,12 +303,6 @@ class Estimator:
         """Seconds from the start at which each of these counts was reached."""
         start = self._times[0]
         return [t - start for t in _interpolated(marks, self._dones, self._times)]
-
-    def _now(self, now: float) -> float:
-        if self._paused_at is not None:
-            now = self._paused_at
-        at = self._times[-1]
-        return now if now > at else at
 
     def _append(self, t: float, done: float) -> None:
         times, dones = self._times, self._dones
@@ -259,7 +320,10 @@ class Estimator:
             self._shift(-back)
         t = max(t, self._times[-1])
         if done > self._dones[-1]:
-            self.add(t, done)
+            if t < self._next:
+                self._times[-1], self._dones[-1] = t, done
+            else:
+                self._append(t, done)
         elif done < self._initial or (done - self._initial) < (self._dones[-1] - self._initial) / 2:
             self._begin(t, done)
             self._restarted = True
@@ -271,7 +335,7 @@ class Estimator:
             self._append(t, done)
 
     def _shift(self, seconds: float) -> None:
-        """Moves everything so far in time."""
+        """Moves everything so far in time; the figures after it stay the same."""
         self._times = array("d", (t + seconds for t in self._times))
         self._next += seconds
         self._heard_at += seconds
@@ -279,16 +343,24 @@ class Estimator:
             self._fit = self._fit._replace(at=self._fit.at + seconds)
 
 
+# The total that was asked for, the rate while no update is late, then of the time left: seconds (None: unknown), the ends of its
+# range, and how long it runs down while nothing arrives. All as at the last update.
+_Known: TypeAlias = tuple[float | None, float | None, float | None, float, float, float]
+
+
 class _Shape(NamedTuple):
-    """What earlier runs have in common: for `items` items, the seconds (`ends`, from 0) after which these `shares` were done."""
+    """What earlier runs have in common: for `items` items, the seconds (`ends`, from 0) after which each of EACH_SHARE was done."""
 
     items: float
     ends: Sequence[float]
-    shares: Sequence[float] = EACH_SHARE
 
     def at(self, share: float) -> float:
         """Seconds from the start until `share` (0–1) of the work is done."""
-        return _interpolate(share, self.shares, self.ends)
+        if share <= 0 or not share < 1:
+            return self.ends[0 if share <= 0 else -1]
+        place = share * SHARES
+        k = int(place)
+        return self.ends[k] + (self.ends[k + 1] - self.ends[k]) * (place - k)
 
 
 def _usual(shapes: Sequence[Sequence[float]]) -> _Shape | None:
@@ -323,18 +395,24 @@ def _steps(first: float, last: float, count: int) -> list[float]:
 
 def _interpolate(x: float, xs: Sequence[float], ys: Sequence[float]) -> float:
     """y at `x` on the line through the points; `xs` ascending. Beyond the ends: the end."""
-    return _interpolated((x,), xs, ys)[0]
+    k = bisect_left(xs, x)
+    if k == 0:
+        return ys[0]
+    if k == len(xs):
+        return ys[-1]
+    x0, y0 = xs[k - 1], ys[k - 1]
+    return y0 + (ys[k] - y0) * ((x - x0) / (xs[k] - x0))
 
 
 def _interpolated(marks: Iterable[float], xs: Sequence[float], ys: Sequence[float]) -> list[float]:
-    """y at each of `marks`."""
-    found, last = [], len(xs) - 1
+    """y at each of `marks`, which ascend."""
+    found, k, end = [], 0, len(xs)
     for x in marks:
-        k = bisect_left(xs, x)
+        k = bisect_left(xs, x, k)
         if k == 0:
             found.append(ys[0])
-        elif k > last:
-            found.append(ys[last])
+        elif k == end:
+            found.append(ys[-1])
         else:
             x0, y0 = xs[k - 1], ys[k - 1]
             found.append(y0 + (ys[k] - y0) * ((x - x0) / (xs[k] - x0)))

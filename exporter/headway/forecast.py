@@ -8,8 +8,9 @@ at two earlier moments of this very run; the errors it would have made decide it
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from itertools import accumulate, pairwise
-from math import exp, log, sqrt
+from itertools import accumulate, count, pairwise
+from math import exp, inf, log, sqrt
+from operator import mul, sub
 from typing import Final, NamedTuple, TypeAlias
 
 PARTS: Final = 24  # at most; fewer see a change of pace later
@@ -31,6 +32,27 @@ TREND_FLOOR: Final = 0.2  # the pace is not extrapolated below this share of its
 LEVEL_VARIANCE: Final = 0.0625  # the pace of one run of a job against another: a quarter, as log standard deviation
 FEW_VARIANCE: Final = 0.09  # of the pace of one update: 0.3, when there are too few updates to see it
 NOISE_FLOOR: Final = 0.02
+
+# The range: distances of its bounds in logs, 10% and 90% quantiles of log(true / said), each a straight line over what is known at
+# run time. Fitted by quantile regression (Koenker and Bassett 1978) on made-up and real runs, then rounded (bench/eta_range.py);
+# HIGH_REST by hand.
+# Of one who sees this run only: the more is ahead, the more can become faster;
+LOW_AHEAD: Final = 0.38  # for each log of the whole against what is done,
+LOW_SPREAD: Final = 0.44  # for each log by which equal parts differed;
+HIGH: Final = 0.4  # and any run can become slower, however smooth it was,
+HIGH_REST: Final = 0.3  # the more so if all is still ahead,
+HIGH_ERROR: Final = 0.62  # for each log by which it would have been wrong before,
+HIGH_FEW: Final = 1.3  # divided by the root of the number of updates.
+# Of one who believes an earlier run: what this run's parts differ by, measured by that run, is how far it is from its shape.
+KNOWN_LOW: Final = 0.1
+KNOWN_LOW_SPREAD: Final = 0.3
+KNOWN_LOW_FEW: Final = 0.2
+KNOWN_HIGH: Final = 0.12
+KNOWN_HIGH_SPREAD: Final = 0.62
+KNOWN_HIGH_FEW: Final = 0.3
+DEPARTED: Final = 1.0  # added to LOW_AHEAD where there is an earlier run, as far as it is not believed
+WIDEST: Final = 3.0  # log distance of a bound: twenty times as long or as short
+
 TINY: Final = 1e-9  # s, or parts: what has a logarithm
 LONGEST: Final = 1e15  # s, thirty million years: a number that can still be added to a time
 
@@ -69,39 +91,43 @@ def forecast(work: Parts, updates: int, usual: Parts | None = None, usual_pace: 
     """
     ways = _Durations(work.ends)
     opinions = [_judged(work, ways.since_change), _judged(work, ways.trend)]
+    apart = 0.0
     if usual is not None:
         level = _Level(usual.ends, log(_bounded(usual_pace)), updates)
         opinions.append(_judged(usual, level.say, USUAL_TRUST))
-    whole = sum(weight for _, _, weight in opinions)
-    mean = sum(said * weight for said, _, weight in opinions) / whole
-    variance = sum((said - mean) ** 2 * weight for said, _, weight in opinions) / whole
-    error = sum(error * weight for _, error, weight in opinions) / whole
-    known = 0.0 if usual is None else opinions[-1].weight / whole
-    low, high = _margins(known, error + sqrt(variance), work, updates)
+        apart = _spread(level.logs)
+    whole = sum([weight for _, _, weight in opinions])
+    mean = sum([said * weight for said, _, weight in opinions]) / whole
+    error = sum([error * weight for _, error, weight in opinions]) / whole
+    known = None if usual is None else opinions[-1].weight / whole
+    low, high = _margins(work, error, _spread(ways.logs), known, apart, 1 / sqrt(max(1, updates)))
     return Forecast(min(LONGEST, exp(mean)), exp(-low), exp(high))
 
 
-def _margins(known: float, doubt: float, work: Parts, updates: int) -> tuple[float, float]:
-    """Log distances to the 10% and 90% bounds. `known`: weight of the predictor that knows an earlier run; `doubt`: by how much
-    the mixture was wrong at earlier moments, and by how much the predictors disagree now.
+def _margins(work: Parts, error: float, spread: float, known: float | None, apart: float, few: float) -> tuple[float, float]:
+    """Log distances to the 10% and 90% bounds.
 
-    A run of which nothing is known can always still change, however smooth it was so far: half of its upper margin is constant.
-    The figures were set by hand until about eight of ten ends of the made-up runs of bench/eta.py were within.
+    `error`: by how much the mixture would have been wrong at earlier moments; `spread` of the logs of equal parts of the work, and
+    `apart`, that of parts which took an earlier run equally long; `known`: the weight of who believes that run, None without one.
     """
-    ahead = _bounded(work.ahead)
-    rest, few = ahead / (len(work.ends) - 1 + ahead), 0.15 / sqrt(max(1, updates))
-    low = known * 0.45 * doubt + (1 - known) * (0.3 * doubt + 0.4 * rest)
-    high = known * (0.12 + 0.5 * doubt) + (1 - known) * (0.5 + 0.1 * doubt + 0.2 * rest)
-    return low + few, high + few
+    done, ahead = len(work.ends) - 1, _bounded(work.ahead)
+    k = known or 0.0
+    per_ahead = LOW_AHEAD if known is None else LOW_AHEAD + DEPARTED
+    low = (1 - k) * (per_ahead * log(1 + ahead / done) + LOW_SPREAD * spread)
+    low += k * (KNOWN_LOW + KNOWN_LOW_SPREAD * apart + KNOWN_LOW_FEW * few)
+    high = (1 - k) * (HIGH + HIGH_REST * ahead / (done + ahead) + HIGH_ERROR * error + HIGH_FEW * few)
+    high += k * (KNOWN_HIGH + KNOWN_HIGH_SPREAD * apart + KNOWN_HIGH_FEW * few)
+    return min(WIDEST, low), min(WIDEST, high)
 
 
 def _judged(way: Parts, say: Say, trust: float = 1.0) -> _Opinion:
     ends, count = way.ends, len(way.ends) - 1
-    error = 0.0
+    error, last = 0.0, ends[count]
     for moment in MOMENTS:
         seen = max(1, min(count - 1, round(moment * count)))
-        truth = log(_bounded(ends[count] - ends[seen]))
-        error += min(WORST, abs(say(seen, count - seen) - truth)) / len(MOMENTS)
+        off = abs(say(seen, count - seen) - log(_bounded(last - ends[seen])))
+        error += off if off < WORST else WORST
+    error /= len(MOMENTS)
     return _Opinion(say(count, _bounded(way.ahead)), error, trust / (error + SLACK) ** SHARPNESS)
 
 
@@ -109,31 +135,33 @@ class _Durations:
     """The predictors that know this run only."""
 
     def __init__(self, ends: Sequence[float]) -> None:
-        durations = [_bounded(b - a) for a, b in pairwise(ends)]
-        self.logs = [log(d) for d in durations]
+        durations = _lengths(ends)
+        self.logs = list(map(log, durations))
         # The median of |difference of two normal values| is 0.954 standard deviations.
-        self.noise = max(NOISE_FLOOR, median([abs(b - a) for a, b in pairwise(self.logs)]) / 0.954)
+        self.noise = max(NOISE_FLOOR, median(list(map(abs, map(sub, self.logs[1:], self.logs)))) / 0.954)
         cap = OUTLIER * median(durations)
-        capped = [min(d, cap) for d in durations]
+        capped = [d if d < cap else cap for d in durations]
         # Running sums, which begin with 0.
-        self.capped_sums = [0.0, *accumulate(capped)]
-        self.moments = [0.0, *accumulate([k * d for k, d in enumerate(capped)])]
-        self.squares = [0.0, *accumulate([d * d for d in capped])]
+        self.capped_sums: list[float] = [0.0, *accumulate(capped)]
+        self.moments: list[float] = [0.0, *accumulate(map(mul, count(), capped))]
+        self.squares: list[float] = [0.0, *accumulate(map(mul, capped, capped))]
 
     def since_change(self, seen: int, ahead: float) -> float:
         """At the median pace of the longest window into the past that agrees with every shorter one (Lepski's rule)."""
-        low, high = float("-inf"), float("inf")
-        window = min(seen, LEAST_WINDOW)
-        pace = 0.0
+        logs, noise = self.logs, CHANGED * self.noise
+        low, high, pace = -inf, inf, 0.0
+        window = LEAST_WINDOW if seen > LEAST_WINDOW else seen
         while True:
-            middle = median(self.logs[seen - window : seen])
-            margin = CHANGED * self.noise / sqrt(window)
+            ordered, half = sorted(logs[seen - window : seen]), window // 2
+            middle = ordered[half] if window % 2 else (ordered[half - 1] + ordered[half]) / 2
+            margin = noise / sqrt(window)
             if middle - margin > high or middle + margin < low:
                 break
-            low, high, pace = max(low, middle - margin), min(high, middle + margin), middle
+            pace = middle
             if window == seen:
                 break
-            window = min(seen, window * 2)
+            low, high = max(low, middle - margin), min(high, middle + margin)
+            window = window * 2 if window * 2 < seen else seen
         return pace + log(ahead)
 
     def trend(self, seen: int, ahead: float) -> float:
@@ -164,7 +192,7 @@ class _Level:
 
     def __init__(self, ends: Sequence[float], usual: float, updates: int) -> None:
         self.usual = usual
-        self.logs = [log(_bounded(b - a)) for a, b in pairwise(ends)]
+        self.logs = list(map(log, _lengths(ends)))
         self.log_sums = [0.0, *accumulate(self.logs)]
         self.few = FEW_VARIANCE / max(1, updates) * len(self.logs)
 
@@ -173,10 +201,25 @@ class _Level:
         here = median(self.logs[:seen]) - self.usual
         size = max(1, seen // 4)
         marks = [*range(0, seen, size), seen]
-        batches: list[float] = [(self.log_sums[b] - self.log_sums[a]) / (b - a) for a, b in pairwise(marks)]
-        mean = sum(batches) / len(batches)
-        variance = sum((b - mean) * (b - mean) for b in batches) / max(1, len(batches) - 1) / len(batches) + self.few / seen
+        sums, count = self.log_sums, len(marks) - 1
+        batches: list[float] = [(sums[b] - sums[a]) / (b - a) for a, b in pairwise(marks)]
+        mean = sum(batches) / count
+        variance = sum([(b - mean) * (b - mean) for b in batches]) / max(1, count - 1) / count + self.few / seen
         return self.usual + here / (1.0 + variance / LEVEL_VARIANCE) + log(ahead)
+
+
+def _lengths(ends: Sequence[float]) -> list[float]:
+    """Of the parts that end there; none is too small for a logarithm."""
+    durations: list[float] = list(map(sub, ends[1:], ends))
+    if min(durations) < TINY or max(durations) > LONGEST:
+        return [_bounded(duration) for duration in durations]
+    return durations
+
+
+def _spread(logs: Sequence[float]) -> float:
+    """Their standard deviation, at most WORST."""
+    mean = sum(logs) / len(logs)
+    return min(WORST, sqrt(sum([(x - mean) * (x - mean) for x in logs]) / len(logs)))
 
 
 def _bounded(number: float) -> float:

@@ -54,9 +54,7 @@ def pace_of(entry: Entry, now: float) -> tuple[float | None, float | None, tuple
     eta: float | None = None
     eta_range: tuple[float, float] | None = None
     if estimator is not None:
-        rate = estimator.rate(now)
-        eta = estimator.eta(now, activity.total)
-        eta_range = estimator.eta_range(now, activity.total)
+        rate, eta, eta_range = estimator.figures(now, activity.total)
     if activity.rate is not None:
         rate = activity.rate
         if activity.ends_at is None and rate > 0 and activity.total is not None and activity.current is not None:
