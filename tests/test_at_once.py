@@ -15,14 +15,16 @@ import requests
 import uvicorn
 
 from headway.api.at_once import AtOnce
-from headway.api.protocol import LARGEST, Protocol
+from headway.api.protocol import LARGEST, Protocol, Reply
 from headway.app import Exporter
+from headway.errors import StoreUnavailable
 from headway.keys import KeyRing, Role
 from headway.schemas import CreateIn, decode
 from headway.settings import Settings
 from running import RunningExporter, Starter
 from test_access import make_key
 from test_api import Api
+from waiting import wait_until
 
 JSON = {"Content-Type": "application/json"}
 ONE = "/api/processes/p"
@@ -32,13 +34,16 @@ BATCH = "/api/processes/batch"
 @pytest.fixture
 def at_once(tmp_path: Path) -> Iterator[AtOnce]:
     """Of an exporter whose store nobody reads: with the process `p`."""
-    exporter = Exporter(Settings(data_dir=tmp_path))
-    exporter.writer.start(asyncio.new_event_loop())
+    exporter, loop = Exporter(Settings(data_dir=tmp_path)), asyncio.new_event_loop()
+    exporter.writer.start(loop)
     found = exporter.app().at_once  # type: ignore[attr-defined]
-    exporter.registry.create(_creation("p"))
-    exporter.registry.entries["p"].pending = None
+    stored = exporter.registry.create(_creation("p")).stored
+    assert stored is not None
+    loop.run_until_complete(stored)
     yield found
+    loop.run_until_complete(exporter.writer.close())
     exporter.store.close()
+    loop.close()
 
 
 def _creation(process_id: str) -> CreateIn:
@@ -46,13 +51,20 @@ def _creation(process_id: str) -> CreateIn:
 
 
 def ask(at_once: AtOnce, method: str, target: str, body: Any, headers: Mapping[str, str] = JSON, **scope: Any) -> Any:
-    """The parsed answer; None when it has to go the usual way."""
+    """The parsed answer; None when it has to go the usual way; the list that gets (status, parsed answer) when it comes later."""
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
     all_headers = {"Host": "127.0.0.1:8080", "Content-Length": str(len(content)), **headers}
     raw = [(name.lower().encode(), value.encode()) for name, value in all_headers.items()]
     around = {"type": "http", "headers": raw, "client": ("127.0.0.1", 40000), "scheme": "http"} | scope
-    answer = at_once(method.encode(), target.encode(), around, content)
-    return None if answer is None else json.loads(answer)
+    answers: list[tuple[int, Any]] = []
+
+    def reply(status: int, headers: Any, answer: bytes) -> None:
+        answers.append((status, json.loads(answer)))
+
+    if not at_once(method.encode(), target.encode(), around, content, reply):
+        assert not answers
+        return None
+    return answers[0][1] if answers else answers
 
 
 def test_progress_needs_no_waiting(at_once: AtOnce) -> None:
@@ -66,7 +78,7 @@ def test_progress_needs_no_waiting(at_once: AtOnce) -> None:
 @pytest.mark.parametrize(
     ("method", "target", "body"),
     [
-        ("PATCH", ONE, {"status": "done"}),
+        ("PATCH", ONE, {"status": "queued"}),
         ("PATCH", ONE, {"error": "no"}),
         ("PATCH", ONE, {"progress": {"current": -1}}),
         ("PATCH", ONE, {"progres": {}}),
@@ -76,7 +88,9 @@ def test_progress_needs_no_waiting(at_once: AtOnce) -> None:
         ("PATCH", "/api/processes/%70", {}),
         ("PATCH", "/api/processes/nobody", {}),
         ("PATCH", "/api/processes", {}),
-        ("POST", "/api/processes", {"name": "b", "type": "task"}),
+        ("POST", "/api/processes", {"name": "b", "type": "task", "id": "b"}),
+        ("POST", "/api/processes", {"name": "b"}),
+        ("POST", "/api/processes?x", {"name": "b", "type": "task"}),
         ("POST", ONE, {}),
         ("POST", f"{ONE}/cancel", {}),
         ("POST", BATCH, {"items": [{"id": "p"}, {"id": "nobody"}]}),
@@ -96,6 +110,37 @@ def test_one_wrong_item_does_not_stop_the_others(at_once: AtOnce) -> None:
     large = {"id": "p", "metadata": {"a": "x" * 100_000}}
     answer = ask(at_once, "POST", BATCH, {"items": [{"id": "p", "progress": {"current": 1}}, large, {"id": "p", "stage": "on"}]})
     assert [one["status"] for one in answer["data"]] == [200, 413, 200] and "metadata" in answer["data"][1]["error"]["detail"]
+
+
+def until(at_once: AtOnce, answers: list[Any]) -> tuple[int, Any]:
+    """The answer, once it is there."""
+    loop = at_once.context.writer._loop
+    assert loop is not None and answers == []
+
+    wait_until(lambda: loop.run_until_complete(asyncio.sleep(0)) or answers, 30, "the answer")
+    found: tuple[int, Any] = answers[0]
+    return found
+
+
+def test_what_must_be_durable_is_answered_when_it_is(at_once: AtOnce) -> None:
+    status, answer = until(at_once, ask(at_once, "POST", "/api/processes", {"name": "b", "type": "task"}))
+    created = at_once.context.store.get(answer["data"]["id"])
+    assert status == 201 and created is not None and created.name == "b"
+    status, answer = until(at_once, ask(at_once, "PATCH", ONE, {"status": "failed", "error": "no more"}))
+    assert status == 200 and answer["data"]["status"] == "failed" and answer["cancel_requested"] is False
+    stored = at_once.context.store.get("p")
+    assert stored is not None and stored.error == "no more"
+
+
+def test_what_cannot_be_stored_is_undone_and_said(at_once: AtOnce, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any, **__: Any) -> None:
+        raise StoreUnavailable("the disk is full")
+
+    monkeypatch.setattr(at_once.context.store, "write", full)
+    status, answer = until(at_once, ask(at_once, "POST", "/api/processes", {"name": "b", "type": "task"}))
+    assert status == 507 and "the disk is full" in answer["detail"] and len(at_once.context.registry.entries) == 1
+    status, answer = until(at_once, ask(at_once, "PATCH", ONE, {"status": "done"}))
+    assert status == 507 and at_once.context.registry.entries["p"].process.status == "running"
 
 
 def test_a_change_that_is_on_its_way_to_the_disk_is_waited_for(at_once: AtOnce) -> None:
@@ -282,6 +327,36 @@ def test_a_key_that_was_revoked_is_refused_at_once(start_exporter: Starter) -> N
     assert api.request("PATCH", f"/api/processes/{process_id}", {})[0] == 401
 
 
+def test_who_leaves_before_the_answer_keeps_nobody(shared_exporter: RunningExporter) -> None:
+    for _ in range(20):
+        wire = Wire(shared_exporter)
+        wire.socket.sendall(wire.request("POST", "/api/processes", {"name": "gone", "type": "task"}))
+        wire.file.close()
+        wire.socket.close()
+    api = Api(shared_exporter)
+    wait_until(lambda: len(api.request("GET", "/api/processes?name=gone")[1]["data"]) == 20, what="all that was sent")
+
+
+def test_creations_one_after_the_other_on_one_connection(shared_exporter: RunningExporter) -> None:
+    wire = Wire(shared_exporter)
+    creation = wire.request("POST", "/api/processes", {"name": "many", "type": "task"})
+    wire.socket.sendall(creation * 3 + wire.request("GET", "/api/processes?name=many") + creation)
+    answers = [wire.answer() for _ in range(5)]
+    assert [status for status, _, _ in answers] == [201, 201, 201, 200, 201]
+    created = [answer["data"]["id"] for _, _, answer in answers[:3]]
+    assert sorted(one["id"] for one in answers[3][2]["data"]) == sorted(created)
+
+
+def test_an_exporter_that_stops_answers_first(start_exporter: Starter) -> None:
+    exporter = start_exporter()
+    wires = [Wire(exporter) for _ in range(8)]
+    for wire in wires:
+        wire.socket.sendall(wire.request("POST", "/api/processes", {"name": "last", "type": "task"}))
+    assert [wire.answer()[0] for wire in wires] == [201] * 8
+    exporter.stop()
+    assert all(wire.file.read() == b"" for wire in wires)
+
+
 def test_a_connection_that_says_nothing_more_is_closed() -> None:
     """After the time for it counted from the last answer, whichever way that went; not before."""
 
@@ -293,12 +368,19 @@ def test_a_connection_that_says_nothing_more_is_closed() -> None:
             await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
             await send({"type": "http.response.body", "body": b"{}"})
 
-        answer.at_once = lambda method, target, scope, body: b"{}" if target == b"/quick" else None  # type: ignore[attr-defined]
+        def at_once(method: bytes, target: bytes, scope: Any, body: bytes, reply: Reply) -> bool:
+            if target == b"/quick":
+                reply(200, None, b"{}")
+            elif target == b"/later":
+                loop.call_later(0.01, reply, 200, None, b"{}")
+            return target != b"/usual"
+
+        answer.at_once = at_once  # type: ignore[attr-defined]
         config = uvicorn.Config(answer, timeout_keep_alive=1, log_config=None)
         server = await loop.create_server(lambda: Protocol(config, uvicorn.server.ServerState(), {}), "127.0.0.1", 0)
         reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
         last = 0.0
-        for target in ("/quick", "/quick", "/usual", "/quick", "/usual", "/quick"):
+        for target in ("/quick", "/later", "/usual", "/quick", "/later", "/quick"):
             writer.write(f"PATCH {target} HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{{}}".encode())
             assert (await reader.readuntil(b"\r\n\r\n{}")).startswith(b"HTTP/1.1 200 OK\r\n")
             last = loop.time()

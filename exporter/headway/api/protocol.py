@@ -1,4 +1,4 @@
-"""HTTP as uvicorn speaks it, with two differences: what needs no waiting is answered without a task, and an answer is one write.
+"""HTTP as uvicorn speaks it, with two differences: some requests are answered without a task, and an answer is one write.
 
 uvicorn makes a task, a scope and two messages for each request, which cost more than most updates do; and it hands over head and
 body one by one, each a system call and a packet of its own.
@@ -7,14 +7,17 @@ body one by one, each a system call and a packet of its own.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final, cast
 
 from starlette.types import Scope
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
-# The body of the answer with status 200, as JSON; None for what has to go the usual way, of which nothing has happened yet.
-AtOnce = Callable[[bytes, bytes, Scope, bytes], bytes | None]
+# Status, headers (None: those of JSON) and body of an answer.
+Reply = Callable[[int, Sequence[tuple[bytes, bytes]] | None, bytes], None]
+# Method, target, scope and body of a request, and what takes the answer, now or later. False: it has to go the usual way, and
+# nothing of it has happened yet.
+AtOnce = Callable[[bytes, bytes, Scope, bytes, Reply], bool]
 
 # What an application may answer at once; a larger body goes the usual way while it still comes in.
 METHODS: Final = (b"PATCH", b"POST")
@@ -57,6 +60,22 @@ class Corked:
         return getattr(self._transport, name)
 
 
+class Awaited:
+    """Stands where uvicorn keeps the request that it is answering, for one that is answered later: what else comes on this
+    connection waits for it, and whoever ends the connection is heard."""
+
+    response_complete = False
+    disconnected = False
+    keep_alive = True
+
+    @property
+    def message_event(self) -> Awaited:
+        return self
+
+    def set(self) -> None:
+        """Nobody waits for messages."""
+
+
 class Protocol(HttpToolsProtocol):
     """Requests that the application's `at_once` answers never become one for uvicorn; all others are handed to it unchanged."""
 
@@ -69,8 +88,10 @@ class Protocol(HttpToolsProtocol):
         # The body so far of a request that may be answered at once; None while uvicorn has the request.
         self._held: list[bytes] | None = None
         self._held_bytes = 0
-        # Status and the server's own headers of an answer, and the list they were made of: uvicorn makes a new one each second.
-        self._head, self._head_of = b"", cast(list[tuple[bytes, bytes]] | None, None)
+        self._replied = False
+        self._awaited: Awaited | None = None
+        # The server's own headers of an answer, and the list they were made of: uvicorn makes a new one each second.
+        self._own, self._own_of = b"", cast(list[tuple[bytes, bytes]] | None, None)
         self._answered_at = 0.0
         self._idle: asyncio.TimerHandle | None = None
 
@@ -120,23 +141,43 @@ class Protocol(HttpToolsProtocol):
         )
 
     def _answered(self, body: bytes) -> bool:
+        """Whether it is, or will be."""
         assert self._at_once is not None
-        answer = self._at_once(self._method, self.url, cast(Scope, self.scope), body)
-        if answer is None:
+        self._replied = False
+        if not self._at_once(self._method, self.url, cast(Scope, self.scope), body, self._reply):
             return False
+        if not self._replied:
+            self._awaited = Awaited()
+            self.cycle = cast(RequestResponseCycle, self._awaited)
+        return True
+
+    def _reply(self, status: int, headers: Sequence[tuple[bytes, bytes]] | None, body: bytes) -> None:
+        self._replied = True
+        awaited, self._awaited = self._awaited, None
+        if awaited is not None:
+            awaited.response_complete = True
+            if awaited.disconnected:
+                return
         own = self.server_state.default_headers
-        if own is not self._head_of:
-            self._head, self._head_of = b"HTTP/1.1 200 OK\r\n" + b"".join(b"%b: %b\r\n" % header for header in own), own
-        self.corked.write_now(
-            b"%bcontent-length: %d\r\ncontent-type: application/json\r\n\r\n%b" % (self._head, len(answer), answer)
-        )
+        if own is not self._own_of:
+            self._own, self._own_of = b"".join(b"%b: %b\r\n" % header for header in own), own
+        if headers is None:
+            about = b"content-length: %d\r\ncontent-type: application/json\r\n" % len(body)
+        else:
+            about = b"".join(b"%b: %b\r\n" % header for header in headers)
+        self.corked.write_now(b"%b%b%b\r\n%b" % (STATUS_LINE[status], self._own, about, body))
+        if awaited is not None:
+            if awaited.keep_alive:
+                self.on_response_complete()
+            else:  # the server is about to stop
+                self.transport.close()
+            return
         self.server_state.total_requests += 1
         # A timer made and cancelled for each request would cost as much as reading it: this one looks, when it goes off, whether
         # it is due.
         self._answered_at = self.loop.time()
         if self._idle is None:
             self._idle = self.loop.call_later(self.timeout_keep_alive, self._look_whether_idle)
-        return True
 
     def _look_whether_idle(self) -> None:
         self._idle = None

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Final
 
 import msgspec
@@ -73,16 +75,51 @@ async def update(context: Context, who: Caller, process_id: str, body: Body) -> 
     return b'{"data":%b,%b}' % (told(context, entry, who), said(outcome))
 
 
-def update_at_once(context: Context, who: Caller, process_id: str, body: bytes) -> bytes | None:
-    """What :func:`update` answers where nothing has to be waited for; None where something has, or where this is no update that
-    is known to be right. Raises HeadwayError. Unless it answers nothing has changed."""
+@dataclass(frozen=True, slots=True)
+class Promise:
+    """An answer that may be given once `stored`: status and JSON."""
+
+    stored: asyncio.Future[None]
+    answer: Callable[[], tuple[int, bytes]]
+
+
+def create_at_once(context: Context, who: Caller, body: bytes) -> Promise | None:
+    """What :func:`create_one` answers to a creation that cannot be a repeated one; None for any other. Raises HeadwayError, and
+    then nothing was created."""
+    who.require(Role.REPORTER)
+    form = decode(body, CreateIn)
+    if form.id is not UNSET or who.user is not None:
+        return None
+    registry = context.registry
+    outcome = registry.create(form)
+    assert outcome.stored is not None
+    process = outcome.process
+
+    def answer() -> tuple[int, bytes]:
+        entry = registry.entries.get(process.id) or registry.archived(process)
+        return 201, b'{"data":%b}' % told(context, entry, who)
+
+    return Promise(outcome.stored, answer)
+
+
+def update_at_once(context: Context, who: Caller, process_id: str, body: bytes) -> bytes | Promise | None:
+    """What :func:`update` answers, for a known process of which nothing is on its way to the disk; else None. Raises HeadwayError,
+    and then nothing has changed."""
     who.require(Role.REPORTER)
     form = decode(body, UpdateIn)
-    entry = context.registry.entries.get(process_id)
-    if entry is None or not who.sees(entry.process.spec.user) or entry.pending is not None or about_state(form):
+    registry = context.registry
+    entry = registry.entries.get(process_id)
+    if entry is None or not who.sees(entry.process.spec.user) or entry.pending is not None:
         return None
-    outcome = context.registry.report(entry, form, context.registry.clock())
-    return b'{"data":%b,%b}' % (told(context, entry, who), said(outcome))
+    outcome = registry.report(entry, form, registry.clock())
+    if outcome is None or outcome.stored is None:
+        return b'{"data":%b,%b}' % (told(context, entry, who), said(outcome))
+
+    def answer() -> tuple[int, bytes]:
+        now = registry.entries.get(process_id) or registry.archived(outcome.process)
+        return 200, b'{"data":%b,%b}' % (told(context, now, who), said(outcome))
+
+    return Promise(outcome.stored, answer)
 
 
 def said(outcome: Outcome | None) -> bytes:
