@@ -105,11 +105,10 @@ class Estimator:
         self._fit: _Fit | None = None
         self._known: _Known | None = None
 
-    def add(self, t: float, done: float, total: float | None = None) -> None:
+    def add(self, t: float, done: float) -> None:
         """At `t` (unix s) `done` items were done in all; repeating the same count changes nothing.
 
-        A count that falls below half of what it was begins anew from there; one that falls less is a correction. `total` need
-        not be told: it counts when the time left is asked for.
+        A count that falls below half of what it was begins anew from there; one that falls less is a correction.
         """
         heard = self._heard_at
         if heard <= t < heard + FIRST_SPACING:

@@ -127,7 +127,7 @@ class Registry:
         lines = entry.log.append(process.id, at, texts) if texts else ()
         entry.process = process
         if progressed and entry.estimator is not None and (current := process.activity.current) is not None:
-            entry.estimator.add(at, current, process.activity.total)
+            entry.estimator.add(at, current)
         if process.state is not before.state:
             stored = self._settle(entry, before, at, REPORTED, lines)
             return Outcome(entry.process, stored)
@@ -218,7 +218,8 @@ class Registry:
 
     def stats_for(self, process: Process) -> NameStats | None:
         """Totals of its name; None for a name over the limit, whose totals are mixed with others."""
-        return self.names.get((process.name, process.kind))
+        spec = process.spec
+        return self.names.get((spec.name, spec.kind))
 
     def names_changed(self) -> list[NameStats]:
         """Totals that changed since the last call."""
@@ -449,7 +450,7 @@ class Registry:
         activity = process.activity
         estimator = Estimator(started_at, activity.initial, stats.shapes if stats is not None else ())
         if activity.current is not None:
-            estimator.add(activity.last_progress_at or started_at, activity.current, activity.total)
+            estimator.add(activity.last_progress_at or started_at, activity.current)
         return estimator
 
     def _touch(self, entry: Entry) -> None:
