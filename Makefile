@@ -35,6 +35,7 @@ demo: ## show a few minutes of real work; DEMO_SECONDS=30 for less
 	@$(STACK) demo
 
 test: lint ## lint, then every test; the first time it installs what they need
+	@$(STACK) transformations
 	@# A few that failed run once more, alone, and are named at the end: tests/suite.py.
 	@# Most of a test is waiting for processes, so two cores are busy with four at a time.
 	@# Tests start Python some thousand times: what it compiles is kept, out of the sources.
@@ -66,5 +67,5 @@ pins: ## write constraints.txt anew, with the newest versions allowed
 	@$(STACK) pins
 
 clean: down ## end everything; remove .venv, .headway (data, keys), caches
-	@rm -rf .venv .headway build .pytest_cache .mypy_cache .ruff_cache .hypothesis exporter/*.egg-info
+	@rm -rf .venv .headway tests/transforming/node_modules build .pytest_cache .mypy_cache .ruff_cache .hypothesis exporter/*.egg-info
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -13,7 +13,7 @@ from grafana.boards import PAGE, PROCESS, Place, board, choice
 from grafana.figures import figures
 from grafana.graphs import mapped, timeline
 from grafana.look import AMBER, BLUE, GREY, RED, Config, values
-from grafana.promql import ON, keyed
+from grafana.promql import keyed
 from grafana.tables import HIDDEN, LEFT, RIGHT, TEXT, Column, rows
 
 LINKS: Final = {"Log, tree and metadata": PAGE, "Graphs": PROCESS}
@@ -79,7 +79,8 @@ def limits() -> table.Panel:
     times: Config = RIGHT | {"unit": "suffix:×", "decimals": 1}
     clock: Config = RIGHT | {"unit": "dthms"}
     chosen = '{kind=~"$kind"}'
-    who = keyed(f"({f.SINK_RATIO}{chosen} or {ON} {f.CPU_LIMIT}{chosen}) * {f.ADDRESS}", "id", "name", "kind", "external_url")
+    rows_of = f'{f.ROW}{{code=~"{f.ACTIVE}", kind=~"$kind"}}'
+    who = keyed(f"{rows_of} * {f.ADDRESS}", "id", "name", "kind", "external_url")
     columns = [
         Column(title="Time sink from", expr=keyed(f"{f.SINK_RATIO}{chosen}"), width=110, config=times),
         Column(title="Critical from", expr=keyed(f"{f.SINK_CRITICAL}{chosen}"), width=110, config=times),

@@ -17,7 +17,8 @@ VARIABLE: Final = re.compile(r"\$\{([a-z_]\w*)(?::\w+)?\}|\$([a-z_]\w*)")
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A query of the panel with this title; `ranged` over the dashboard's time with so many `points`, else at its end."""
+    """A query of the panel with this title; `ranged` over the dashboard's time with so many `points`, at least `interval` s apart,
+    else at its end."""
 
     dashboard: str
     panel: str
@@ -25,6 +26,7 @@ class Asked:
     expr: str
     ranged: bool
     points: int = POINTS
+    interval: float = SCRAPE
 
 
 def seconds(text: str) -> float:
@@ -40,9 +42,9 @@ def time_range(board: Mapping[str, Any]) -> float:
     return seconds(board["time"]["from"])
 
 
-def step(board: Mapping[str, Any], points: int = POINTS) -> float:
+def step(board: Mapping[str, Any], points: int = POINTS, interval: float = SCRAPE) -> float:
     """The distance of the points of a graph (s)."""
-    return max(SCRAPE, round(time_range(board) / points))
+    return max(interval, round(time_range(board) / points))
 
 
 def panels(board: Mapping[str, Any], of: str) -> Iterator[Mapping[str, Any]]:
@@ -56,15 +58,17 @@ def asked(uid: str, board: Mapping[str, Any]) -> Iterator[Asked]:
     for panel in panels(board, "prometheus"):
         for target in panel.get("targets", ()):
             points = panel.get("maxDataPoints", POINTS)
-            yield Asked(uid, panel["title"], target["refId"], target["expr"], bool(target.get("range")), int(points))
+            interval = seconds(panel["interval"]) if panel.get("interval") else SCRAPE
+            ranged = bool(target.get("range"))
+            yield Asked(uid, panel["title"], target["refId"], target["expr"], ranged, int(points), interval)
     for annotation in board.get("annotations", {}).get("list", ()):
         if annotation.get("expr"):
-            yield Asked(uid, annotation["name"], "annotation", annotation["expr"], True)
+            yield Asked(uid, annotation["name"], "annotation", annotation["expr"], True, interval=seconds(annotation["step"]))
 
 
-def values(board: Mapping[str, Any], chosen: Mapping[str, str], points: int = POINTS) -> dict[str, str]:
+def values(board: Mapping[str, Any], chosen: Mapping[str, str], points: int = POINTS, interval: float = SCRAPE) -> dict[str, str]:
     """Name of a variable → what Grafana puts in: what is chosen, else what is preset; $__rate_interval and the like."""
-    span, distance = time_range(board), step(board, points)
+    span, distance = time_range(board), step(board, points, interval)
     found = {
         "__from": f"{1000 * (time.time() - span):.0f}",
         "__range": f"{span:.0f}s",

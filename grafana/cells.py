@@ -16,7 +16,7 @@ FINISH: Final = top(f.FINISH)
 
 # The code of the status, plus 100 for every ten minutes since it was done.
 _FADED: Final = f"({CODE} == {Status.DONE.code}) + {ON} 100 * clamp_max(floor((time() - {FINISH}) / 600), 3)"
-SYMBOL: Final = f"({either(_FADED, CODE)} * {ON} group_left (title, external_url) {f.TOP_TITLE})"
+SYMBOL: Final = either(_FADED, CODE)
 ELAPSED: Final = f"({either(FINISH, f'time() + 0 * {top(f.START)}')} - {ON} {top(f.START)})"
 RATIO: Final = top(f.RATIO)
 
@@ -30,39 +30,26 @@ BAR: Final = either(
 )
 
 
-def items() -> str:
-    """`51/80 sessions`, `12.35k/98.7k rows`, without a total `130 rows`. The total decides the scale of both."""
-    letters = as_label("scale", f.TOP_SCALE)
-    for number, letter in enumerate("kMG", 1):
-        letters = f'label_replace({letters}, "letter", "{letter}", "scale", "{number}")'
-    letters = f"{ON} group_left (letter) ({letters})"
-    figures = as_label("done", f"round({top(f.DONE)} / {ON} 1000 ^ {f.TOP_SCALE}, 0.01)")
-    of_all = tells("/${1}", f"round({top(f.TOTAL)} / {ON} 1000 ^ {f.TOP_SCALE}, 0.01)", "number")
-    of_all = f'label_join({of_all} * {letters}, "total", "", "number", "letter")'
-    counted = f'label_join({figures} * {letters}, "items", "", "done", "letter")'
-    counted = either(f"{counted} * {ON} group_left (total) {of_all}", counted)
-    return f'label_join({counted} * {ON} group_left (of) {f.TOP_UNIT}, "items", "", "items", "total", "of")'
-
-
-ITEMS: Final = items()
+# `51/80 sessions`, `12.35k/98.7k rows`, without a total `130 rows`.
+_DONE: Final = as_label("done", f"round({top(f.DONE)} / {ON} {f.TOP_SCALE}, 0.01)")
+ITEMS: Final = f'label_join({_DONE} + {ON} group_left (of) {f.TOP_BEHIND}, "items", "", "done", "of")'
 
 
 def per_time() -> str:
     """`12/s`, `2.1/min` or `3/h`, whichever is at least 1; nothing while nothing happens."""
-    rate = f"({top(f.RATE)} > 0 and {ON} {ACTIVE})"
-    second, minute = f"({rate} >= 1)", f"({rate} >= 0.0166 < 1)"
+    rate = top(f.RATE)
+    second, minute, hour = f"({rate} >= 1)", f"({rate} >= 0.0166 < 1)", f"({rate} > 0 < 0.0166)"
     return " or ".join(
         (
             tells("${1}/s", f"round({second}, 0.1)", "rate"),
             tells("${1}/min", f"round(60 * {minute}, 0.1)", "rate"),
-            tells("${1}/h", f"round(3600 * ({rate} < 0.0166), 0.1)", "rate"),
+            tells("${1}/h", f"round(3600 * {hour}, 0.1)", "rate"),
         )
     )
 
 
-# Before the end how long still, after it how long ago. Of what is stuck nobody knows.
-_LEFT: Final = f"({top(f.ETA)} and {ON} {ACTIVE} unless {ON} {f.STUCK})"
-LEFT_OR_AGO: Final = either(duration(f"(time() - {FINISH})", "{} ago"), duration(_LEFT, "~{}"))
+# Before the end how long still, after it how long ago.
+LEFT_OR_AGO: Final = either(duration(f"(time() - {FINISH})", "{} ago"), duration(top(f.ETA), "~{}"))
 # What it achieved, or what went wrong.
 ENDINGS: Final = f.TOP_RESULT
 # Every process has a row, if only an empty one: Grafana 12.2 writes "undefined" into a missing pill.
@@ -70,7 +57,11 @@ _ALL_FLAGS: Final = either(
     " or ".join(
         (
             says("stuck", f.STUCK, "flag"),
-            either(tells("time sink ${1}×", f.SINK_TIMES, "flag"), says("time sink", f.SINK, "flag")),
+            either(
+                tells("time sink ${1}×", f.SINK_TIMES, "flag"),
+                says("time sink foreseen", f.SINK_FORESEEN, "flag"),
+                says("time sink", f.SINK, "flag"),
+            ),
             either(tells("bottleneck · blocks ${1}", f.WAITERS, "flag"), says("bottleneck", f.NECK, "flag")),
             says("overdue", f.OVERDUE, "flag"),
             says("zombie", f.ZOMBIE, "flag"),

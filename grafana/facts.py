@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from grafana.promql import BY, ON, either
@@ -87,36 +88,50 @@ def firing_as(severity: str) -> str:
     return f'ALERTS{{alertstate="firing", alertname=~"Headway.*", severity="{severity}"}}'
 
 
+def codes(which: Callable[[Status], bool]) -> str:
+    """A pattern of the codes of these."""
+    return "|".join(str(status.code) for status in Status if which(status))
+
+
+ACTIVE: Final = codes(lambda status: not status.ended)
+ENDED: Final = codes(lambda status: status.ended)
 LISTED: Final = f"({CODE} unless {ON} {DISMISSED} == 1)"
 ENDED_BADLY: Final = f"({CODE} > {Status.DONE.code} != {Status.CANCELLED.code})"
 
-# Each exporter says where its own pages are; without that a row is still shown, only its links lead nowhere.
-_ADDRESSES: Final = f"max by (instance, external_url) ({BUILD} or on (instance) 0 * max by (instance) ({CODE}) + 1)"
-ADDRESS: Final = f"on (instance) group_left (external_url) {_ADDRESSES}"
-
 # ── what the recording rules of grafana/recording.py carry ──────────────────────────────────────────────────────────
 
-SHOWN_ROWS: Final = 100  # more than anybody reads; what a refresh costs grows with it
+# More than anybody reads; what a refresh costs grows with it. Those that failed may not crowd out what runs.
+FAILED_ROWS: Final = 20
+SHOWN_ROWS: Final = 80
+# Of the dashboard Active.
+ACTIVE_ROWS: Final = 200
 LISTED_CODE: Final = "instance_id:headway_process_status_code:listed"
 BAD_CODE: Final = "instance_id:headway_process_status_code:bad"
-HELD: Final = "instance_id_condition:headway_process_condition:held"
+HELD: Final = "instance_id_name_condition:headway_process_condition_start_timestamp_seconds:max"
+CODED: Final = "instance_id_code:headway_process_status_code:listed"
 STATUS_COUNT: Final = "instance_code:headway_process_status_code:count"
 CHILD: Final = "instance_id_parent_id:headway_process_info:listed"
 ROOT: Final = "instance_id_root:headway_process_info:listed"
-STAGE: Final = "instance_id:headway_process_stage:listed"
+PREFIX: Final = "instance_id_prefix:headway_process_info:listed"
 SCORE: Final = "instance_id:headway_process_score:max"
 ALONE: Final = "instance_id:headway_process_order:alone"
-ORDER: Final = "instance_id:headway_process_order:max"
-TITLE: Final = "instance_id_title:headway_process_info:listed"
+IN_TREE: Final = "instance_id:headway_process_order:tree"
+ROW: Final = "instance_id_code:headway_process_info:listed"
 WAITED: Final = "instance_kind_name:headway_process_waiting_seconds:avg"
-ENDED_AS: Final = "instance_id_text:headway_process_status_code:ended_as"
-PROBLEM: Final = "instance_id_text:headway_process_problem:since"
-TOP_SCALE: Final = "instance_id:headway_process_items_thousands:top"
+ENDED_AS: Final = "instance_id_name_text:headway_process_status_code:ended_as"
+PROBLEM: Final = "instance_id_name_text:headway_process_problem:since"
+TOP_SCALE: Final = "instance_id:headway_process_items_scale:top"
+TOP_BEHIND: Final = "instance_id_of:headway_process_info:top"
+TOP_ACTIVE: Final = "instance_id_code:headway_process_info:top_active"
+ACTIVE_START: Final = "instance_id:headway_process_start_timestamp_seconds:top_active"
 TOP_TITLE: Final = "instance_id_title:headway_process_info:top"
 TOP_RESULT: Final = "instance_id_result:headway_process_result_info:top"
-TOP_UNIT: Final = "instance_id_of:headway_process_info:top"
 SILENT_SINCE: Final = "instance_id:headway_process_silent_since_timestamp_seconds:stuck"
 SINK_TIMES: Final = "instance_id:headway_process_expected_duration:times"
+# Of the rules of the alerts.
+ELAPSED_TIMES: Final = "instance_id:headway_process_elapsed_to_expected:ratio"
+FORESEEN_TIMES: Final = "instance_id:headway_process_foreseen_to_expected:ratio"
+SINK_FORESEEN: Final = "instance_id:headway_process_expected_duration:times_foreseen"
 
 
 def top(family: str) -> str:
@@ -124,8 +139,47 @@ def top(family: str) -> str:
     return f"instance_id:{family}:top"
 
 
-TOP_ORDER: Final = "instance_id:headway_process_order:top"
-COPIED: Final = (CODE, START, FINISH, RATIO, DONE, TOTAL, RATE, ETA, CPU, MEMORY)
+TOP_ROW: Final = "instance_id_code:headway_process_info:top"
+# What changes from refresh to refresh, and what stays, mostly.
+COPIED: Final = (CODE, RATIO, DONE, RATE, CPU, MEMORY)
+COPIED_SELDOM: Final = (START, FINISH, TOTAL)
+
+# Each exporter says where its own pages are; without that a row is still shown, only its links lead nowhere.
+_ADDRESSES: Final = f"max by (instance, external_url) ({BUILD} or on (instance) count by (instance) ({STATUS_COUNT}) ^ 0)"
+ADDRESS: Final = f"on (instance) group_left (external_url) {_ADDRESSES}"
+
+# Twice a minute, for graphs and tables over hours: of each process, and of each name.
+SEEN: Final = "instance_id_code:headway_process_info:seen"
+SEEN_CODE: Final = "instance_id:headway_process_status_code:seen"
+SEEN_FINISH: Final = "instance_id:headway_process_finish_timestamp_seconds:seen"
+SEEN_RATIO: Final = "instance_id:headway_process_progress_ratio:seen"
+SEEN_TOOK: Final = "instance_id:headway_process_duration_seconds:seen"
+WAS_ACTIVE: Final = "instance_id:headway_process_status_code:was_active"
+
+
+PAST_INTERVAL: Final = "30s"
+# What trends are made of → the labels that stay beside those of the name.
+OF_NAME: Final[dict[str, tuple[str, ...]]] = {
+    FINISHED: ("outcome",),
+    DURATION: ("le",),
+    TRIPS: ("gate",),
+    COST: (),
+    CPU: (),
+    MEMORY: (),
+    TOKENS: ("direction",),
+}
+OF_ALL: Final = {family: OF_NAME[family] for family in (FINISHED, DURATION, TRIPS)}
+
+
+def by_name(family: str) -> str:
+    """The values of the family summed by name and kind; the other labels of the family stay."""
+    return f"instance_kind_name:{family}:sum"
+
+
+def of_all(family: str) -> str:
+    """Its values summed over all names; the other labels of the family stay."""
+    return f"instance:{family}:sum_of_names"
+
 
 # ── vectors with instance and id ────────────────────────────────────────────────────────────────────────────────────
 

@@ -48,9 +48,10 @@ def graph(
     bars: bool = False,
     empty: str = EMPTY,
     points: int | None = None,
+    interval: str = "",
 ) -> timeseries.Panel:
     """`looks`: name of a line → its properties. Bars count what happened, lines show what is. `points`: so many at most, where each
-    is dear."""
+    is dear. `interval`: how far they are apart at least."""
     options = build.VizTooltipOptions().mode(common.TooltipDisplayMode.MULTI).sort(common.SortOrder.DESCENDING)
     panel = (
         timeseries.Panel()
@@ -70,6 +71,8 @@ def graph(
         panel.draw_style(common.GraphDrawStyle.BARS).max_data_points(60)
     elif points is not None:
         panel.max_data_points(points)
+    if interval:
+        panel.interval(interval)
     if stack:
         panel.stacking(build.StackingConfig().mode(common.StackingMode.NORMAL))
     for ref, (expr, name) in zip("ABCDEFGH", lines, strict=False):

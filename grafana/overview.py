@@ -108,9 +108,9 @@ def processes() -> table.Panel:
     tone = {"type": "color-background", "mode": "basic", "applyToRow": True}
     pills = PILLS | {"mappings": FLAGS}
     percent: Config = {"unit": "percentunit", "decimals": 0, **RIGHT}
-    who = keyed(q.SYMBOL, "id", "title", "external_url")
     columns = [
-        Column(title=" ", expr=who, width=50, config=IMAGE | CENTER | {"mappings": [SYMBOLS]}),
+        Column(title="order", expr=keyed(f.TOP_TITLE, "id", "title", "external_url"), config=HIDDEN),
+        Column(title=" ", expr=keyed(q.SYMBOL), width=50, config=IMAGE | CENTER | {"mappings": [SYMBOLS]}),
         Column(title="Process", label="title", links=LINKS, config={"custom.minWidth": 190}),
         Column(title="Progress", expr=keyed(q.BAR, "bar"), label="bar", width=126, config=IMAGE | {"mappings": BARS}),
         Column(title="%", expr=keyed(q.RATIO), width=52, config=percent),
@@ -134,7 +134,6 @@ def processes() -> table.Panel:
             label="result",
             config={"custom.minWidth": 180, "custom.inspect": True},
         ),
-        Column(title="order", expr=keyed(f.TOP_ORDER), config=HIDDEN),
         Column(
             title="tone",
             expr=keyed(f"0 * {f.BAD_CODE} + 1"),
@@ -147,10 +146,10 @@ def processes() -> table.Panel:
         rows("Active processes", columns, sort="order")
         .no_value(NOTHING_TRACKED)
         .description(
-            f"What runs, waits or has just ended, the {f.SHOWN_ROWS} that matter most: what failed or is stuck first, a child (↳) "
-            "with its parent. Time left of an ended one says how long ago that was. CPU: 100% is one core; CPU and memory are of "
-            "the whole process tree. Done ones fade and leave after 30 minutes, failed ones stay until dismissed. A name opens "
-            "its log, tree and metadata, or its graphs; Cancel asks first."
+            f"What runs, waits or has just ended: the {f.FAILED_ROWS} latest that failed, then the {f.SHOWN_ROWS} others that "
+            "matter most, a child (↳) with its parent. Time left of an ended one says how long ago that was. CPU: 100% is one "
+            "core; CPU and memory are of the whole process tree. Done ones fade and leave after 30 minutes, failed ones stay until "
+            "dismissed. A name opens its log, tree and metadata, or its graphs; Cancel asks first."
         )
     )
 

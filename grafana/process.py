@@ -172,7 +172,8 @@ def time_left() -> list[tuple[str, str]]:
 
 def duration_lines() -> list[tuple[str, str]]:
     """Its own time against what it should take and what runs of the name took."""
-    of_name = f"sum by (le) ({f.DURATION} and on (instance, name, kind) {one(f.INFO)})"
+    # The same at every point, so it is worked out once.
+    of_name = f"sum by (le) ({f.by_name(f.DURATION)} @ end() and on (instance, name, kind) {one(f.INFO)} @ end())"
     running = f"{either(one(f.FINISH), f'time() + 0 * {one(f.START)}')} - {ON} {one(f.START)}"
     return [
         (running, "this run"),

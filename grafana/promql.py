@@ -17,6 +17,18 @@ def keyed(expr: str, *labels: str) -> str:
     return f'max by ({", ".join(("key", *labels))}) (label_join({expr}, "key", " ", "instance", "id"))'
 
 
+def unless_chosen(*variables: str) -> str:
+    """A matcher that lets everything through while each of these variables is All, and nothing as soon as one is not: no series has
+    a label `filtered`, so it is empty, which only the patterns of All match. See `if_chosen`."""
+    return f'filtered=~"{"".join(f"${name}" for name in variables)}"'
+
+
+def if_chosen(*variables: str) -> str:
+    """The opposite: nothing while each of them is All. So a query can have two halves, of which one asks for next to nothing: what
+    is recorded for the usual view, and what every other needs."""
+    return unless_chosen(*variables).replace("=~", "!~", 1)
+
+
 def as_label(label: str, number: str) -> str:
     return f'count_values {BY} ("{label}", {number})'
 

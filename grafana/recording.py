@@ -8,27 +8,30 @@ from typing import Final
 
 from grafana import facts as f
 from grafana.problems import ended_as, problems
-from grafana.promql import BY, ON, either, says
-from headway.model import Status
+from grafana.promql import BY, ON, as_label, either, says
+from headway.model import Condition, Status
 
 _LISTED: Final = f.LISTED_CODE
-
-
-def looked_up(values: Mapping[int, int], base: int, number: str) -> str:
-    """What `values` has for a small whole number, without a look at any other series: the values are the digits of one constant,
-    exact in a double below 2⁵³. What it does not have is 0."""
-    digits = sum(value * base**place for place, value in values.items())
-    return f"floor({digits} / {base} ^ {number}) % {base}"
-
+_UNIT: Final = 1e13  # what one point of the score is worth in the order
+_FAILED_SCORE: Final = 50
 
 # How much a row wants to be seen: what failed first, then what runs, most of all if something is wrong with it, then what waits.
-_WRONG: Final = either(f"0 * {f.STUCK} + 30", f"0 * {f.SINK} + 20", f"0 * {f.NECK} + 15")
-_STAGES: Final = (2, 5, 10, 50)
-_STAGE_OF: Final = {status.code: 0 if status.ended else 2 for status in Status} | {
-    Status.QUEUED.code: 1,
-    **{status.code: 3 for status in (Status.FAILED, Status.KILLED, Status.TIMED_OUT, Status.ORPHANED)},
-}
-_STAGE: Final = looked_up(dict(enumerate(_STAGES)), 64, f"({looked_up(_STAGE_OF, 4, _LISTED)})")
+_SCORES: Final[Mapping[Status, int]] = (
+    {status: 2 if status.ended else 10 for status in Status}
+    | {Status.QUEUED: 5}
+    | dict.fromkeys((Status.FAILED, Status.KILLED, Status.TIMED_OUT, Status.ORPHANED), _FAILED_SCORE)
+)
+_WRONG: Final[Mapping[Condition, int]] = {Condition.STUCK: 30, Condition.TIME_SINK: 20, Condition.BOTTLENECK: 15}
+
+
+def score() -> str:
+    """That of its status, and what the worst of its conditions adds."""
+    scored = (
+        f'{points} * {f.CODED}{{code=~"{"|".join(str(s.code) for s in Status if _SCORES[s] == points)}"}}'
+        for points in sorted(set(_SCORES.values()))
+    )
+    wrong = " or ".join(f"0 * {f.held(condition)} + {points}" for condition, points in _WRONG.items())
+    return f"sum {BY} ({' or '.join(scored)} or max {BY} ({wrong}))"
 
 
 def child() -> str:
@@ -40,11 +43,12 @@ def child() -> str:
 
 
 def roots() -> str:
-    """Rows (instance, id, root) of value 1: the root of each process that belongs to a tree, two steps up at most."""
-    parent = f'label_join({f.CHILD}, "root", "", "parent_id")'
+    """Rows (instance, id, root): the root of each process that belongs to a tree, two steps up at most. The value is its place in
+    the tree: 49 for the root, 0 for all others."""
+    parent = f'0 * label_join({f.CHILD}, "root", "", "parent_id")'
     parents = f'max by (instance, parent_id, root) (label_join({parent}, "parent_id", "", "id"))'
     grandparent = f"{f.CHILD} * on (instance, parent_id) group_left (root) {parents}"
-    itself = f'label_join({parents_of_somebody()}, "root", "", "id")'
+    itself = f'label_join({parents_of_somebody()}, "root", "", "id") * 0 + 49'
     return f"max by (instance, id, root) ({either(grandparent, parent, itself)})"
 
 
@@ -56,83 +60,143 @@ def parents_of_somebody() -> str:
 def alone() -> str:
     """The order of a process that belongs to no tree: by score, the newest first.
 
-    Digits: score × 10¹³ + hundredths of seconds since 1.7 × 10⁹ × 100, exact in a double; see `order` for the last two.
+    Digits: score × 10¹³ + hundredths of seconds since 1.7 × 10⁹ × 100, exact in a double; see `in_tree` for the last two.
     """
-    recent = f"floor(100 * ({either(f.FINISH, f.CREATED)} - 1.7e9))"
-    return f"1e13 * {f.SCORE} + {ON} 100 * {recent}"
+    # Who has ended did so after it was created.
+    times = f'{{__name__=~"({f.CREATED}|{f.FINISH})"}}'
+    return f"{_UNIT:.0e} * {f.SCORE} + {ON} 100 * floor(100 * (max {BY} ({times}) - 1.7e9))".replace("e+", "e")
 
 
-def order() -> str:
-    """Descending: a tree stands where its most wanted member belongs; in it the root leads, then by score: the last two digits."""
-    tree = f"max by (instance, root) ({f.ROOT} * {ON} group_left () {f.ALONE})"
-    first = either(f"0 * max {BY} ({f.CHILD})", f"0 * max {BY} ({f.ROOT}) + 49")
-    member = f"max {BY} ({f.ROOT} * on (instance, root) group_left () {tree}) + {ON} ({first} + {ON} floor({f.SCORE} / 3))"
-    return either(member, f.ALONE)
+def in_tree() -> str:
+    """A tree stands where its most wanted member belongs; in it the root leads, then by score: the last two digits."""
+    tree = f"max by (instance, root) (0 * {f.ROOT} + {ON} group_left () {f.ALONE})"
+    return f.by_row(f"{f.ROOT} + on (instance, root) group_left () {tree} + {ON} group_left () floor({f.SCORE} / 3)")
 
 
-def silent_since() -> str:
-    """When the stuck ones last wrote or got further."""
-    output, progress, start = (f"({fact} and {ON} {f.STUCK})" for fact in (f.LAST_OUTPUT, f.LAST_PROGRESS, f.START))
-    return f.by_row(either(f"{output} > {ON} {progress}", progress, output, start))
+def shown() -> str:
+    """The rows of the Overview: what runs, waits or is over, and of what failed the newest."""
+    failed = f"{_FAILED_SCORE * _UNIT:.0e}".replace("e+", "e")
+    return f"topk({f.SHOWN_ROWS}, {f.ROW} < {failed}) or topk({f.FAILED_ROWS}, {f.ROW} >= {failed})"
+
+
+def row() -> str:
+    """Each process that is listed with what it is filtered by. The value is its order: that in its tree, which is never below what
+    it would be alone."""
+    order = f'max {BY} ({{__name__=~"({f.ALONE}|{f.IN_TREE})"}})'
+    coded = f"{f.INFO} * {ON} group_left (code) ({f.CODED} * {ON} group_left () {order})"
+    return f"max by (instance, id, name, kind, project, task, agent, unit, code) ({coded})"
 
 
 def scale() -> str:
-    """0 below 100,000 items, 1 where they are told in thousands, 2 in millions, 3 in billions."""
+    """1 below 100,000 items, 1,000 where they are told in thousands, then a million and a billion."""
     whole = either(f.top(f.TOTAL), f.top(f.DONE))
-    return f.by_row(f"({whole} >= bool 1e5) + ({whole} >= bool 1e6) + ({whole} >= bool 1e9)")
+    return f.by_row(f"1000 ^ (({whole} >= bool 1e5) + ({whole} >= bool 1e6) + ({whole} >= bool 1e9))")
 
 
-def title() -> str:
-    """Each process that is listed, with what it is filtered by, its name, and a `title`: the name; of a child `↳ name`; of a
-    child's child `↳ parent › name`, for it may not stand right below its parent. The value is its order."""
-    names = f'label_join({f.CODE} and {ON} {parents_of_somebody()}, "parent", "", "name")'
+def behind() -> str:
+    """Rows (instance, id, of) of those that count something: what stands behind the count, such as `/80 sessions`, `k/98.7k rows`,
+    and without a total ` rows`."""
+    letters = (says(letter, f"{f.TOP_SCALE} == {number}", "letter") for letter, number in (("k", 1e3), ("M", 1e6), ("G", 1e9)))
+    lettered = either(*letters, f.TOP_SCALE)
+    total = says("/", as_label("number", f"round({f.top(f.TOTAL)} / {ON} {f.TOP_SCALE}, 0.01)"), "slash")
+    unit = f'label_replace({f.TOP_ROW}, "space", " ", "unit", ".+")'
+    whole = f"{lettered} + {ON} group_left (slash, number) {total}"
+    whole = f'label_join({whole}, "more", "", "slash", "number", "letter")'
+    rows = f"{either(whole, lettered)} + {ON} group_left (space, unit) {unit}"
+    return f'max by (instance, id, of) (label_join({rows}, "of", "", "letter", "more", "space", "unit"))'
+
+
+def prefix() -> str:
+    """What stands before the name of a child: `↳ `; of a child's child `↳ parent › `, for it may not stand right below its
+    parent."""
+    names = f'label_join({f.INFO} and {ON} {parents_of_somebody()}, "parent", "", "name")'
     names = f'max by (instance, parent_id, parent) (0 * label_join({names}, "parent_id", "", "id") + 1)'
     grandchild = f'{f.CHILD} and on (instance, parent_id) label_join({f.CHILD}, "parent_id", "", "id")'
     grandchild = f"({grandchild}) * on (instance, parent_id) group_left (parent) {names}"
     children = either(says("↳ ", says(" › ", grandchild, "between"), "arrow"), says("↳ ", f.CHILD, "arrow"))
-    prefixes = f'max by (instance, id, prefix) (label_join({children}, "prefix", "", "arrow", "parent", "between"))'
-    listed = f"({f.INFO} and {ON} {_LISTED})"
-    titled = f'label_join({either(f"{listed} * {ON} group_left (prefix) {prefixes}", listed)}, "title", "", "prefix", "name")'
-    return f"max by (instance, id, name, kind, project, task, agent, title) ({titled}) * {ON} group_left () {f.ORDER}"
+    return f'max by (instance, id, prefix) (label_join({children}, "prefix", "", "arrow", "parent", "between"))'
+
+
+def titled(rows: str) -> str:
+    """The rows with a `title`, which is their name, of a child with what stands before it, and the page of their exporter."""
+    made = either(f"{rows} * {ON} group_left (prefix) {f.PREFIX}", rows)
+    made = f'label_join({made}, "title", "", "prefix", "name")'
+    return f"max by (instance, id, kind, code, title) ({made}) * {f.ADDRESS}"
+
+
+def seen() -> str:
+    """Each process with what it is filtered by, its status, and what its end left, which does not change any more. The value is
+    since when it runs, else since when it waits (s)."""
+    who = f"{f.INFO} * {ON} group_left (code) {as_label('code', f.CODE)}"
+    result, exited = f'label_join({f.RESULT}, "result", "", "text")', as_label("exit", f.EXIT_CODE)
+    left = either(f"{result} * {ON} group_left (exit) {exited}", result, exited)
+    ended = f"{who} * {ON} group_left (exit, result) max by (instance, id, exit, result) ({left})"
+    rows = f"max by (instance, id, name, kind, project, task, agent, code, exit, result) ({either(ended, who)})"
+    times = f'{{__name__=~"({f.CREATED}|{f.START})"}}'
+    return f"0 * {rows} + {ON} group_left () max {BY} ({times})"
 
 
 # Which rows there are, in which order, under which title, and what is wrong: what changes seldom, and is dear. In this order: each
 # needs those above it, and the rules of a group are evaluated one after the other.
 ROWS: Final[dict[str, str]] = {
+    f.CODED: as_label("code", _LISTED),
     f.CHILD: child(),
     f.ROOT: roots(),
-    f.STAGE: _STAGE,
-    f.SCORE: either(f"{f.STAGE} + {ON} max {BY} ({_WRONG})", f.STAGE),
+    f.PREFIX: prefix(),
+    f.SCORE: score(),
     f.ALONE: alone(),
-    f.ORDER: order(),
-    f.TITLE: title(),
-    f.TOP_ORDER: f"topk({f.SHOWN_ROWS}, {f.ORDER})",
-    f.TOP_TITLE: f"(0 * ({f.TITLE} and {ON} {f.TOP_ORDER}) + 1) * {f.ADDRESS}",
-    f.TOP_UNIT: f'max by (instance, id, of) (label_replace({f.INFO} and {ON} {f.TOP_ORDER}, "of", " $1", "unit", "(.+)"))',
-    f.SILENT_SINCE: silent_since(),
+    f.IN_TREE: in_tree(),
+    f.ROW: row(),
+    f.TOP_ROW: shown(),
+    f.TOP_ACTIVE: titled(f'topk({f.ACTIVE_ROWS}, {f.ROW}{{code=~"{f.ACTIVE}"}})'),
+    f.ACTIVE_START: f.by_row(f"{f.START} and {ON} {f.TOP_ACTIVE}"),
+    f.TOP_TITLE: titled(f.TOP_ROW),
+    **{f.top(family): f.by_row(f"{family} and {ON} {f.TOP_ROW}") for family in f.COPIED_SELDOM},
+    f.TOP_RESULT: f'max by (instance, id, result) (label_join({f.RESULT} and {ON} {f.TOP_ROW}, "result", "", "text"))',
+    f.TOP_SCALE: scale(),
+    f.TOP_BEHIND: behind(),
+    f.SINK_TIMES: f.by_row(f"round(({f.ELAPSED_TIMES} and {ON} {f.SINK}) >= {ON} {f.SINK_RATIO}, 0.1)"),
+    f.SINK_FORESEEN: f.by_row(f"round({f.FORESEEN_TIMES} and {ON} {f.SINK} unless {ON} {f.SINK_TIMES}, 0.1)"),
+    f.SILENT_SINCE: f"{f.STUCK} - {ON} group_left () {f.STUCK_LIMIT}",
     f.ENDED_AS: ended_as(),
     f.PROBLEM: problems(),
-    f.WAITED: f"avg by (instance, kind, name) ({f.START} - {f.CREATED})",
 }
 # How they are: for every refresh.
 LIVE: Final[dict[str, str]] = {
     f.LISTED_CODE: f.by_row(f.LISTED),
     f.BAD_CODE: f"({_LISTED} > {Status.DONE.code} != {Status.CANCELLED.code})",
-    f.HELD: f"0 * max by (instance, id, condition) ({f.CONDITION_START}) + 1",
+    f.HELD: f"max by (instance, id, name, condition) ({f.CONDITION_START})",
     f.STATUS_COUNT: f'count_values by (instance) ("code", {_LISTED})',
-    f.SINK_TIMES: f.by_row(f"round((time() - ({f.START} and {ON} {f.SINK})) / {ON} {f.EXPECTED}, 0.1)"),
-    **{f.top(family): f.by_row(f"{family} and {ON} {f.TOP_ORDER}") for family in f.COPIED},
-    f.TOP_RESULT: f'max by (instance, id, result) (label_join({f.RESULT} and {ON} {f.TOP_ORDER}, "result", "", "text"))',
-    f.TOP_SCALE: scale(),
+    **{f.top(family): f.by_row(f"{family} and {ON} {f.TOP_ROW}") for family in f.COPIED},
+    # Of what is stuck nobody knows.
+    f.top(f.ETA): f.by_row(f"{f.ETA} and {ON} {f.TOP_ROW} unless {ON} {f.STUCK}"),
 }
-GROUPS: Final = (("headway-dashboards-rows", "4s", ROWS), ("headway-dashboards", "2s", LIVE))
+_OF_NAME: Final = "instance, kind, name"
+# What hours are drawn from: a sample of it in half a minute is enough, and cheap to read.
+PAST: Final[dict[str, str]] = {
+    f.SEEN: seen(),
+    f.SEEN_CODE: f.by_row(f.CODE),
+    f.SEEN_FINISH: f.by_row(f.FINISH),
+    f.SEEN_RATIO: f.by_row(f.RATIO),
+    f.SEEN_TOOK: f.by_row(f"{f.FINISH} - {ON} {f.START}"),
+    f.WAS_ACTIVE: f"0 * max {BY} (min_over_time({f.CODE}[{f.PAST_INTERVAL}]) < {Status.DONE.code})",
+    f.WAITED: f"avg by ({_OF_NAME}) ({f.START} - {f.CREATED})",
+    **{f.by_name(family): f"sum by ({', '.join((_OF_NAME, *more))}) ({family})" for family, more in f.OF_NAME.items()},
+    **{f.of_all(family): f"sum by ({', '.join(('instance', *more))}) ({f.by_name(family)})" for family, more in f.OF_ALL.items()},
+}
+GROUPS: Final = (
+    ("headway-dashboards-rows", "5s", ROWS),
+    ("headway-dashboards", "2s", LIVE),
+    ("headway-dashboards-past", f.PAST_INTERVAL, PAST),
+)
 
 
 def text() -> str:
     """The file of rules."""
     lines = [
         "# Generated by `make dashboards` from grafana/recording.py: what every refresh of the dashboards would work out anew.",
-        "# Rows have instance and id. `listed` is what the active view shows, `top` what stands in the Overview's table.",
+        "# Rows have instance and id. `listed` is what the active view shows, `top` what stands in the Overview's table, `seen`",
+        "# what hours are drawn from.",
         "groups:",
     ]
     for name, interval, rules in GROUPS:

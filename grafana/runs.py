@@ -14,17 +14,20 @@ from grafana import facts as f
 from grafana.boards import PAGE, PROCESS, Place, board, choice
 from grafana.graphs import mapped, timeline
 from grafana.look import FLAGS, GREY, STATUS, STATUS_WORDS, SYMBOLS, Config, words
-from grafana.promql import BY, ON, keyed
+from grafana.promql import ON, if_chosen, keyed, unless_chosen
+from grafana.recording import titled
 from grafana.tables import CENTER, HIDDEN, IMAGE, LEFT, RIGHT, TEXT, Column, rows
 from headway.model import Status
 
 ACTIVE_UID: Final = "headway-active"
 HISTORY_UID: Final = "headway-history"
-MOST_ROWS: Final = 200
+SEEN_ROWS: Final = 500  # of the history, whose page of the exporter has the rest
 # Of a timeline over hours: each costs a look at every process.
-POINTS: Final = 75
+POINTS: Final = 36
 FILTERS: Final = ("kind", "project", "task", "agent", "name")
-CHOSEN: Final = f.INFO + "{" + ", ".join(f'{label}=~"${label}"' for label in FILTERS) + "}"
+CHOSEN: Final = ", ".join(f'{label}=~"${label}"' for label in FILTERS)
+# Of what every family has, and so what a column can be asked for.
+_OF_EACH: Final = ", ".join(f'{label}=~"${label}"' for label in ("kind", "name"))
 LINKS: Final = {"Log, tree and metadata": PAGE, "Graphs": PROCESS}
 NOTHING_ACTIVE: Final = "Nothing that the filters above let through is active. Choose All, or look into the history"
 NOTHING_SEEN: Final = "Nothing that the filters above let through was seen in this time. Choose All, or a longer time"
@@ -32,15 +35,19 @@ PERCENT: Final[Config] = {"unit": "percentunit", "decimals": 0, **RIGHT}
 CLOCK: Final[Config] = {"unit": "dthms", **RIGHT}
 BYTES: Final[Config] = {"unit": "bytes", "decimals": 0, **RIGHT}
 RESULT_LOOK: Final[Config] = {"custom.minWidth": 160, "custom.inspect": True}
-COUNT: Final[Config] = {"unit": "none", **RIGHT}
 
 
 def filters() -> list[Builder[dashboard.VariableModel]]:
     return [choice(label, f.INFO) for label in FILTERS]
 
 
+# Matches nothing at all as well: see `unless_chosen`.
+USUAL: Final = f"({f.ACTIVE})?"
+ANY: Final = "[0-9]+"
+
+
 def statuses(name: str, options: Sequence[tuple[str, str]]) -> builders.CustomVariable:
-    """A choice of comparisons with the code of a status."""
+    """A choice of patterns of the code of a status."""
     preset = dashboard.VariableOption(text=options[0][0], value=options[0][1], selected=True)
     listed = ",".join(f"{text} : {value}" for text, value in options)
     return builders.CustomVariable(name).label("Status").values(listed).current(preset)
@@ -55,26 +62,45 @@ def across(title: str, uid: str, tooltip: str) -> builders.DashboardLink:
 # ── active ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
+_UNLESS: Final = unless_chosen("status", *FILTERS)
+_IF: Final = if_chosen("status", *FILTERS)
+_FOUND: Final = f'topk({f.ACTIVE_ROWS}, {f.ROW}{{code=~"$status", {CHOSEN}, {_IF}}})'
+# As long as nothing is chosen above, the rules know which rows there are.
+ROWS: Final = f"({f.TOP_ACTIVE}{{{_UNLESS}}} or {_FOUND})"
+
+
+def column(family: str) -> str:
+    return keyed(f"{family}{{{_OF_EACH}}} and {ON} {ROWS}")
+
+
+def chosen_rows() -> str:
+    """Rows (instance, id, kind, code, title, external_url) whose value is their order."""
+    return f"{f.TOP_ACTIVE}{{{_UNLESS}}} or {titled(_FOUND)}"
+
+
+def started() -> str:
+    """In ms. The rules carry it, as it does not change."""
+    return keyed(f"1000 * ({f.ACTIVE_START}{{{_UNLESS}}} or {f.START}{{{_OF_EACH}, {_IF}}} and {ON} {_FOUND})")
+
+
 def active_table() -> table.Panel:
     """The first column says which rows there are, so the others need no filter: Grafana drops what has no partner."""
-    chosen = ", ".join(f'{label}=~"${label}"' for label in FILTERS)
-    wanted = f"topk({MOST_ROWS}, {f.TITLE}{{{chosen}}} and {ON} ({f.LISTED_CODE} $status)) * {f.ADDRESS}"
     # Drawn by Grafana itself: a picture for each row, as in the Overview, is too dear for all of them.
     gauge: Config = {"custom.cellOptions": {"type": "gauge", "mode": "basic", "valueDisplayMode": "text"}, "min": 0, "max": 1}
     grey: Config = {"color": {"mode": "fixed", "fixedColor": GREY}}
     flags = f'label_join({f.HELD}, "flag", "", "condition")'
     columns = [
-        Column(title="order", expr=keyed(wanted, "id", "title", "kind", "external_url"), config=HIDDEN),
-        Column(title=" ", expr=keyed(f.LISTED_CODE), width=50, config=IMAGE | CENTER | {"mappings": [SYMBOLS]}),
+        Column(title="order", expr=keyed(chosen_rows(), "id", "title", "kind", "code", "external_url"), config=HIDDEN),
+        Column(title=" ", label="code", width=50, config=IMAGE | CENTER | {"mappings": [SYMBOLS]}),
         Column(title="Process", label="title", links=LINKS, config={"custom.minWidth": 190}),
         Column(title="Kind", label="kind", width=90),
-        Column(title="Progress", expr=keyed(f.RATIO), width=150, config=PERCENT | gauge | grey),
-        Column(title="Done", expr=keyed(f.DONE), width=80, config=RIGHT | {"unit": "short"}),
-        Column(title="Time left", expr=keyed(f.ETA), width=84, config=CLOCK),
-        Column(title="Started", expr=keyed(f"1000 * {f.START}"), width=120, config=RIGHT | {"unit": "dateTimeFromNow"}),
+        Column(title="Progress", expr=column(f.RATIO), width=150, config=PERCENT | gauge | grey),
+        Column(title="Done", expr=column(f.DONE), width=80, config=RIGHT | {"unit": "short"}),
+        Column(title="Time left", expr=column(f.ETA), width=84, config=CLOCK),
+        Column(title="Started", expr=started(), width=120, config=RIGHT | {"unit": "dateTimeFromNow"}),
         Column(title="Flags", expr=keyed(flags, "flag"), label="flag", width=150, many=True, config=TEXT | {"mappings": FLAGS}),
-        Column(title="CPU", expr=keyed(f.CPU), width=56, config=PERCENT),
-        Column(title="Memory", expr=keyed(f.MEMORY), width=78, config=BYTES),
+        Column(title="CPU", expr=column(f.CPU), width=56, config=PERCENT),
+        Column(title="Memory", expr=column(f.MEMORY), width=78, config=BYTES),
         Column(title="id", label="id", config=HIDDEN),
         Column(title="external_url", label="external_url", config=HIDDEN),
     ]
@@ -82,17 +108,17 @@ def active_table() -> table.Panel:
         rows("Processes", columns, sort="order")
         .no_value(NOTHING_ACTIVE)
         .description(
-            f"Every process that the filters let through, {MOST_ROWS} at most, what failed or is stuck first, a child (↳) with its "
-            "parent. CPU: 100% is one core. A name opens its log, tree and metadata, or its graphs."
+            f"Every process that the filters let through, {f.ACTIVE_ROWS} at most, what failed or is stuck first, a child (↳) "
+            "with its parent. CPU: 100% is one core. A name opens its log, tree and metadata, or its graphs."
         )
     )
 
 
 def active() -> dashboard.Dashboard:
     options = [
-        ("Active", f"< {Status.DONE.code}"),
-        ("All that is listed", "> 0"),
-        *((words(status), f"== {status.code}") for status in Status),
+        ("Active", USUAL),
+        ("All that is listed", ANY),
+        *((words(status), str(status.code)) for status in Status),
     ]
     return board(
         ACTIVE_UID,
@@ -110,47 +136,45 @@ def active() -> dashboard.Dashboard:
 
 
 def last(metric: str, at: str = "") -> str:
-    """What is now, else the last value in the time that is shown. Nobody reads every sample of hours for that: whoever has ended is
-    shown for half an hour after it, so a look every ten minutes finds it."""
-    return f"({metric}{at} or last_over_time({metric}[$__range:10m]{at}))"
-
-
-def seen(metric: str, at: str = "") -> str:
-    return f"max {BY} ({last(metric, at)})"
+    """Its last value in the time that is shown."""
+    return f"last_over_time({metric}[$__range]{at})"
 
 
 def matching(at: str = "") -> str:
-    """Processes of the filters that were active in the time that is shown; failed ones have series long after their end."""
-    ended_before = f"{seen(f.FINISH, at)} < $__from / 1000"
-    return f"({last(CHOSEN, at)} and {ON} ({seen(f.CODE, at)} $outcome) unless {ON} {ended_before})"
+    """Processes of the filters that were active in the time that is shown. The value is when each began (s). Failed ones have
+    series long after their end."""
+    which = f'code=~"$outcome", {CHOSEN}'
+    active = f'{f.SEEN}{{code=~"{f.ACTIVE}", {which}}}{at}'
+    ended = f'last_over_time({f.SEEN}{{code=~"{f.ENDED}", {which}}}[$__range]{at})'
+    before = f"{last(f.SEEN_FINISH, at)} < $__from / 1000"
+    return f"({active} or {ON} {ended} unless {ON} {before})"
 
 
 def history_table() -> table.Panel:
     moment: Config = {"unit": "dateTimeAsLocal", **LEFT}
-    who = keyed(f"{matching()} * {f.ADDRESS}", "id", "name", "kind", "project", "external_url")
-    took = f"{seen(f.FINISH)} - {ON} {seen(f.START)}"
-    result = f'label_join({last(f.RESULT)}, "result", "", "text")'
+    labels = ("id", "name", "kind", "project", "code", "exit", "result", "external_url")
+    who = f"topk({SEEN_ROWS}, {matching()}) * {f.ADDRESS}"
     columns = [
-        Column(title="row", expr=who, config=HIDDEN),
         Column(title="Process", label="name", links=LINKS, config={"custom.minWidth": 180}),
         Column(title="Kind", label="kind", width=90),
         Column(title="Project", label="project", width=100),
-        Column(title="Status", expr=keyed(seen(f.CODE)), width=90, config=TEXT | LEFT | {"mappings": [STATUS_WORDS]}),
-        Column(title="%", expr=keyed(seen(f.RATIO)), width=52, config=PERCENT),
-        Column(title="Duration", expr=keyed(took), width=90, config=CLOCK),
-        Column(title="Started", expr=keyed(f"1000 * {seen(f.START)}"), width=160, config=moment),
-        Column(title="Ended", expr=keyed(f"1000 * {seen(f.FINISH)}"), width=160, config=moment),
-        Column(title="Exit", expr=keyed(seen(f.EXIT_CODE)), width=60, config=COUNT),
-        Column(title="Result", expr=keyed(result, "result"), label="result", config=RESULT_LOOK),
+        Column(title="Status", label="code", width=90, config=TEXT | LEFT | {"mappings": [STATUS_WORDS]}),
+        Column(title="%", expr=keyed(last(f.SEEN_RATIO)), width=52, config=PERCENT),
+        Column(title="Duration", expr=keyed(last(f.SEEN_TOOK)), width=90, config=CLOCK),
+        Column(title="Started", expr=keyed(f"1000 * {who}", *labels), width=160, config=moment),
+        Column(title="Ended", expr=keyed(f"1000 * {last(f.SEEN_FINISH)}"), width=160, config=moment),
+        Column(title="Exit", label="exit", width=60, config=RIGHT),
+        Column(title="Result", label="result", config=RESULT_LOOK),
         Column(title="id", label="id", config=HIDDEN),
         Column(title="external_url", label="external_url", config=HIDDEN),
     ]
     return (
-        rows("Processes", columns, sort="Started")
+        rows("Processes", columns, sort="Started", lead="Started")
         .no_value(NOTHING_SEEN)
         .description(
-            "Everything that was active in the time that is shown and that the filters let through, the newest first: how it "
-            "ended, how long it took and what it achieved. A name opens its log, tree and metadata, or its graphs."
+            "What was active in the time that is shown and what the filters let through, the newest first, the last "
+            f"{SEEN_ROWS}: how it ended, how long it took and what it achieved, half a minute late at most. One that waits shows "
+            "since when. A name opens its log, tree and metadata, or its graphs."
         )
     )
 
@@ -158,27 +182,30 @@ def history_table() -> table.Panel:
 def history_timeline() -> statetimeline.Panel:
     looks = {status.code: (words(status), look.colour) for status, look in STATUS.items()}
     # What does not change from point to point is worked out once, and each point costs one match.
-    outcome = f"({seen(f.CODE, ' @ end()')} and {ON} {matching(' @ end()')})"
-    only = ", ".join(f'{label}=~"${label}"' for label in ("kind", "name"))
-    active = f"0 * (min_over_time({f.CODE}{{{only}}}[$__rate_interval]) < {Status.DONE.code})"
-    by_name = f"max by (name) ({active} + {ON} group_left () {outcome})"
-    return timeline(
-        "Runs and how they ended",
-        "A row per name, a bar per run in the colour of its outcome, which is known from the beginning of the bar: red failed, "
-        "grey was done, blue still runs.",
-        [(by_name, "{{name}}")],
-        [mapped(looks)],
-        NOTHING_SEEN,
-    ).max_data_points(POINTS)
+    outcome = last(f.SEEN_CODE, " @ end()")
+    name = f"({outcome} * {ON} group_left (name) ({matching(' @ end()')} ^ 0))"
+    by_name = f"max by (name) ({name} and {ON} max_over_time({f.WAS_ACTIVE}[$__rate_interval]))"
+    return (
+        timeline(
+            "Runs and how they ended",
+            "A row per name, a bar per run in the colour of its outcome, which is known from the beginning of the bar: red failed, "
+            "grey was done, blue still runs.",
+            [(by_name, "{{name}}")],
+            [mapped(looks)],
+            NOTHING_SEEN,
+        )
+        .max_data_points(POINTS)
+        .interval("1m")
+    )
 
 
 def history() -> dashboard.Dashboard:
-    done, cancelled = Status.DONE.code, Status.CANCELLED.code
+    good = (Status.DONE, Status.CANCELLED)
     options = [
-        ("All", "> 0"),
-        ("Ended", f">= {done}"),
-        ("Ended badly", f"> {done} != {cancelled}"),
-        *((words(status), f"== {status.code}") for status in Status),
+        ("All", ANY),
+        ("Ended", f.ENDED),
+        ("Ended badly", f.codes(lambda status: status.ended and status not in good)),
+        *((words(status), str(status.code)) for status in Status),
     ]
     return board(
         HISTORY_UID,

@@ -1,7 +1,7 @@
 """Tables with a row per process: each column is declared once, with the query that gives it, its title and its looks.
 
 A query gives one row per key; Grafana joins them by key, so a process without a total, a rate or a CPU value has an empty cell.
-The first column's query says which rows there are and carries the labels that belong to the whole row.
+One column's query, as a rule the first's, says which rows there are and carries the labels that belong to the whole row.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ HIDDEN: Final[Config] = {"custom.hidden": True, "custom.hideFrom": {"viz": True,
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Column:
-    """`expr`: its query; without one it is a label of the first column's. `label`: the label that is shown; without one it is the
+    """`expr`: its query; without one it is a label of the leading column's. `label`: the label that is shown; without one it is the
     number. `width` in px, 0 = what is left. `many`: several rows per key become one text `a, b`. `links`: title → URL."""
 
     title: str
@@ -75,8 +75,10 @@ def look(column: Column) -> Config:
     return config | column.config
 
 
-def rows(title: str, columns: Sequence[Column], sort: str, key: str = "key", descending: bool = True) -> table.Panel:
-    """A table of the columns, sorted by the column `sort`, with the rows of the first column's query."""
+def rows(
+    title: str, columns: Sequence[Column], sort: str, key: str = "key", descending: bool = True, lead: str = ""
+) -> table.Panel:
+    """A table of the columns, sorted by the column `sort`, with the rows of the query of the column `lead`, else of the first."""
     panel = table.Panel().title(title).datasource(SOURCE).cell_height(common.TableCellHeight.SM)
     queries = [c for c in columns if c.expr]
     alone = len(queries) == 1
@@ -94,7 +96,8 @@ def rows(title: str, columns: Sequence[Column], sort: str, key: str = "key", des
     sources = {c.title: c.source(alone) for c in columns}
     if not alone:
         panel.with_transformation(step("joinByField", byField=key, mode="outer"))
-        present = {"fieldName": queries[0].source(alone), "config": {"id": "isNotNull", "options": {}}}
+        leading = next(c for c in queries if lead in ("", c.title))
+        present = {"fieldName": leading.source(alone), "config": {"id": "isNotNull", "options": {}}}
         panel.with_transformation(step("filterByValue", type="include", match="all", filters=[present]))
     panel.with_transformation(step("sortBy", sort=[{"field": sources[sort], "desc": descending}]))
     names = list(sources.values())

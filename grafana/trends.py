@@ -12,23 +12,25 @@ from grafana import facts as f
 from grafana import graphs
 from grafana.boards import Place, board, choice
 from grafana.graphs import colour
-from grafana.look import BARS, BLUE, CONDITION, GREY, RED, STATUS, Config
+from grafana.look import BLUE, CONDITION, GREY, RED, STATUS, Config
+from grafana.promql import if_chosen, unless_chosen
 from grafana.services import of_name
-from grafana.tables import IMAGE, LEFT, RIGHT, Column, rows
+from grafana.tables import LEFT, RIGHT, Column, rows
 from headway.model import Kind, Status
 
 UID: Final = "headway-trends"
 WHICH: Final = 'kind=~"$kind", name=~"$name"'
-ENDED: Final = f"{f.FINISHED}{{{WHICH}}}"
+ENDED: Final = f"{f.by_name(f.FINISHED)}{{{WHICH}}}"
 GOOD: Final = f"{Status.DONE.value}|{Status.CANCELLED.value}"
-BAD: Final = f'{f.FINISHED}{{{WHICH}, outcome!~"{GOOD}"}}'
+IS_BAD: Final = f'outcome!~"{GOOD}"'
+BAD: Final = f"{f.by_name(f.FINISHED)}{{{WHICH}, {IS_BAD}}}"
 WINDOW: Final = "1h"
 NOTHING_ENDED: Final = "Nothing that the filters let through ended in this time. Choose a longer one, or start something: make demo"
 NOTHING_RAN: Final = "Nothing that the filters let through ran in this time. Choose a longer one, or start something: make demo"
 NOTHING_TRIPPED: Final = "No gate tripped in this time: nothing was stuck, too slow or in the way"
 NO_COST: Final = "Nothing told what it cost in this time. Report metadata.cost_dollars, or metadata.tokens"
-# Over hours and days: a point of a line is a look at every process.
-graph: Final = partial(graphs.graph, points=120)
+# Over hours and days, of what is recorded twice a minute.
+graph: Final = partial(graphs.graph, points=120, interval="1m")
 # No red: here it means failure.
 KINDS: Final[dict[str, Config]] = {
     Kind.PIPELINE.value: colour(BLUE),
@@ -39,8 +41,28 @@ KINDS: Final[dict[str, Config]] = {
 }
 
 
-def quantile(share: float, by: str, span: str) -> str:
-    return f"histogram_quantile({share}, sum by ({by}le) (increase({f.DURATION}{{{WHICH}}}[{span}])))"
+def summed(family: str, label: str, how: str, which: str = "") -> str:
+    """Rows (label) of a counter, with `how` done to it, of the names that are chosen; of all of them there is a sum already. `how`:
+    {} is the counter."""
+    more = f", {which}" if which else ""
+    everything = f"{f.of_all(family)}{{{unless_chosen('kind', 'name')}{more}}}"
+    chosen = f"{f.by_name(family)}{{{WHICH}, {if_chosen('kind', 'name')}{more}}}"
+    by = f"by ({label}) " if label else ""
+    return " or ".join(f"sum {by}({how.format(counter)})" for counter in (everything, chosen))
+
+
+def quantile(share: float) -> str:
+    return f"histogram_quantile({share}, {summed(f.DURATION, 'le', f'increase({{}}[{WINDOW}])')})"
+
+
+def quantile_of_name(share: float) -> str:
+    grown = f"increase({f.by_name(f.DURATION)}{{{WHICH}}}[$__range])"
+    return f"histogram_quantile({share}, sum by (instance, kind, name, le) ({grown}))"
+
+
+# Exact, where increase() would guess what happened between two windows: these are a few samples long. What was not there before
+# counts from when it was first seen.
+GROWN: Final = "{0} - ({0} offset $__interval or min_over_time({0}[$__interval]))"
 
 
 def of_names() -> list[Column]:
@@ -54,31 +76,25 @@ def of_names() -> list[Column]:
 
 
 def failing() -> table.Panel:
-    rate = f"{of_name(grown_of_name(BAD))} / ({of_name(grown_of_name(ENDED))} > 0)"
+    rate = of_name(f"{grown_of_name(BAD)} / ({grown_of_name(ENDED)} > 0)")
     success = f"1000 * {f.LAST_SUCCESS}{{{WHICH}}}"
+    gauge: Config = {"custom.cellOptions": {"type": "gauge", "mode": "basic", "valueDisplayMode": "text"}, "min": 0, "max": 1}
+    share = gauge | {"unit": "percentunit", "decimals": 0, "color": {"mode": "fixed", "fixedColor": GREY}}
     columns = [
         *of_names(),
-        Column(
-            title="Failures",
-            expr=f'count_values by (key) ("bar", round(-100 * ({rate})))',
-            label="bar",
-            width=126,
-            config=IMAGE | {"mappings": BARS},
-        ),
-        Column(title="%", expr=rate, width=60, config=RIGHT | {"unit": "percentunit", "decimals": 0}),
+        Column(title="Failures", expr=rate, width=170, config=share),
         Column(title="Last success", expr=of_name(success), width=140, config=LEFT | {"unit": "dateTimeFromNow"}),
     ]
     description = "Names by the share of their runs in this time that ended badly, the worst first."
-    return rows("Most failing names", columns, sort="%").no_value(NOTHING_ENDED).description(description)
+    return rows("Most failing names", columns, sort="Failures").no_value(NOTHING_ENDED).description(description)
 
 
 def slowest() -> table.Panel:
-    by = "instance, kind, name, "
     clock: Config = RIGHT | {"unit": "dthms"}
     columns = [
         *of_names(),
-        Column(title="Half within", expr=of_name(f"{quantile(0.5, by, '$__range')} > 0"), width=100, config=clock),
-        Column(title="95% within", expr=of_name(f"{quantile(0.95, by, '$__range')} > 0"), width=100, config=clock),
+        Column(title="Half within", expr=of_name(f"{quantile_of_name(0.5)} > 0"), width=100, config=clock),
+        Column(title="95% within", expr=of_name(f"{quantile_of_name(0.95)} > 0"), width=100, config=clock),
     ]
     description = "Names by the time within which 95% of their runs ended, the slowest first."
     return rows("Slowest names", columns, sort="95% within").no_value(NOTHING_ENDED).description(description)
@@ -94,7 +110,7 @@ def outcomes() -> timeseries.Panel:
         "Runs by result",
         "How many runs ended, by how they ended. Grey was done; red failed, was killed, ran out of time or vanished.",
         "none",
-        [(f"sum by (outcome) (round(increase({ENDED}[$__interval]))) > 0", "{{outcome}}")],
+        [(f"({summed(f.FINISHED, 'outcome', GROWN)}) > 0", "{{outcome}}")],
         looks,
         stack=True,
         bars=True,
@@ -108,7 +124,7 @@ def trips() -> timeseries.Panel:
         "Gates tripped",
         "How often a condition began to hold, by gate: red is stuck, amber is slow or in the way.",
         "none",
-        [(f"sum by (gate) (round(increase({f.TRIPS}{{{WHICH}}}[$__interval]))) > 0", "{{gate}}")],
+        [(f"({summed(f.TRIPS, 'gate', GROWN)}) > 0", "{{gate}}")],
         looks,
         stack=True,
         bars=True,
@@ -117,7 +133,8 @@ def trips() -> timeseries.Panel:
 
 
 def trends() -> dashboard.Dashboard:
-    ended, bad = (f"sum(increase({counter}[{WINDOW}]))" for counter in (ENDED, BAD))
+    ended, bad = (f"({summed(f.FINISHED, '', f'increase({{}}[{WINDOW}])', which)})" for which in ("", IS_BAD))
+    spent = f"{f.by_name(f.COST)}{{{WHICH}}}"
     return board(
         UID,
         "Headway / Trends",
@@ -152,7 +169,7 @@ def trends() -> dashboard.Dashboard:
                     "Duration",
                     "Within which time half, and 95%, of the runs of the last hour ended.",
                     "dthms",
-                    [(quantile(0.5, "", WINDOW), "half"), (quantile(0.95, "", WINDOW), "95%")],
+                    [(quantile(0.5), "half"), (quantile(0.95), "95%")],
                     {"half": colour(GREY), "95%": colour(BLUE)},
                     empty=NOTHING_ENDED,
                 ),
@@ -168,7 +185,7 @@ def trends() -> dashboard.Dashboard:
                     "CPU by kind",
                     "CPU of all trees, by kind of work; 100% is one core.",
                     "percentunit",
-                    [(f"sum by (kind) ({f.CPU}{{{WHICH}}})", "{{kind}}")],
+                    [(f"sum by (kind) ({f.by_name(f.CPU)}{{{WHICH}}})", "{{kind}}")],
                     KINDS,
                     stack=True,
                     empty=NOTHING_RAN,
@@ -184,7 +201,7 @@ def trends() -> dashboard.Dashboard:
                     "Memory by kind",
                     "Resident memory of all trees, by kind of work.",
                     "bytes",
-                    [(f"sum by (kind) ({f.MEMORY}{{{WHICH}}})", "{{kind}}")],
+                    [(f"sum by (kind) ({f.by_name(f.MEMORY)}{{{WHICH}}})", "{{kind}}")],
                     KINDS,
                     stack=True,
                     empty=NOTHING_RAN,
@@ -200,7 +217,7 @@ def trends() -> dashboard.Dashboard:
                     "Cost",
                     "What runs cost, by kind, counted when they end, as far as they tell or the prices of their tokens say.",
                     "currencyUSD",
-                    [(f"sum by (kind) (increase({f.COST}{{{WHICH}}}[$__interval]))", "{{kind}}")],
+                    [(f"sum by (kind) (clamp_min({GROWN.format(spent)}, 0))", "{{kind}}")],
                     KINDS,
                     stack=True,
                     empty=NO_COST,
@@ -216,7 +233,7 @@ def trends() -> dashboard.Dashboard:
                     "Tokens of what runs",
                     "Tokens that the active processes say they have used so far.",
                     "short",
-                    [(f"sum by (direction) ({f.TOKENS}{{{WHICH}}})", "{{direction}}")],
+                    [(f"sum by (direction) ({f.by_name(f.TOKENS)}{{{WHICH}}})", "{{direction}}")],
                     {"input": colour(GREY), "output": colour(BLUE)},
                     stack=True,
                     empty=NO_COST,

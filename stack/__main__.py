@@ -11,7 +11,7 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
-from stack import apt, benchmarks, environment, services, shell, tools
+from stack import apt, benchmarks, environment, services, shell, tools, transforming
 from stack.down import down
 from stack.exporter import supervised
 from stack.layout import Layout
@@ -83,6 +83,13 @@ def setup(layout: Layout, arguments: Sequence[str]) -> int:
     return 0
 
 
+def transformations(layout: Layout, arguments: Sequence[str]) -> int:
+    """transformations: gets Grafana's own for the tests, where node and npm are"""
+    with alone(layout):
+        transforming.ensure(layout, os.environ, say)
+    return 0
+
+
 def tool(layout: Layout, arguments: Sequence[str]) -> int:
     """tool NAME ARGUMENTS: runs promtool or amtool"""
     name, *rest = arguments
@@ -128,6 +135,7 @@ COMMANDS: Mapping[str, Callable[[Layout, Sequence[str]], int]] = {
     "status": status,
     "logs": logs,
     "setup": setup,
+    "transformations": transformations,
     "tool": tool,
     "demo": demo,
     "bench": bench,

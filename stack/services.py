@@ -24,12 +24,13 @@ _WEBHOOK: Final = "HEADWAY_WEBHOOK_URL"
 
 
 def exporter(layout: Layout, ports: Ports, environ: Mapping[str, str]) -> Service:
+    """Without a Grafana here its links lead to its own pages, unless HEADWAY_GRAFANA_URL says where there is one."""
     data = layout.state / "exporter"
     chosen = configurations(layout, environ)
     configs = [*(chosen or [str(layout.root / "exporter/headway.yaml")]), str(layout.services)]
     links = {
         "HEADWAY_EXTERNAL_URL": ports.url("exporter"),
-        "HEADWAY_GRAFANA_URL": ports.url("grafana"),
+        "HEADWAY_GRAFANA_URL": ports.url("grafana") if grafana_command(environ) is not None else "none",
         "HEADWAY_PROMETHEUS_URL": ports.url("prometheus"),
         "HEADWAY_ALERTMANAGER_URL": ports.url("alertmanager"),
         "HEADWAY_ALERTING_SECRETS": str(secrets_folder(layout, environ)),

@@ -31,8 +31,25 @@ def log_panels(uid: str) -> list[dict[str, Any]]:
 @cache
 def recorded() -> dict[str, str]:
     """The recording rules that are generated with the dashboards, in their order: record → expression."""
+    return _records("dashboards.yml")
+
+
+@cache
+def last_recorded() -> list[str]:
+    """The last record of each group of them."""
     groups = yaml.safe_load((ROOT / "prometheus" / "rules" / "dashboards.yml").read_text(encoding="utf-8"))["groups"]
-    return {rule["record"]: rule["expr"] for group in groups for rule in group["rules"]}
+    return [group["rules"][-1]["record"] for group in groups]
+
+
+@cache
+def recorded_for_alerts() -> dict[str, str]:
+    """The recording rules of the alerts, of which the dashboards read some."""
+    return _records("time.yml")
+
+
+def _records(file: str) -> dict[str, str]:
+    groups = yaml.safe_load((ROOT / "prometheus" / "rules" / file).read_text(encoding="utf-8"))["groups"]
+    return {rule["record"]: rule["expr"] for group in groups for rule in group["rules"] if "record" in rule}
 
 
 # What is chosen in a dashboard of one process, where the small world is asked.
@@ -46,7 +63,7 @@ def panel_named(uid: str, title: str) -> dict[str, Any]:
 def questions(chosen: Mapping[str, str] = CHOSEN) -> list[Asked]:
     """Every query of every panel and annotation, with the variables put in."""
     made = [(BOARDS[uid], one) for uid in BOARDS for one in asked(uid, BOARDS[uid])]
-    return [replace(one, expr=substituted(one.expr, values(board, chosen))) for board, one in made]
+    return [replace(one, expr=substituted(one.expr, values(board, chosen, one.points, one.interval))) for board, one in made]
 
 
 def queries() -> list[Query]:

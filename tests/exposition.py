@@ -38,6 +38,7 @@ class Actor:
     parent: str = ""
     blocked: str = ""
     conditions: tuple[str, ...] = ()
+    since: float = 60  # of the conditions
     dismissed: bool = False
 
 
@@ -75,9 +76,19 @@ WORLD: Final[Mapping[str, Actor]] = {
         conditions=("stuck",),
         output=190,
         progress=200,
+        since=130,
     ),
     "build": Actor(
-        name="npm build", code=3, start=351, done=7, total=10, unit="chunks", cpu=0.6, expected=100, conditions=("time_sink",)
+        name="npm build",
+        code=3,
+        start=351,
+        done=7,
+        total=10,
+        unit="chunks",
+        cpu=0.6,
+        expected=100,
+        conditions=("time_sink",),
+        since=151,
     ),
     "webpack": Actor(
         name="webpack build", code=3, start=700, done=646, total=1204, unit="modules", cpu=0.95, conditions=("bottleneck",)
@@ -96,7 +107,7 @@ WORLD: Final[Mapping[str, Actor]] = {
     "orphan": Actor(name="Forgotten", code=15, start=4000, end=5000 / 3),
     "cancelled": Actor(name="Wrong branch", code=12, start=300, end=250),
     "dismissed": Actor(name="Seen already", code=11, start=300, end=280, exit=2, dismissed=True),
-    "late": Actor(name="Nightly", kind="cron", code=3, start=4000, timeout=3600, conditions=("overdue", "duplicate")),
+    "late": Actor(name="Nightly", kind="cron", code=3, start=4000, timeout=3600, conditions=("overdue", "duplicate"), since=400),
     "zombie": Actor(name="Undead", code=3, start=4000, conditions=("zombie",)),
     "faded": Actor(name="Old one", code=10, start=2000, end=1500),
     "starting": Actor(name="Just started", code=2, start=1),
@@ -131,6 +142,7 @@ def series(now: float, external_url: str) -> Iterator[tuple[str, Mapping[str, st
             "expected_duration_seconds": actor.expected,
             "timeout_seconds": None if ended else actor.timeout,
             "time_sink_ratio_threshold": None if ended else 2,
+            "stuck_threshold_seconds": None if ended else 60,
             "exit_code": actor.exit,
             "dismissed": actor.dismissed if ended else None,
         }
@@ -151,7 +163,7 @@ def series(now: float, external_url: str) -> Iterator[tuple[str, Mapping[str, st
         if actor.blocked:
             yield "headway_process_blocked_by", {**who, "blocker_id": actor.blocked}, 1
         for condition in actor.conditions:
-            yield "headway_process_condition_start_timestamp_seconds", {**who, "condition": condition}, now - 60
+            yield "headway_process_condition_start_timestamp_seconds", {**who, "condition": condition}, now - actor.since
         for condition in () if ended else CONDITIONS:
             yield "headway_process_condition", {**who, "condition": condition}, condition in actor.conditions
     for service, (code, restarts) in SERVICES.items():

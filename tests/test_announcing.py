@@ -137,6 +137,9 @@ def test_the_words() -> None:
     }
     assert made["annotations"]["summary"] == "NLP Backfill failed"
     assert made["annotations"]["process_url"] == made["generatorURL"] == "https://h/processes/p1"
+    assert made["annotations"]["dashboard_url"] == "https://g/d/headway-process?var-id=p1"
+    alone = alert(process(FAILED), None, {"external_url": "https://h", "grafana_url": ""}, "h:1")
+    assert "dashboard_url" not in alone["annotations"], "no link that leads nowhere"
 
 
 # ── the outbox ──────────────────────────────────────────────────────────────────────────────────────────────────────

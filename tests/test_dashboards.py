@@ -14,7 +14,7 @@ import pytest
 import yaml
 from grafana.asking import asked
 
-from dashboards import BOARDS, ROOT, log_panels, overrides, panel_named, panels, queries, recorded
+from dashboards import BOARDS, ROOT, log_panels, overrides, panel_named, panels, queries, recorded, recorded_for_alerts
 from headway.metrics.families import FAMILIES
 from headway.metrics.family import Type
 from headway.model import STATUS_CODES, Condition
@@ -53,6 +53,8 @@ RUNBOOK_LINKS = {"/user/runbook.txt#:~:text=${__data.fields.Alert}"}
 PAGES = {"/processes", "/processes/ID", "/processes/ID?cancel", "/history", "/attention", "/services"}
 # Labels that Prometheus itself adds, or that mean something to it.
 GIVEN_LABELS = {"instance", "job", "le"}
+# What no series has, and what asks for the name itself.
+NO_LABELS = {"filtered", "__name__"}
 # What Prometheus itself says.
 _OF_ALERTS = {"alertname", "alertstate", "severity", "gate", "id", "name", "kind", "service"}
 _SCRAPES = ("up", "scrape_duration_seconds", "scrape_samples_scraped")
@@ -287,7 +289,7 @@ def labels_of(name: str) -> set[str]:
     """The labels of a family of the exporter; of a recorded series those of what it is made from, and what the rule makes."""
     if name in OF_PROMETHEUS:
         return OF_PROMETHEUS[name]
-    if rule := recorded().get(name):
+    if rule := (recorded() | recorded_for_alerts()).get(name):
         return made_labels(rule) | {label for source in named(rule) for label in labels_of(source)}
     return {
         label for f in FAMILIES if f.name == re.sub("_(bucket|sum|count)$", "", name) or f.name == name for label in f.all_labels
@@ -297,8 +299,8 @@ def labels_of(name: str) -> set[str]:
 @pytest.mark.parametrize(("record", "expr"), recorded().items())
 def test_rules_read_what_exists(record: str, expr: str) -> None:
     names = named(expr)
-    assert names <= SERIES | recorded().keys() | OF_PROMETHEUS.keys() and record not in names
-    known = {label for name in names for label in labels_of(name)} | GIVEN_LABELS | made_labels(expr)
+    assert names <= SERIES | recorded().keys() | recorded_for_alerts().keys() | OF_PROMETHEUS.keys() and record not in names
+    known = {label for name in names for label in labels_of(name)} | GIVEN_LABELS | NO_LABELS | made_labels(expr)
     assert used_labels(expr) <= known, used_labels(expr) - known
 
 
@@ -306,7 +308,7 @@ def test_rules_read_what_exists(record: str, expr: str) -> None:
 def test_every_metric_and_label_exists(uid: str, ref: str, expr: str) -> None:
     names = named(expr)
     assert names and names <= SERIES | recorded().keys() | OF_PROMETHEUS.keys(), names - SERIES - recorded().keys()
-    known = {label for name in names for label in labels_of(name)} | GIVEN_LABELS | made_labels(expr)
+    known = {label for name in names for label in labels_of(name)} | GIVEN_LABELS | NO_LABELS | made_labels(expr)
     assert used_labels(expr) <= known, used_labels(expr) - known
 
 

@@ -46,10 +46,10 @@ def test_grafana_answers_every_query(uid: str) -> None:
         query = {
             "refId": one.ref,
             "datasource": {"type": "prometheus", "uid": "prometheus"},
-            "expr": substituted(one.expr, values(board, CHOSEN, one.points)),
+            "expr": substituted(one.expr, values(board, CHOSEN, one.points, one.interval)),
             "range": one.ranged,
             "instant": not one.ranged,
-            "intervalMs": 1000 * step(board, one.points),
+            "intervalMs": 1000 * step(board, one.points, one.interval),
             "maxDataPoints": one.points,
         }
         span = {"from": f"{1000 * (now - time_range(board)):.0f}", "to": f"{1000 * now:.0f}"}

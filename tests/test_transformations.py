@@ -1,7 +1,7 @@
 """What Grafana makes of the answers before it shows them: its own transformations, run in Node on what a real Prometheus says.
 
-They come from npm, but for two that Grafana keeps to itself and that transform.cjs writes anew: npm install --prefix
-tests/transforming. Without them these tests are skipped.
+They come from npm, but for two that Grafana keeps to itself and that transform.cjs writes anew. `make test` installs them where
+node and npm are (python3 -m stack transformations); without them these tests are skipped.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ pytestmark = [
     pytest.mark.stack,
     pytest.mark.skipif(shutil.which("node") is None, reason="there is no node here"),
     pytest.mark.skipif(
-        not (FOLDER / "node_modules/@grafana/data").exists(), reason="no @grafana/data: npm install --prefix tests/transforming"
+        not (FOLDER / "node_modules/@grafana/data").exists(), reason="no @grafana/data: python3 -m stack transformations"
     ),
 ]
 Row = dict[str, Any]
@@ -81,10 +81,12 @@ def test_needs_attention(world: World) -> None:  # noqa: F811
 def test_active_and_history(world: World) -> None:  # noqa: F811
     rows = shown(world, "headway-active", "Processes", **EVERYTHING)
     found = {row["id"]: row for row in rows}
-    assert "import" not in found and found["backfill"][" "] == 3 and found["late"]["Flags"] is not None
+    assert "import" not in found and found["backfill"][" "] == "3" and found["late"]["Flags"] is not None
     assert found["backfill"]["Progress"] == pytest.approx(51 / 80) and found["backfill"]["Kind"] == "task"
     past = {row["id"]: row for row in shown(world, "headway-history", "Processes", **EVERYTHING)}
-    assert past["import"]["Exit"] == 1 and past["import"]["Status"] == 11 and past["graph"]["Duration"] == pytest.approx(480)
+    assert past["import"]["Exit"] == "1" and past["import"]["Status"] == "11" and past["graph"]["Duration"] == pytest.approx(480)
+    assert past["graph"]["Result"] == "412 nodes merged" and past["backfill"]["Ended"] is None
+    assert past["graph"]["Ended"] - past["graph"]["Started"] == pytest.approx(480_000)
 
 
 def test_nested_processes(world: World) -> None:  # noqa: F811

@@ -82,6 +82,12 @@ def _hosts(raw: Raw) -> tuple[str, ...]:
 
 ADDRESS: Final = Form("host:port, such as 127.0.0.1:14323 or [::1]:14323", _address, word="HOST:PORT")
 URL: Final = Form("an address that begins with http:// or https://", _url, word="URL")
+URL_OR_NONE: Final[Form[str | None]] = Form(
+    f"{URL.accepts}, or none",
+    lambda raw: None if _text(raw).lower() == "none" else _url(raw),
+    lambda url: "none" if url is None else url,
+    "URL|none",
+)
 PATH: Final = Form("a path", _path, word="DIR")
 FILE: Final[Form[Path | None]] = Form("a path, or nothing for none", _file, lambda path: "" if path is None else str(path), "FILE")
 HOSTS: Final[Form[tuple[str, ...]]] = Form(

@@ -22,6 +22,7 @@ from headway.forms import (
     HOSTS,
     PATH,
     URL,
+    URL_OR_NONE,
     AnyForm,
     Form,
     boolean,
@@ -127,7 +128,12 @@ class Settings:
         _ADDRESSES,
         "How others reach the exporter; links in alerts, dashboards and pages are built from it. With TLS https by default.",
     )
-    grafana_url: str = _setting("http://127.0.0.1:3000", URL, _ADDRESSES, "Where Grafana is, for links.")
+    grafana_url: str | None = _setting(
+        "http://127.0.0.1:3000",
+        URL_OR_NONE,
+        _ADDRESSES,
+        "Where Grafana is, for links; none where there is none: they lead to the exporter's own pages then.",
+    )
     prometheus_url: str = _setting("http://127.0.0.1:9090", URL, _ADDRESSES, "Where Prometheus is, for links and trends.")
     alertmanager_url: str = _setting("http://127.0.0.1:9093", URL, _ADDRESSES, "Where Alertmanager is, for links.")
     alerting_secrets: Path = _setting(

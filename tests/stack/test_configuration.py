@@ -83,17 +83,21 @@ def test_every_alert_has_a_unit_test() -> None:
 
 def test_alerts_link_to_the_dashboard_that_shows_them() -> None:
     for rule in ALERTS:
-        end = re.search(r"/(?:d/([\w-]+))?([^/]*)$", rule["annotations"]["dashboard_url"])
-        assert end is not None
-        board, query = end.groups()
-        if board is None:
-            assert query in ("services", "alerts"), rule["alert"]
+        url = rule["annotations"]["dashboard_url"]
+        found = re.search(r'label "grafana_url" \}\}/d/([\w-]+)(.*?)(?=\{\{-? (?:else|end) )', url, re.DOTALL)
+        if found is None:
+            assert url.rpartition("/")[2] in ("services", "alerts"), rule["alert"]
             continue
+        board, query = found.groups()
         content = json.loads((ROOT / f"grafana/dashboards/{board}.json").read_text())
         variables = {variable["name"] for variable in content["templating"]["list"]}
         assert content["uid"] == board and set(re.findall(r"[?&]var-(\w+)=", query)) <= variables, rule["alert"]
         of_process = "process_url" in rule["annotations"]
         assert (board == "headway-process" and query == "?var-id={{ $labels.id }}") == of_process, rule["alert"]
+        # Where there is no Grafana: nothing beside the page of the process, else a page of the exporter or of Prometheus.
+        instead = re.search(r"\{\{-? else \}\}(.*)", url, re.DOTALL)
+        assert (instead is None) == of_process and "127.0.0.1" not in url, rule["alert"]
+        assert instead is None or re.search(r"/(?:history|alerts|targets)\{\{", instead[1].replace(" ", "")), rule["alert"]
 
 
 def test_default_files_name_the_default_ports() -> None:

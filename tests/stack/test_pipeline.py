@@ -97,7 +97,7 @@ with Reporter("sync", total=100, thresholds={"stuck_after": 3}) as run:
     assert labels["severity"] in ("warning", "critical") and (labels["gate"], labels["kind"]) == ("stuck", "task")
     assert annotations["description"].startswith(f"The task sync ({labels['id']}) runs, but neither it nor ")
     assert annotations["process_url"] == f"{live.url('exporter')}/processes/{labels['id']}"
-    assert annotations["dashboard_url"] == f"{live.url('grafana')}/d/headway-process?var-id={labels['id']}"
+    assert not annotations.get("dashboard_url"), "there is no Grafana, and no link that leads nowhere"
     assert annotations["runbook_url"] == f"{live.url('prometheus')}/user/runbook.txt#:~:text={name}"
     assert fetch(f"{live.url('exporter')}/api/processes/{labels['id']}")["data"]["conditions"][0]["name"] == "stuck"
 

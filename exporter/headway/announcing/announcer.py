@@ -45,7 +45,7 @@ class Announcer:
         self.delivered = self.given_up = 0
         self._outbox = Outbox.open(data_dir, registry.clock())
         self._url = f"{settings.alertmanager_url}/api/v2/alerts"
-        self._links = {"external_url": settings.external_url, "grafana_url": settings.grafana_url}
+        self._links = {"external_url": settings.external_url, "grafana_url": settings.grafana_url or ""}
         self._changed = asyncio.Event()
         self._told = False
 

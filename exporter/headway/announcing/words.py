@@ -23,14 +23,16 @@ PHRASES: Final[Mapping[Status, str]] = {
 
 
 def alert(process: Process, stats: NameStats | None, links: Mapping[str, str], instance: str) -> dict[str, Any]:
-    """As Alertmanager takes it, without the times at which it is to begin and to end. `links`: external_url and grafana_url."""
+    """As Alertmanager takes it, without the times at which it is to begin and to end. `links`: external_url and grafana_url,
+    which is empty where there is no Grafana."""
     outcome = process.status.value
     annotations = {
         "summary": f"{process.name} {PHRASES[process.status]}",
         "description": description(process, stats),
         "process_url": f"{links['external_url']}/processes/{process.id}",
-        "dashboard_url": f"{links['grafana_url']}/d/headway-process?var-id={process.id}",
     }
+    if links["grafana_url"]:
+        annotations["dashboard_url"] = f"{links['grafana_url']}/d/headway-process?var-id={process.id}"
     labels = {
         "alertname": ALERT,
         "severity": "info",
