@@ -205,13 +205,17 @@ def update_many_at_once(context: Context, who: Caller, body: bytes) -> bytes | N
         except HeadwayError as error:
             results.append(refused(item.id, error))
         else:
-            results.append(accepted(item, outcome))
+            results.append(_PLAIN % item.id.encode() if outcome is None else accepted(item, outcome))
     return b'{"data":[%b]}' % b",".join(results)
 
 
 def accepted(item: KnownItem, outcome: Outcome | None) -> bytes:
     """The result of an item of a batch. An id has nothing in it that JSON writes differently."""
     return b'{"id":"%b","status":200,%b}' % (item.id.encode(), said(outcome))
+
+
+# The same of nearly every item: nothing is to be said of it.
+_PLAIN: Final = b'{"id":"%b","status":200,"cancel_requested":false}'
 
 
 def refused(process_id: str | None, error: HeadwayError) -> bytes:

@@ -127,6 +127,10 @@ def updated(
     if form.eta_seconds is not UNSET:
         ends_at = None if form.eta_seconds is None else at + form.eta_seconds
     progressed = current != old.current or stage != old.stage
+    last_progress_at = old.last_progress_at
+    # A time in the future was before the clock was set back.
+    if progressed and (last_progress_at is None or last_progress_at < at or last_progress_at > now):
+        last_progress_at = at
     activity = Activity(
         now if not form.alive or changes_anything(form) else old.updated_at,
         current,
@@ -138,7 +142,7 @@ def updated(
         rate,
         ends_at,
         latest(old.last_output_at, at, now) if last_line is not None or form.output is True else old.last_output_at,
-        latest(old.last_progress_at, at, now) if progressed else old.last_progress_at,
+        last_progress_at,
         old.last_line if last_line is None else last_line,
         old.seq if form.seq is UNSET else form.seq,
     )

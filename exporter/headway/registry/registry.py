@@ -119,8 +119,11 @@ class Registry:
         entry.contact_at = now
         if form.seq is not UNSET and form.seq <= before.activity.seq:
             return Outcome(before, entry.pending, False, True)
-        # A creation that lies in the future was before the clock was set back.
-        at = max(min(now - form.age, now), min(before.spec.created_at, now)) if form.age else now
+        at = now
+        if form.age:
+            at, born = now - form.age, before.spec.created_at
+            if at < born:  # a creation that lies in the future was before the clock was set back
+                at = min(born, now)
         texts = () if form.log is UNSET else split_lines(form.log)
         last_line = texts[-1] if texts else None
         process, progressed = updated(before, form, at, now, last_line, self.settings.max_metadata_bytes)
