@@ -10,6 +10,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import NoReturn
 
 from stack import apt, benchmarks, environment, services, shell, tools, transforming
 from stack.down import down
@@ -111,7 +112,7 @@ def demo(layout: Layout, arguments: Sequence[str]) -> int:
     key = {} if os.environ.get("HEADWAY_KEY") else {"HEADWAY_KEY_FILE": str(layout.state / "exporter/admin.key")}
     env = {"HEADWAY_SPOOL": spool, **key, **os.environ, "HEADWAY_URL": exporter.url, "PATH": path}
     os.chdir(layout.root)
-    os.execve(layout.venv / "bin/python", ["python", "-m", "demo", *arguments], env)
+    python_module(layout, "demo", arguments, env)
 
 
 def bench(layout: Layout, arguments: Sequence[str]) -> int:
@@ -120,7 +121,13 @@ def bench(layout: Layout, arguments: Sequence[str]) -> int:
         benchmarks.ensure(layout, os.environ, say)
     os.chdir(layout.root)
     environ = {**os.environ, "PATH": benchmarks.path(layout, os.environ)}
-    os.execve(layout.venv / "bin/python", ["python", "-m", "bench", *arguments], environ)
+    python_module(layout, "bench", arguments, environ)
+
+
+def python_module(layout: Layout, name: str, arguments: Sequence[str], environ: Mapping[str, str]) -> NoReturn:
+    """Becomes this module, run by the stack's own Python, which knows by the path it was started by which packages are its own."""
+    python = str(layout.venv / "bin/python")
+    os.execve(python, [python, "-m", name, *arguments], environ)
 
 
 def pins(layout: Layout, arguments: Sequence[str]) -> int:

@@ -48,5 +48,5 @@ def taken(environ: Mapping[str, str]) -> list[str]:
         words = shlex.split(Path(path).read_text(), comments=True)
     except (OSError, ValueError):
         return [MARK]
-    said = dict(word.split("=", 1) for word in words if word.startswith("HEADWAY_"))
+    said = dict(word.split("=", 1) for word in words if word.startswith("HEADWAY_") and "=" in word)
     return [name for name, value in environ.items() if name == MARK or (name in said and said[name] == value)]
