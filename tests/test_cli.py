@@ -79,6 +79,13 @@ def test_the_module_is_the_command() -> None:
             ["serve", "--stuck-after", "soon"],
             "headway: stuck_after: 'soon' (flag --stuck-after) cannot be used; accepted: a duration",
         ),
+        (["cleanup", "--older-than", "abc"], "headway cleanup: argument --older-than: 'abc' is not a duration: expected seconds"),
+        (["up", "--wait", "soon"], "headway up: argument --wait: 'soon' is not a duration: expected seconds"),
+        (["kill", "x", "--grace", "5m"], "headway kill: argument --grace: '5m' is longer than the 60s that a kill waits"),
+        (["kill", "--pid", "me"], "headway kill: argument --pid: 'me' is not the id of an OS process"),
+        (["ps", "--limit", "abc"], "headway ps: argument --limit: 'abc' is not a whole number from 1 to "),
+        (["output", "x", "--tail", "-4"], "headway output: argument --tail: '-4' is not a whole number from 0 to 100000"),
+        (["logs", "x", "-n", "many"], "headway logs: argument --lines/-n: 'many' is not a whole number from 0 to 100000"),
         (["config", "--config", "/none.yaml"], "headway: there is no configuration file /none.yaml"),
     ],
 )

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from headway.cli.command import add_command
 from headway.cli.connection import add_connection_flags, connect
 from headway.cli.exits import Exit
+from headway.cli.report_flags import duration
 from headway.cli.text import columns
-from headway.durations import parse_duration
 
 if TYPE_CHECKING:
     from headway.cli.command import Subparsers
@@ -29,7 +29,7 @@ KINDS = (("orphans", "orphaned"), ("zombies", "zombie"), ("ended", "ended"))
 def add_parser(commands: Subparsers) -> None:
     parser = add_command(commands, "cleanup", run, "take what is over out of the active view", DESCRIPTION, EXAMPLES)
     parser.add_argument(
-        "--older-than", type=parse_duration, default=300.0, metavar="DURATION", help="of what ended well: since when (default 5m)"
+        "--older-than", type=duration, default=300.0, metavar="DURATION", help="of what ended well: since when (default 5m)"
     )
     parser.add_argument("--dry-run", action="store_true", help="only show what would go")
     parser.add_argument("--json", action="store_true", help="as the JSON that the API gives")

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, Final
 from headway.cli.command import add_command
 from headway.cli.connection import Connection, add_connection_flags, connect
 from headway.cli.exits import CommandError, Exit
+from headway.cli.report_flags import duration, pid, wrong
 from headway.cli.rows import Json
 from headway.cli.text import clean, columns
-from headway.durations import parse_duration
 
 if TYPE_CHECKING:
     from headway.cli.command import Subparsers
@@ -41,7 +41,7 @@ def add_parser(commands: Subparsers) -> None:
         scope.add_argument(f"--{kind}", metavar=kind.upper(), help=f"all of this {kind}")
     scope.add_argument("--all-except-executors", action="store_true", help="everything but the executors and what only they run")
     scope.add_argument("--all", action="store_true", help="everything that is active")
-    scope.add_argument("--pid", type=int, metavar="PID", help="one OS process with all below it, tracked or not")
+    scope.add_argument("--pid", type=pid, metavar="PID", help="one OS process with all below it, tracked or not")
     parser.add_argument("--dry-run", action="store_true", help="only show what would be ended")
     parser.add_argument("--yes", "-y", action="store_true", help="do not ask")
     parser.add_argument("--json", action="store_true", help="the outcome as JSON: killed, failed, skipped, survivors")
@@ -49,9 +49,9 @@ def add_parser(commands: Subparsers) -> None:
 
 
 def grace(text: str) -> float:
-    found = parse_duration(text)
+    found = duration(text)
     if found > 60:
-        raise ValueError(text)
+        raise wrong(f"{text[:60]!r} is longer than the 60s that a kill waits: --signal KILL ends at once")
     return found
 
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from headway.cli.command import add_command
 from headway.cli.connection import add_connection_flags, connect
 from headway.cli.exits import Exit
-from headway.cli.output import natural, write
+from headway.cli.output import MOST_LINES, write
+from headway.cli.report_flags import whole
 from headway.cli.text import clean
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ EXAMPLES = """\
 def add_parser(commands: Subparsers) -> None:
     parser = add_command(commands, "logs", run, "print what a configured service wrote", DESCRIPTION, EXAMPLES)
     parser.add_argument("name", metavar="NAME", help="the service")
-    parser.add_argument("--lines", "-n", type=natural, default=100, metavar="N", help="the last N lines (default 100)")
+    parser.add_argument("--lines", "-n", type=whole(0, MOST_LINES), default=100, metavar="N", help="the last N lines (default 100)")
     parser.add_argument(
         "--follow", "-f", action="store_true", help="go on with each new line, also when it is started anew, until Ctrl-C"
     )

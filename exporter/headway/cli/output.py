@@ -5,11 +5,12 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from headway.cli.command import add_command
 from headway.cli.connection import add_connection_flags, connect
 from headway.cli.exits import Exit
+from headway.cli.report_flags import whole
 from headway.cli.text import clean
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ EXAMPLES = """\
   headway output 0192f0c1-8f7a --tail 20
   headway output 0192f0c1-8f7a --follow | grep -i warning
 """
+MOST_LINES: Final = 100_000
 
 
 def add_parser(commands: Subparsers) -> None:
@@ -32,15 +34,8 @@ def add_parser(commands: Subparsers) -> None:
 
 
 def add_output_flags(parser: argparse.ArgumentParser, tail: int) -> None:
-    parser.add_argument("--tail", type=natural, default=tail, metavar="N", help=f"the last N lines (default {tail})")
+    parser.add_argument("--tail", type=whole(0, MOST_LINES), default=tail, metavar="N", help=f"the last N lines (default {tail})")
     parser.add_argument("--follow", "-f", action="store_true", help="go on with each new line until the process has ended")
-
-
-def natural(text: str) -> int:
-    number = int(text)
-    if not 0 <= number <= 100_000:
-        raise ValueError(text)
-    return number
 
 
 def run(args: argparse.Namespace) -> int:

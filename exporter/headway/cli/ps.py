@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from headway.cli.command import add_command
 from headway.cli.connection import Connection, add_connection_flags, connect
 from headway.cli.exits import CommandError, Exit
+from headway.cli.report_flags import whole
 from headway.cli.rows import Row, rows
 from headway.cli.table import plain, table
 from headway.cli.text import clean
@@ -53,7 +54,7 @@ def add_parser(commands: Subparsers) -> None:
     for name in FILTERS:
         which.add_argument(f"--{name}", metavar=name.upper(), help=HELP[name])
     which.add_argument("--executors-only", action="store_true", help="only what runs others")
-    which.add_argument("--limit", type=positive, default=50, metavar="N", help="at most N (default 50)")
+    which.add_argument("--limit", type=whole(1, 1_000_000), default=50, metavar="N", help="at most N (default 50)")
     add_connection_flags(parser)
 
 
@@ -69,13 +70,6 @@ HELP: Final = {
     "name": "with exactly this name",
     "since": "updated since this time (2026-01-31T08:00:00Z, or unix seconds)",
 }
-
-
-def positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise ValueError(text)
-    return number
 
 
 def run(args: argparse.Namespace) -> int:

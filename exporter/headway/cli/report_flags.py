@@ -155,6 +155,21 @@ def duration(value: str) -> float:
         raise wrong(str(error)) from None
 
 
+def whole(least: int, most: int) -> Callable[[str], int]:
+    """A whole number, both ends included."""
+
+    def read(value: str) -> int:
+        try:
+            found = int(value)
+        except ValueError:
+            found = least - 1
+        if not least <= found <= most:
+            raise wrong(f"{value[:60]!r} is not a whole number from {least} to {most}")
+        return found
+
+    return read
+
+
 def wait(value: str) -> float:
     found = duration(value)
     if not 0 < found <= 3600:

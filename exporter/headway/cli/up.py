@@ -10,8 +10,8 @@ from headway.cli.command import add_command
 from headway.cli.connection import add_connection_flags, connect
 from headway.cli.exits import Exit
 from headway.cli.readiness import DEFAULT_WAIT, tell, wait_for
+from headway.cli.report_flags import duration
 from headway.cli.services import add_choice, chosen, configured
-from headway.durations import parse_duration
 from headway.reporter.steady import Steady
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def add_parser(commands: Subparsers) -> None:
 
 def add_wait_flag(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--wait", type=parse_duration, default=DEFAULT_WAIT, metavar="DURATION", help="at most so long (default 90s); 0: not at all"
+        "--wait", type=duration, default=DEFAULT_WAIT, metavar="DURATION", help="at most so long (default 90s); 0: not at all"
     )
 
 
