@@ -2,7 +2,7 @@
 
     python -m bench [NAME …]
 
-Without names all of those that have a target. Each also runs alone: python -m bench.NAME --help.
+Without names all but the long ones. Each also runs alone: python -m bench.NAME --help.
 """
 
 from __future__ import annotations
@@ -27,23 +27,38 @@ ALL: Final[Mapping[str, str]] = {
     "stream": "many followers of the stream",
     "eta": "how wrong the time left is",
     "forecast": "when a time sink is foreseen",
+    "dropins": "what tqdm, rich and logging pay",
 }
+# By their names alone, because each takes many minutes.
+LONG: Final[Mapping[str, str]] = {
+    "dashboards": "what a refresh costs a real Prometheus",
+    "verdicts": "real processes with known truth, and what is said of them",
+}
+MISSED: Final = 1  # what a benchmark ends with
 FOLDER: Final = Path(__file__).resolve().parent
 
 
 def main(arguments: Sequence[str]) -> int:
-    known = {name: about for name, about in ALL.items() if (FOLDER / f"{name}.py").exists()}
-    unknown = [name for name in arguments if not (FOLDER / f"{name}.py").exists()]
-    if unknown or "--help" in arguments:
-        print(__doc__, *(f"  {name:<12}{about}" for name, about in known.items()), sep="\n")
+    known = {**ALL, **LONG}
+    unknown = [name for name in arguments if name not in known]
+    if unknown:
+        print(*(f"  {name:<12}{about}" for name, about in known.items()), sep="\n")
+        if "--help" not in unknown:
+            print(f"there is no benchmark {unknown[0]!r}; those that there are stand above", file=sys.stderr)
         return 2
     codes = {}
-    for name in arguments or known:
-        print(f"\n── {name}: {known.get(name, '')}", flush=True)
+    for name in arguments or ALL:
+        print(f"\n── {name}: {known[name]}", flush=True)
         codes[name] = subprocess.run([sys.executable, "-m", f"bench.{name}"], cwd=FOLDER.parent).returncode
-    print("\n" + "\n".join(f"{name:<12}{'targets met' if code == 0 else f'exit code {code}'}" for name, code in codes.items()))
+    print()
+    for name, code in codes.items():
+        words = {0: "targets met", MISSED: "a target missed"}.get(code, f"failed with exit code {code}")
+        print(f"{name:<12}{words}")
     return max(codes.values(), default=0)
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except KeyboardInterrupt:
+        sys.exit(130)

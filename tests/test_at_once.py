@@ -14,6 +14,7 @@ import pytest
 import requests
 import uvicorn
 
+from headway.api.access import PASSED
 from headway.api.at_once import AtOnce
 from headway.api.protocol import LARGEST, Protocol, Reply
 from headway.app import Exporter
@@ -170,6 +171,13 @@ def test_the_guard_stands_here_too(at_once: AtOnce, headers: dict[str, str], sco
     for _ in range(2):  # what is remembered of good headers is not taken for these
         assert ask(at_once, "POST", BATCH, body) is not None
         assert ask(at_once, "POST", BATCH, body, headers, **scope) is None
+
+
+def test_few_headers_are_remembered_and_no_large_ones(at_once: AtOnce) -> None:
+    for number in range(2000):
+        assert ask(at_once, "PATCH", ONE, {}, {**JSON, "X-Request": f"{number}"}) is not None
+        assert ask(at_once, "PATCH", ONE, {}, {**JSON, "X-Request": f"{number}" * 2000}) is not None
+    assert 0 < len(at_once.guard._passed) <= PASSED
 
 
 def test_a_body_over_the_limit_is_none_of_its(at_once: AtOnce) -> None:

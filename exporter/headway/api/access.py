@@ -30,8 +30,9 @@ STATIC: Final = "/static/"
 # How often who follows a stream is asked for again (s); a stream says something at least every 15 s.
 LOOK_AGAIN: Final = 1.0
 CSRF: Final = "x-headway-csrf"
-# How many sets of headers are remembered to be right.
+# How many sets of headers are remembered to be right, and how large one may be.
 PASSED: Final = 1024
+PASSED_BYTES: Final = 2048
 
 
 class UnsupportedMediaType(HeadwayError):
@@ -95,9 +96,11 @@ class Guard:
                 return None
             self.check_host(headers)
             self.check_origin(headers)
-            if len(self._passed) >= PASSED:
-                self._passed.clear()
-            found = self._passed[key] = headers, self.identity.says_nothing(headers)
+            found = headers, self.identity.says_nothing(headers)
+            if sum(len(name) + len(value) for name, value in key) <= PASSED_BYTES:
+                if len(self._passed) >= PASSED:
+                    self._passed.clear()
+                self._passed[key] = found
         headers, silent = found
         return self.identity.anonymous(scope) if silent else self.identify(scope, headers, "", safe=False)
 
