@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
-from grafana_foundation_sdk.builders import dashboard as builders
 from grafana_foundation_sdk.builders import stat, statetimeline, table
 from grafana_foundation_sdk.models import dashboard
 
 from grafana import facts as f
-from grafana.boards import PAGE, PROCESS, Place, board, choice
+from grafana.boards import PAGE, PROCESS, RUNBOOK, Place, board, choice, prometheus_url
 from grafana.figures import figures
 from grafana.graphs import mapped, timeline
 from grafana.look import AMBER, BLUE, GREY, RED, Config, values
@@ -18,17 +17,12 @@ from grafana.tables import HIDDEN, LEFT, RIGHT, TEXT, Column, rows
 
 LINKS: Final = {"Log, tree and metadata": PAGE, "Graphs": PROCESS}
 UID: Final = "headway-alerts"
-RUNBOOK: Final = "${prometheus_url:raw}/user/runbook.txt#:~:text=${__data.fields.Alert}"
+HEADING: Final = RUNBOOK + "#:~:text=${__data.fields.Alert}"
 QUIET: Final = "No alert fires. What is watched, and from when on, is below"
 # Of an alert about a process, a name, a service and an exporter.
 SUBJECT: Final = ("instance", "id", "name", "kind", "service", "alertname", "severity", "gate")
 _LOOKS: Final = {"critical": RED, "warning": AMBER, "info": BLUE}
 SEVERITY: Final = values({name: {"text": name, "color": colour} for name, colour in _LOOKS.items()})
-
-
-def prometheus_url() -> builders.ConstantVariable:
-    """Where a browser finds Prometheus, which serves the runbook."""
-    return builders.ConstantVariable("prometheus_url").label("Prometheus").value("http://127.0.0.1:9090")
 
 
 def firing() -> table.Panel:
@@ -38,7 +32,7 @@ def firing() -> table.Panel:
     columns = [
         Column(title="Since", expr=keyed_alert, width=130, config=LEFT | {"unit": "dateTimeFromNow"}),
         Column(title="Severity", label="severity", width=90, config=TEXT | {"mappings": [SEVERITY]}),
-        Column(title="Alert", label="alertname", width=270, links={"What to do": RUNBOOK}),
+        Column(title="Alert", label="alertname", width=270, links={"What to do": HEADING}),
         Column(title="Process or name", label="name", links={"Graphs": PROCESS}, config={"custom.minWidth": 160}),
         Column(title="Service", label="service", width=120),
         Column(title="Exporter", label="instance", width=170),

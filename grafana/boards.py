@@ -19,6 +19,8 @@ EXPORTER: Final = "${exporter_url:raw}"
 PAGE: Final = "${__data.fields.external_url:raw}/processes/${__data.fields.id}"
 # Grafana's own page of one process; ids are unique everywhere, so it needs no instance.
 PROCESS: Final = "/d/headway-process?var-id=${__data.fields.id}"
+# Prometheus serves it.
+RUNBOOK: Final = "${prometheus_url:raw}/user/runbook.txt"
 INTERVALS: Final = ["2s", "5s", "30s", "1m", "5m"]
 
 
@@ -62,9 +64,14 @@ def exporter_url() -> build.QueryVariable:
     )
 
 
-def page(title: str, path: str, tooltip: str) -> build.DashboardLink:
-    """A link to a page of the exporter's own."""
-    link = build.DashboardLink(title).type(dashboard.DashboardLinkType.LINK).url(EXPORTER + path)
+def prometheus_url() -> build.ConstantVariable:
+    """Where a browser finds Prometheus, which serves the runbook."""
+    return build.ConstantVariable("prometheus_url").label("Prometheus").value("http://127.0.0.1:9090")
+
+
+def page(title: str, path: str, tooltip: str, at: str = EXPORTER) -> build.DashboardLink:
+    """A link to a page of the exporter's own, unless it says where else."""
+    link = build.DashboardLink(title).type(dashboard.DashboardLinkType.LINK).url(at + path)
     return link.tooltip(tooltip).icon("external link").target_blank(True)
 
 

@@ -19,17 +19,7 @@ _FADED: Final = f"({CODE} == {Status.DONE.code}) + {ON} 100 * clamp_max(floor((t
 SYMBOL: Final = either(_FADED, CODE)
 ELAPSED: Final = f"({either(FINISH, f'time() + 0 * {top(f.START)}')} - {ON} {top(f.START)})"
 RATIO: Final = top(f.RATIO)
-
-# 63 moves, -63 stands still, !63 failed there, ~ has no total.
-_PERCENT: Final = f"round(100 * {RATIO})"
-BAR: Final = either(
-    as_label("bar", f"({_PERCENT} and {ON} {RUNNING})"),
-    tells("!${1}", f"({_PERCENT} and {ON} {f.BAD_CODE})", "bar"),
-    tells("-${1}", _PERCENT, "bar"),
-    says("~", RUNNING, "bar"),
-)
-
-
+BAR: Final = as_label("bar", f.TOP_BAR)
 # `51/80 sessions`, `12.35k/98.7k rows`, without a total `130 rows`.
 _DONE: Final = as_label("done", f"round({top(f.DONE)} / {ON} {f.TOP_SCALE}, 0.01)")
 ITEMS: Final = f'label_join({_DONE} + {ON} group_left (of) {f.TOP_BEHIND}, "items", "", "done", "of")'

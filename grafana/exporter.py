@@ -11,14 +11,14 @@ from grafana.boards import Place, board
 from grafana.facts import metric
 from grafana.figures import figures
 from grafana.graphs import Config, Line, colour, dashes, graph
-from grafana.look import BLUE, GREY, RED, values
+from grafana.look import AMBER, BLUE, GREY, RED, values
 from grafana.services import services
 
 UID: Final = "headway-exporter"
 JOB: Final = '{job=~"headway.*"}'
 DOWN: Final = "No exporter is scraped. Start one with: make up"
 RATE: Final = "[$__rate_interval]"
-BLUE_LINE, GREY_LINE, LIMIT = colour(BLUE), colour(GREY), dashes() | colour(RED)
+BLUE_LINE, GREY_LINE, LIMIT = colour(BLUE), colour(GREY), dashes() | colour(AMBER)
 
 
 def now() -> stat.Panel:

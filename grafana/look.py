@@ -170,7 +170,7 @@ BARS: Final = [
     *NO_PICTURE,
     pattern(r"(\d+)", text=bar(GREY, "#ffffff60", "$1%")),  # running
     pattern(r"-(\d+)", text=bar(GREY)),  # not running
-    pattern(r"!(\d+)", text=bar(RED)),  # failed there
-    pattern("~", text=bar(light=GREY)),  # running, total unknown
+    pattern(r"(\d+)\.5", text=bar(RED)),  # failed there
+    pattern(r"0\.25", text=bar(light=GREY)),  # running, total unknown
 ]
 FLAGS: Final = [pattern(words(c).lower().replace(" ", "[ _]") + ".*", color=look.colour) for c, look in CONDITION.items()]

@@ -9,11 +9,11 @@ from grafana_foundation_sdk.builders import stat, statetimeline, table
 from grafana_foundation_sdk.models import dashboard
 
 from grafana import facts as f
-from grafana.boards import PAGE, PROCESS, Place, board, page
+from grafana.boards import PAGE, PROCESS, RUNBOOK, Place, board, page, prometheus_url
 from grafana.figures import figures
 from grafana.graphs import Config, colour, dashes, graph, mapped, timeline
 from grafana.logs import folded, logs_source, output
-from grafana.look import AMBER, BLUE, CONDITION, GREY, RED, STATUS, STATUS_WORDS, SYMBOLS, words
+from grafana.look import AMBER, BLUE, CONDITION, GREY, STATUS, STATUS_WORDS, SYMBOLS, words
 from grafana.promql import ON, either, keyed, says
 from grafana.tables import CENTER, HIDDEN, IMAGE, SOURCE, Column, properties, rows
 from headway.model import Condition
@@ -154,7 +154,7 @@ def gates() -> statetimeline.Panel:
     panel = timeline(
         "Gates",
         "Which conditions held when: red while it was stuck, amber while it was slow or in the way. The page of the process says "
-        "why; the runbook, which every alert links to, says what to do.",
+        "why; the runbook, above, says what to do.",
         [(one(f.CONDITION), "{{condition}}")],
         [mapped({0: ("no", HIDDEN_STATE), 1: ("holds", GREY)})],
         "It has ended or was not seen: conditions are those of active processes. Choose a longer time",
@@ -194,10 +194,11 @@ def process() -> dashboard.Dashboard:
         "Where one process is, how it got there, when it will be done, what it uses, and how that compares to its earlier runs.",
         refresh="2s",
         since="now-30m",
-        variables=(chosen(), logs_source()),
+        variables=(chosen(), prometheus_url(), logs_source()),
         rows=(folded(13, 47, "Output, from Loki (without one: Log and tree, above)", Place(14, 0, 48, 24, 16, output())),),
         links=(
             page("Log and tree", "/processes/${id}", "The page of this process: its log, tree and metadata"),
+            page("Runbook", "", "What each alert means, and what to do", RUNBOOK),
             page("Cancel", "/processes/${id}?cancel", "Asks first"),
         ),
         places=(
@@ -266,7 +267,7 @@ def process() -> dashboard.Dashboard:
                     {
                         "this run": colour(BLUE),
                         "expected": dashes() | colour(GREY),
-                        "time limit": dashes() | colour(RED),
+                        "time limit": limit,
                         "half of all runs": colour(GREY),
                         "95% of all runs": colour("#b0b0b0"),
                     },

@@ -93,6 +93,17 @@ def scale() -> str:
     return f.by_row(f"1000 ^ (({whole} >= bool 1e5) + ({whole} >= bool 1e6) + ({whole} >= bool 1e9))")
 
 
+def bar() -> str:
+    """What a progress bar shows: 63 moves, -63 stands still, 63.5 failed there, 0.25 has no total. Whole numbers are percent."""
+    percent = f"round(100 * {f.top(f.RATIO)})"
+    running = f"({f.top(f.CODE)} == {Status.RUNNING.code})"
+    return f.by_row(
+        either(
+            f"{percent} and {ON} {running}", f"({percent} and {ON} {f.BAD_CODE}) + 0.5", f"-1 * {percent}", f"0 * {running} + 0.25"
+        )
+    )
+
+
 def behind() -> str:
     """Rows (instance, id, of) of those that count something: what stands behind the count, such as `/80 sessions`, `k/98.7k rows`,
     and without a total ` rows`."""
@@ -168,6 +179,7 @@ LIVE: Final[dict[str, str]] = {
     f.HELD: f"max by (instance, id, name, condition) ({f.CONDITION_START})",
     f.STATUS_COUNT: f'count_values by (instance) ("code", {_LISTED})',
     **{f.top(family): f.by_row(f"{family} and {ON} {f.TOP_ROW}") for family in f.COPIED},
+    f.TOP_BAR: bar(),
     # Of what is stuck nobody knows.
     f.top(f.ETA): f.by_row(f"{f.ETA} and {ON} {f.TOP_ROW} unless {ON} {f.STUCK}"),
 }
@@ -175,7 +187,7 @@ _OF_NAME: Final = "instance, kind, name"
 # What hours are drawn from: a sample of it in half a minute is enough, and cheap to read.
 PAST: Final[dict[str, str]] = {
     f.SEEN: seen(),
-    f.SEEN_CODE: f.by_row(f.CODE),
+    f.SEEN_CODE: f"max by (instance, id, name) ({f.CODE})",
     f.SEEN_FINISH: f.by_row(f.FINISH),
     f.SEEN_RATIO: f.by_row(f.RATIO),
     f.SEEN_TOOK: f.by_row(f"{f.FINISH} - {ON} {f.START}"),

@@ -140,14 +140,16 @@ def last(metric: str, at: str = "") -> str:
     return f"last_over_time({metric}[$__range]{at})"
 
 
-def matching(at: str = "") -> str:
-    """Processes of the filters that were active in the time that is shown. The value is when each began (s). Failed ones have
-    series long after their end."""
+def seen(at: str = "") -> str:
+    """Processes that the filters let through and that were recorded in the time that is shown. The value is when each began (s)."""
     which = f'code=~"$outcome", {CHOSEN}'
     active = f'{f.SEEN}{{code=~"{f.ACTIVE}", {which}}}{at}'
-    ended = f'last_over_time({f.SEEN}{{code=~"{f.ENDED}", {which}}}[$__range]{at})'
-    before = f"{last(f.SEEN_FINISH, at)} < $__from / 1000"
-    return f"({active} or {ON} {ended} unless {ON} {before})"
+    return f'({active} or {ON} last_over_time({f.SEEN}{{code=~"{f.ENDED}", {which}}}[$__range]{at}))'
+
+
+def matching() -> str:
+    """Those that were active in that time: failed ones have series long after their end."""
+    return f"({seen()} unless {ON} {last(f.SEEN_FINISH)} < $__from / 1000)"
 
 
 def history_table() -> table.Panel:
@@ -182,9 +184,9 @@ def history_table() -> table.Panel:
 def history_timeline() -> statetimeline.Panel:
     looks = {status.code: (words(status), look.colour) for status, look in STATUS.items()}
     # What does not change from point to point is worked out once, and each point costs one match.
-    outcome = last(f.SEEN_CODE, " @ end()")
-    name = f"({outcome} * {ON} group_left (name) ({matching(' @ end()')} ^ 0))"
-    by_name = f"max by (name) ({name} and {ON} max_over_time({f.WAS_ACTIVE}[$__rate_interval]))"
+    at = " @ end()"
+    outcome = f"({last(f.SEEN_CODE, at)} and {ON} {seen(at)})"
+    by_name = f"max by (name) ({outcome} and {ON} max_over_time({f.WAS_ACTIVE}[$__rate_interval]))"
     return (
         timeline(
             "Runs and how they ended",

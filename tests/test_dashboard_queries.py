@@ -139,7 +139,7 @@ def test_order(world: World) -> None:
 
 def test_cells(world: World) -> None:
     bars = world.column("progress", "bar")
-    assert (bars["backfill"], bars["refresh"], bars["import"], bars["deck"], bars["graph"]) == ("64", "-41", "!25", "~", "-100")
+    assert (bars["backfill"], bars["refresh"], bars["import"], bars["deck"], bars["graph"]) == ("64", "-41", "25.5", "0.25", "-100")
     assert not {"webinar", "faded", "starting"} & bars.keys()
     items = world.column("items", "items")
     assert items["backfill"] == "51/80 sessions" and items["refresh"] == "0.41M/1M messages"
@@ -244,8 +244,11 @@ def test_every_query_gives_data_about_a_live_exporter(exporter: RunningExporter,
     with subprocess.Popen([sys.executable, "-c", WORK], env=exporter.client_env) as work:
         try:
             with prometheus(tmp_path, [f"127.0.0.1:{exporter.port}"]) as url:
-                asked = {one.ref: one.expr for one in questions() if one.dashboard == "headway-overview"}
+                everything = questions(dict.fromkeys(("kind", "project", "task", "agent", "name"), "(?s:.*)"))
+                asked = {one.ref: one.expr for one in everything if one.dashboard == "headway-overview"}
                 waiting = {ref: without_zero(expr) for ref, expr in asked.items()}
+                lists = (one for one in everything if one.dashboard in ("headway-active", "headway-history"))
+                waiting |= {f"{one.dashboard} {one.ref}": one.expr for one in lists if one.ref not in QUIET}
 
                 def answered() -> bool:
                     for ref in [ref for ref, expr in waiting.items() if ask(url, expr)]:

@@ -49,7 +49,7 @@ PANELS = {
         **{9: "CPU", 10: "Memory", 11: "Storage", 12: "Tree", 14: "Output", 15: "Nested processes"},
     },
 }
-RUNBOOK_LINKS = {"/user/runbook.txt#:~:text=${__data.fields.Alert}"}
+RUNBOOK_LINKS = {"/user/runbook.txt", "/user/runbook.txt#:~:text=${__data.fields.Alert}"}
 PAGES = {"/processes", "/processes/ID", "/processes/ID?cancel", "/history", "/attention", "/services"}
 # Labels that Prometheus itself adds, or that mean something to it.
 GIVEN_LABELS = {"instance", "job", "le"}
