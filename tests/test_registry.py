@@ -22,6 +22,7 @@ from headway.samples import Exit, Sample
 from headway.schemas import CreateIn, ProgressIn, UpdateIn, decode
 from headway.settings import Settings
 from headway.store.base import LogLine
+from headway.store.codec import decode_process, encode_process
 
 HOST = HostFacts("here", 4026531836)
 START = 1_800_000_000.0
@@ -251,10 +252,16 @@ async def test_an_error_belongs_to_an_ended_process() -> None:
     process = world.update("a", status="failed", error="boom", exit_code=3)
     assert (process.error, process.exit_code) == ("boom", 3)
     assert world.update("a", exit_code=4).exit_code == 4
-    world.create(id="b")
-    world.update("b", status="done", exit_code=0)
-    with pytest.raises(InvalidInput, match="done has none"):
-        world.update("b", error="boom")
+
+
+@in_loop
+async def test_what_is_said_beside_done_is_kept() -> None:
+    """Not refused: the final word of a reporter that always sent an error would be lost, and its process orphaned."""
+    world = World()
+    world.create(id="a")
+    process = world.update("a", status="done", exit_code=3, signal=15, error="bad")
+    assert (process.status, process.exit_code, process.signal, process.error) == (Status.DONE, 3, 15, "bad")
+    assert decode_process("a", encode_process(process)) == process
 
 
 @in_loop

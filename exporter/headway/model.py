@@ -159,10 +159,14 @@ class Stopping:
 
 @dataclass(frozen=True, slots=True)
 class Done:
+    """Its reporter calls it a success. What it says beside that is kept and does not change it."""
+
     status: ClassVar[Status] = Status.DONE
     started_at: float | None
     finished_at: float
     exit_code: int | None = None
+    signal: int | None = None
+    error: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,7 +63,8 @@ def description(process: Process, stats: NameStats | None) -> str:
 
 
 def _what(process: Process) -> str:
-    said = process.activity.summary if process.status is Status.DONE else process.error or process.activity.summary
+    words = (process.activity.summary, process.error)
+    said = words[0] or words[1] if process.status is Status.DONE else words[1] or words[0]
     text = " ".join((said or "").split())
     text = text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
     return text if not text or text[-1] in ".!?…" else f"{text}."

@@ -189,8 +189,6 @@ def new_state(process: Process, form: UpdateIn, at: float) -> State:
     if state.status.ended and all(hasattr(state, name) for name in known):
         return cast(State, replace(cast(Any, state), **known))
     field = next(name for name in known if not (state.status.ended and hasattr(state, name)))
-    if state.status is Status.DONE:
-        raise InvalidInput(f"{field}: a process that is done has none; send the status failed instead", field=field)
     raise InvalidInput(f"{field}: belongs to an ended process; send it together with the final status", field=field)
 
 

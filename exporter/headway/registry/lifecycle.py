@@ -57,7 +57,7 @@ def advance(
         case Status.STOPPING:
             return Stopping(started_at, at)
         case Status.DONE:
-            return Done(started_at, at, exit_code)
+            return Done(started_at, at, exit_code, signal, error)
         case Status.FAILED:
             return Failed(started_at, at, exit_code, signal, error)
         case Status.CANCELLED:
