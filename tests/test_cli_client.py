@@ -318,7 +318,41 @@ def foreign() -> Iterator[str]:
 def test_something_else_that_answers(foreign: str) -> None:
     for args in (["ps"], ["show", "abcd"]):
         done = headway(*args, HEADWAY_URL=foreign)
-        assert done.returncode == 1 and "no Headway exporter" in done.stderr and done.stderr.count("\n") == 1
+        assert done.returncode == Exit.UNREACHABLE and done.stderr.count("\n") == 1
+        assert f"what answers at {foreign} is no Headway exporter" in done.stderr
+
+
+def test_something_else_that_knows_no_such_path() -> None:
+    class NotFound(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *args: object) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), NotFound) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        address = f"127.0.0.1:{server.server_port}"
+        try:
+            for url in (f"http://{address}", f"http://{address}/prometheus"):
+                done = headway("ps", HEADWAY_URL=url)
+                assert done.returncode == Exit.UNREACHABLE and f"what answers at {url} is no Headway exporter" in done.stderr
+            done = headway("ps", HEADWAY_URL=f"https://{address}")
+            assert done.returncode == Exit.UNREACHABLE and done.stderr == (
+                f"headway: the exporter at https://{address} cannot be reached: what listens there does not speak TLS. "
+                "Give its address with http:// in --url or HEADWAY_URL\n"
+            )
+        finally:
+            server.shutdown()
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("off", "headway: HEADWAY_URL is off, so no exporter is asked: unset it"),
+        ("ftp://x.example", "headway: ftp://x.example is no"),
+    ],
+)
+def test_an_address_that_nobody_can_have(url: str, said: str) -> None:
+    done = headway("ps", HEADWAY_URL=url)
+    assert done.returncode == Exit.UNREACHABLE and done.stderr.startswith(said) and "serve" not in done.stderr
 
 
 def test_config_of_the_exporter_that_runs(start_exporter: Starter, tmp_path: Path) -> None:

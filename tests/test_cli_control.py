@@ -74,6 +74,8 @@ def test_a_scope_is_shown_first_and_asked_about(exporter: RunningExporter, admin
     done = headway("kill", *flags, "--yes", "--json", environ=environ)
     assert done.returncode == 0 and json.loads(done.stdout)["killed_count"] == 1 and not runs(script.pid)
     assert headway("kill", *flags, "--yes", environ=environ).stdout == "nothing to end\n"
+    unasked = headway("kill", *flags, environ=environ)
+    assert unasked.returncode == 0 and unasked.stdout == "nothing would be ended\n", unasked.stderr
 
 
 @pytest.mark.parametrize(("answer", "code", "lives"), [("n", Exit.FAILED, True), ("", Exit.FAILED, True), ("y", Exit.OK, False)])
@@ -115,6 +117,8 @@ def test_pause_and_resume(exporter: RunningExporter, admin: Api, start: Started)
     done = headway("resume", one, environ=exporter.client_env)
     assert done.stdout == f"resumed {one} (job, running)\n"
     wait_until(lambda: state(script.pid) == "S", what="its going on")
+    bare = headway("pause", admin.create()["id"], environ=exporter.client_env)
+    assert bare.returncode == Exit.FAILED and "no OS process" in bare.stderr and "cancel" not in bare.stderr
     assert headway("resume", admin.create(status="queued")["id"], environ=exporter.client_env).returncode == Exit.FAILED
 
 

@@ -515,7 +515,8 @@ def test_keys(start_exporter: Starter, tmp_path: Path) -> None:
     create = ("report", "create", "--name", "x", "--strict")
     for more in ({}, {"HEADWAY_KEY": "hw_wrong"}):
         done = headway(*create, environ={**nowhere, **more})
-        assert done.returncode == Exit.REFUSED and "--key-file" in done.stderr and done.stdout
+        assert done.returncode == Exit.REFUSED and done.stderr.count("--key-file") == 1 and done.stdout
+        assert "Bearer" not in done.stderr
     local = headway(*create, environ={**spool, "HEADWAY_DATA_DIR": str(exporter.data_dir)})
     assert (local.returncode, local.stderr) == (0, "")
     given = headway(*create, "--key-file", str(exporter.data_dir / "admin.key"), environ=nowhere)
@@ -524,6 +525,10 @@ def test_keys(start_exporter: Starter, tmp_path: Path) -> None:
         headway("report", "done", given.stdout.strip(), "--strict", environ={**nowhere, "HEADWAY_KEY": exporter.key}).returncode
         == 0
     )
+    create_key = ("key", "create", "--role", "viewer", "--name", "looks", "--data-dir", str(exporter.data_dir))
+    looks = headway(*create_key).stdout.strip()
+    forbidden = headway(*create, environ={**nowhere, "HEADWAY_KEY": looks})
+    assert forbidden.returncode == Exit.REFUSED and forbidden.stderr.count("--key-file") == 1, forbidden.stderr
     missing = headway(*create, "--key-file", "/none", environ=nowhere)
     assert missing.returncode == Exit.USAGE and "cannot read the key file /none" in missing.stderr
 

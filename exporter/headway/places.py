@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 DEFAULT_URL: Final = "http://127.0.0.1:14323"
 OFF: Final = "off"
+NO_TLS: Final = "what listens there does not speak TLS"
 
 
 def find_url(url: str | None = None) -> str:

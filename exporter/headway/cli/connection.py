@@ -13,9 +13,10 @@ from urllib.parse import urlsplit
 
 from headway.cli.exits import CommandError, Exit
 from headway.datadir import ADMIN_KEY_FILE, local_data_dir, read_key
+from headway.places import NO_TLS, OFF
 
 if TYPE_CHECKING:
-    from headway.reporter.client import Client
+    from headway.reporter.client import Client, Unreachable
 
 LARGEST_PAGE: Final = 1000
 
@@ -33,9 +34,9 @@ def connect(args: argparse.Namespace) -> Connection:
     from headway.cli.near import client_of
     from headway.reporter.address import find_url
 
-    key = key_of(args)
-    with told():
-        return Connection(client_of(find_url(args.url), key))
+    key, url = key_of(args), find_url(args.url)
+    with told(url):
+        return Connection(client_of(url, key))
 
 
 def key_of(args: argparse.Namespace) -> str | None:
@@ -69,7 +70,7 @@ class Connection:
 
     def processes(self, filters: Mapping[str, str], limit: int) -> tuple[list[dict[str, Any]], bool]:
         """At most `limit` processes, newest first, and whether there are more."""
-        with told():
+        with told(self._client.url):
             found = list(islice(self._client.iterate(**{"limit": min(limit + 1, LARGEST_PAGE), **filters}), limit + 1))
         return found[:limit], len(found) > limit
 
@@ -77,130 +78,130 @@ class Connection:
         """The process with this id, or the only one whose id begins so."""
         from headway.reporter.beginning import NotOne, resolve
 
-        with told():
+        with told(self._client.url):
             try:
                 return resolve(self._client, wanted)
             except NotOne as error:
                 raise CommandError(f"{error}: headway ps --all lists those that are kept", Exit.NOT_FOUND) from None
 
     def settings(self) -> dict[str, dict[str, str]]:
-        with told():
+        with told(self._client.url):
             return self._client.settings()
 
     def names(self) -> list[dict[str, Any]]:
         """What is wrong with names: too many runs ended badly, or one that was due did not begin."""
-        with told():
+        with told(self._client.url):
             found: list[dict[str, Any]] = self._client.stats().get("names", [])
             return found
 
     def cancel(self, process_id: str) -> dict[str, Any]:
-        with told():
+        with told(self._client.url):
             return self._client.cancel(process_id)
 
     def dismiss(self, process_id: str) -> dict[str, Any]:
-        with told():
+        with told(self._client.url):
             return self._client.dismiss(process_id)
 
     def kill(self, process_id: str, signal: str, grace: float) -> dict[str, Any]:
-        with told():
+        with told(self._client.url):
             return self._client.kill(process_id, signal, grace)
 
     def kill_scope(self, scope: Mapping[str, Any], dry_run: bool, signal: str, grace: float) -> dict[str, Any]:
-        with told():
+        with told(self._client.url):
             return self._client.kill_scope(scope, dry_run, signal, grace)
 
     def pause(self, process_id: str) -> dict[str, Any]:
-        with told():
+        with told(self._client.url):
             return self._client.pause(process_id)
 
     def resume(self, process_id: str) -> dict[str, Any]:
-        with told():
+        with told(self._client.url):
             return self._client.resume(process_id)
 
     def retry(self, process_id: str) -> dict[str, Any]:
-        with told():
+        with told(self._client.url):
             return self._client.retry(process_id)
 
     def cleanup(self, older_than: float, dry_run: bool) -> dict[str, Any]:
-        with told():
+        with told(self._client.url):
             return self._client.cleanup(older_than, dry_run)
 
     def analyze(self, filters: Mapping[str, str]) -> dict[str, Any]:
-        with told():
+        with told(self._client.url):
             return self._client.analyze(**filters)
 
     def trends(self, timeframe: str, filters: Mapping[str, str]) -> dict[str, Any]:
-        with told():
+        with told(self._client.url):
             return self._client.trends(timeframe, **filters)
 
     def report(self, timeframe: str) -> str:
-        with told():
+        with told(self._client.url):
             return self._client.report(timeframe)
 
     def report_parts(self, timeframe: str) -> dict[str, Any]:
-        with told():
+        with told(self._client.url):
             return self._client.report_parts(timeframe)
 
     def suggest(self, name: str, kind: str | None) -> list[dict[str, Any]]:
-        with told():
+        with told(self._client.url):
             return self._client.suggest(name, kind)
 
     def tree(self, process_id: str) -> dict[str, Any]:
-        with told():
+        with told(self._client.url):
             return self._client.tree(process_id)
 
     def discovered(self) -> dict[str, Any]:
-        with told():
+        with told(self._client.url):
             return self._client.discovered()
 
     def services(self) -> list[dict[str, Any]]:
-        with told():
+        with told(self._client.url):
             return self._client.services()
 
     def start_services(self, names: list[str] | None, group: str | None) -> list[dict[str, Any]]:
         """Begins to start them, with what they depend on, and waits for nothing."""
-        with told():
+        with told(self._client.url):
             return self._client.start_all(names, group, wait=0)
 
     def stop_services(self, names: list[str]) -> list[dict[str, Any]]:
-        with told():
+        with told(self._client.url):
             return self._client.stop_all(names)
 
     def restart_service(self, name: str) -> dict[str, Any]:
         """Ends it and begins to start it."""
-        with told():
+        with told(self._client.url):
             return self._client.restart(name, wait=0)
 
     def logs(self, name: str, lines: int) -> list[str]:
-        with told():
+        with told(self._client.url):
             return self._client.logs(name, lines)
 
     def follow_logs(self, name: str, lines: int) -> Iterator[str]:
-        with told():
+        with told(self._client.url):
             yield from self._client.follow_logs(name, lines)
 
     def output(self, process_id: str, tail: int) -> list[str]:
-        with told():
+        with told(self._client.url):
             return self._client.output(process_id, tail)
 
     def follow(self, process_id: str, tail: int) -> Iterator[str]:
-        with told():
+        with told(self._client.url):
             yield from self._client.follow(process_id, tail)
 
 
 @contextmanager
-def told() -> Iterator[None]:
-    """Turns what the client raises into a sentence with what to do next."""
-    from headway.reporter.client import ApiError, Unreachable
+def told(url: str) -> Iterator[None]:
+    """Turns what the client of the exporter at this address raises into a sentence with what to do next."""
+    from headway.reporter.client import ApiError, Foreign, Unreachable
+
+    foreign = f"what answers at {url} is no Headway exporter: check --url or HEADWAY_URL"
 
     try:
         yield
     except Unreachable as error:
-        raise CommandError(
-            f"the exporter at {error.url} cannot be reached: {error.reason}. "
-            "Start it (headway serve), or give another address with --url or HEADWAY_URL",
-            Exit.UNREACHABLE,
-        ) from None
+        raise CommandError(unreached(error), Exit.UNREACHABLE) from None
+    except Foreign:
+        raise CommandError(foreign, Exit.UNREACHABLE) from None
     except ApiError as error:
         codes = {400: Exit.USAGE, 422: Exit.USAGE, 401: Exit.REFUSED, 403: Exit.REFUSED, 404: Exit.NOT_FOUND}
         code = codes.get(error.status, Exit.FAILED)
@@ -210,7 +211,21 @@ def told() -> Iterator[None]:
             ) from None
         raise CommandError(error.detail or error.title, code) from None
     except (ValueError, KeyError, TypeError):
-        raise CommandError("what answers there is no Headway exporter: check --url or HEADWAY_URL") from None
+        raise CommandError(foreign, Exit.UNREACHABLE) from None
+
+
+def unreached(error: Unreachable) -> str:
+    """Why nobody could be asked, and what to do about that."""
+    if error.url == OFF:
+        return "HEADWAY_URL is off, so no exporter is asked: unset it, or give an address with --url"
+    if not error.url.lower().startswith(("http://", "https://")):
+        return f"{error.url} is no address of an exporter, which begins with http:// or https://: check --url or HEADWAY_URL"
+    words = f"the exporter at {error.url} cannot be reached: {error.reason}. "
+    if error.reason == NO_TLS:
+        return f"{words}Give its address with http:// in --url or HEADWAY_URL"
+    if "certificate" in error.reason:
+        return f"{words}HEADWAY_CA_FILE names the certificates by which it is verified"
+    return f"{words}Start it (headway serve), or give another address with --url or HEADWAY_URL"
 
 
 # ── the key of an exporter on this machine ──────────────────────────────────────────────────────────────────────────

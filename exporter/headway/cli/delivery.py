@@ -106,8 +106,11 @@ class Delivery:
         except (ValueError, KeyError, TypeError, AttributeError):
             foreign = f"what answers at {self.url} ({status}) is no Headway exporter: check --url or HEADWAY_URL"
             raise Trouble(foreign, Exit.FAILED, later=True) from None
-        if status == 401 or (status == 403 and not field):
-            words = f"{words.rstrip('.')}; give a key of the role reporter with --key-file, HEADWAY_KEY or HEADWAY_KEY_FILE"
+        fix = "give one of the role reporter with --key-file, HEADWAY_KEY or HEADWAY_KEY_FILE"
+        if status == 401:
+            words = f"the exporter wants a key it knows: {fix}"
+        elif status == 403 and not field and "--key-file" not in words:
+            words = f"{words.rstrip('.')}: a key is missing, {fix}"
         later = status >= 500 or (status in LATER and not field)
         if status >= 500:
             words = f"the exporter at {self.url} fails ({status}): {words}"

@@ -86,11 +86,11 @@ def scope_of(args: argparse.Namespace) -> dict[str, Any] | None:
 
 def by_scope(connection: Connection, scope: dict[str, Any], args: argparse.Namespace) -> int:
     if args.dry_run or not args.yes:
-        if not args.dry_run and not sys.stdin.isatty():
+        plan = connection.kill_scope(scope, True, args.signal, args.grace)
+        if plan["killed"] and not args.dry_run and not sys.stdin.isatty():
             raise CommandError(
                 "nobody can be asked here: give --yes to end them all the same, or --dry-run to see whom", Exit.USAGE
             )
-        plan = connection.kill_scope(scope, True, args.signal, args.grace)
         show_plan(plan, args.json and args.dry_run)
         if args.dry_run or not plan["killed"]:
             return Exit.OK

@@ -29,6 +29,10 @@ examples:
 """
 
 
+# What other programs call it.
+MEANT: Final[Mapping[str, str]] = {"ls": "ps", "list": "ps", "jobs": "ps", "top": "ps", "start": "up", "tail": "output"}
+
+
 class Parser(argparse.ArgumentParser):
     """argparse that answers a mistake with one sentence, and a near miss with a suggestion."""
 
@@ -38,7 +42,8 @@ class Parser(argparse.ArgumentParser):
 
             what = "command" if choice[1] in (None, "COMMAND") else choice[1]
             known = re.findall(r"[\w-]+", choice[3])
-            near = get_close_matches(choice[2], known, n=1)
+            near = [MEANT[choice[2]]] if choice[1] in (None, "COMMAND") and MEANT.get(choice[2]) in known else []
+            near = near or get_close_matches(choice[2], known, n=1)
             message = f"unknown {what} {choice[2]}: " + (f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}")
         self.exit(Exit.USAGE, f"{self.prog}: {message}; see {self.prog} --help\n")
 

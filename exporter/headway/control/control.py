@@ -12,7 +12,7 @@ from collections.abc import Callable, Coroutine, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, TypeVar
 
-from headway.control.report import EXECUTOR, NOT_HERE, QUEUED, Asked, Miss, Report, same
+from headway.control.report import EXECUTOR, NO_PROCESS, NOT_HERE, QUEUED, Asked, Miss, Report, same
 from headway.control.storing import stored
 from headway.control.telling import describe, pid_of, root_of, tell
 from headway.control.whole import Below, reported_below, run_of, tree_of
@@ -245,6 +245,8 @@ class Control:
         if process.status not in (*others, to):
             raise Conflict(f"process {process.id} is {process.status}; only one that is {' or '.join(others)} can be {word}")
         if (reason := self.unreachable(process)) is not None:
+            if reason == NOT_HERE:  # to end it is not what was asked for
+                reason = f"{NO_PROCESS}, and only OS processes can be; what is reported with its pid has one"
             raise Conflict(f"process {process.id} cannot be {word}: {reason}")
         target = tree_of(self.watch, process, asked, reported_below(self.registry))
         assert target is not None

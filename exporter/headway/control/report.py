@@ -10,7 +10,8 @@ from typing import Final
 from headway.model import OSProcess
 
 # Why some are left alone or cannot be reached.
-NOT_HERE: Final = "it has no OS process that this exporter can reach; ask its reporter to end it: cancel"
+NO_PROCESS: Final = "it has no OS process that this exporter can reach"
+NOT_HERE: Final = f"{NO_PROCESS}; ask its reporter to end it: cancel"
 EXECUTOR: Final = "it is an executor"
 QUEUED: Final = "it is queued: nothing of it runs yet, what has its pid is the program that queued it; use cancel"
 

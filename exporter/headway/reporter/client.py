@@ -45,6 +45,10 @@ class ApiError(Exception):
         self.field = field
 
 
+class Foreign(ApiError):
+    """What answered is no exporter."""
+
+
 class Unreachable(Exception):
     """The exporter at `url` could not be asked, or the connection to it broke."""
 
@@ -416,8 +420,8 @@ def _api_error(answer: Answer) -> ApiError:
         return _foreign(answer)
 
 
-def _foreign(answer: Answer) -> ApiError:
-    return ApiError(answer.status_code, answer.reason or "Error", "what answers there is no Headway exporter: check the address")
+def _foreign(answer: Answer) -> Foreign:
+    return Foreign(answer.status_code, answer.reason or "Error", "what answers there is no Headway exporter: check the address")
 
 
 def _object(answer: Answer) -> dict[str, Any]:

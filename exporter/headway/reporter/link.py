@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
+from headway.places import NO_TLS
 from headway.reporter.address import find_key
 from headway.reporter.trust import Trust
 from headway.version import VERSION
@@ -127,7 +128,9 @@ class Link:
         said = f"{self.url} answers {status}{_detail(answer)}"
         if status in (401, 403):
             self.close()  # the key file may hold a new key at the next try
-            return Undelivered("key", f"{said.rstrip('.')}; set HEADWAY_KEY to a key with the role reporter")
+            # The exporter's own words say so, those of a proxy before it do not.
+            fix = "" if "HEADWAY_KEY" in said else "; set HEADWAY_KEY to a key with the role reporter"
+            return Undelivered("key", f"{said.rstrip('.')}{fix}")
         if status in (400, 413, 422):
             return Refused(status, said)
         if 300 <= status < 500 and status not in (408, 429):
@@ -185,8 +188,10 @@ def root_cause(error: BaseException) -> str:
         if not isinstance(inner, BaseException):
             break
         found = inner
-    reason = getattr(found, "strerror", None) or str(found) or type(found).__name__
-    return str(reason).rpartition(": ")[2][:200]
+    reason = str(getattr(found, "strerror", None) or str(found) or type(found).__name__)
+    if "WRONG_VERSION_NUMBER" in reason:  # OpenSSL's words for an answer that is no TLS
+        return NO_TLS
+    return reason.rpartition(": ")[2][:200]
 
 
 def _detail(answer: requests.Response) -> str:
