@@ -508,6 +508,14 @@ def test_refusals_name_what_is_wrong(client: Client, environ: dict[str, str]) ->
             assert done.returncode == expected and words in done.stderr and done.stderr.count("\n") == 1
 
 
+def test_a_second_end_leaves_the_summary_and_says_so(client: Client, environ: dict[str, str]) -> None:
+    ended = client.create("x")["id"]
+    for summary, words in (("first", ""), ("first", ""), ("again", "its first summary stays")):
+        done = headway("report", "done", ended, "--summary", summary, environ=environ)
+        assert done.returncode == 0 and words in done.stderr and bool(done.stderr) == bool(words)
+        assert client.get(ended)["summary"] == "first"
+
+
 def test_keys(start_exporter: Starter, tmp_path: Path) -> None:
     exporter = start_exporter("--anonymous", "none")
     spool = {"HEADWAY_URL": exporter.url, "HEADWAY_SPOOL": str(tmp_path / "spool")}

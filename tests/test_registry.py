@@ -251,7 +251,40 @@ async def test_an_error_belongs_to_an_ended_process() -> None:
         world.update("a", error="boom")
     process = world.update("a", status="failed", error="boom", exit_code=3)
     assert (process.error, process.exit_code) == ("boom", 3)
-    assert world.update("a", exit_code=4).exit_code == 4
+    world.create(id="b")
+    world.update("b", status="failed", error="boom")
+    assert world.update("b", exit_code=4).exit_code == 4
+
+
+@in_loop
+async def test_the_first_final_word_counts() -> None:
+    world = World()
+    world.create(id="a", progress={"current": 1, "total": 2})
+    world.clock.now += 10
+    ended = world.update("a", status="failed", summary="first", error="boom", exit_code=1, stage="last")
+    world.clock.now += 10
+    late = world.update(
+        "a", status="failed", summary="again", error="no", exit_code=2, signal=9, stage="new", progress={"current": 5}, rate=1
+    )
+    assert (late.activity.summary, late.error, late.exit_code, late.activity.stage) == ("first", "boom", 1, "last")
+    assert (late.activity.current, late.activity.rate, late.finished_at) == (1, None, ended.finished_at)
+    assert late.signal == 9, "what was left open can be told later"
+    assert world.update("a", summary=None).activity.summary == "first"
+    told = world.update("a", metadata={"tokens": 5}, log="flushed late")
+    assert told.metadata == {"tokens": 5} and told.activity.last_line == "flushed late"
+    assert world.update("a", progress={"current": 2}, age=15).activity.current == 2, "work before the end may be told late"
+
+
+@in_loop
+async def test_an_end_without_a_summary_takes_a_later_one_and_the_lost_may_come_back() -> None:
+    world = World()
+    for one, status in (("a", "done"), ("b", "orphaned")):
+        world.create(id=one)
+        world.update(one, status=status)
+        world.clock.now += 5
+        assert world.update(one, summary="late").activity.summary == "late"
+    assert world.update("b", progress={"current": 7}, summary="goes on").activity.current == 7
+    assert world.registry.entries["b"].process.activity.summary == "goes on"
 
 
 @in_loop

@@ -265,7 +265,7 @@ def ended(args: argparse.Namespace, state: dict[str, Any]) -> int:
             waiting = {"current": known + waiting["advance"]}
         if waiting:
             body["progress"] = waiting
-        delivery.update(args.id, body)
+        found = delivery.update(args.id, body)
     except Trouble as trouble:
         if trouble.later:
             body |= {"progress": waiting} if "current" in waiting else {}
@@ -275,6 +275,10 @@ def ended(args: argparse.Namespace, state: dict[str, Any]) -> int:
     finally:
         if waiting:
             unsent.clear()
+    if args.summary is not None and found.get("summary") != args.summary:
+        from headway.cli.delivery import warn
+
+        warn(f"{args.id} has ended before: its first summary stays. Lines and metadata are added")
     return Exit.OK
 
 

@@ -6,12 +6,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final, cast
 
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET, UnsetType, structs
 
 from headway.errors import InvalidInput
 from headway.masking import mask_command
 from headway.model import (
     Activity,
+    Cancelled,
+    Done,
+    Failed,
+    Killed,
     OSProcess,
     Process,
     Queued,
@@ -20,6 +24,7 @@ from headway.model import (
     State,
     Status,
     Thresholds,
+    TimedOut,
 )
 from headway.registry.lifecycle import advance
 from headway.schemas import CreateIn, ProgressIn, ThresholdsIn, UpdateIn, check_metadata, seconds
@@ -28,6 +33,9 @@ SECONDS_PER_MINUTE = 60.0
 
 # The cause of a transition that its reporter told of.
 REPORTED: Final = "reported"
+
+# Ended for good; an orphaned one may come back.
+_FINAL: Final = frozenset({Done, Failed, Cancelled, Killed, TimedOut})
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +115,8 @@ def updated(
 
     Raises Conflict for an illegal transition, InvalidInput or TooLarge naming the field; the record is unchanged then.
     """
+    if type(process.state) in _FINAL:
+        form = after_the_end(process, form, at)
     # Written out rather than with replace(), fields by place, no call where there is nothing to do: this runs for every update.
     old, progress = process.activity, form.progress
     current, total, unit, initial, stage = old.current, old.total, old.unit, old.initial, old.stage
@@ -158,6 +168,21 @@ def updated(
     asked, dismissed, usage = process.cancel_requested_at, process.dismissed_at, process.usage
     after = Process(process.id, spec, state, activity, metadata, asked, dismissed, usage)
     return after, progressed
+
+
+def after_the_end(process: Process, form: UpdateIn, at: float) -> UpdateIn:
+    """What an update still says of a process that has ended for good: the first final word counts, so that later ones only add what
+    it left open. Work that was done before the end may be told late; lines and metadata may come at any time. Nothing is refused:
+    a repeated or spooled final word is normal."""
+    state = process.state
+    void = [name for name in ("exit_code", "signal", "error") if getattr(state, name, None) is not None]
+    if process.activity.summary is not None:
+        void.append("summary")
+    finished_at = process.finished_at
+    if finished_at is not None and at > finished_at:
+        void += ("progress", "stage", "rate", "eta_seconds")
+    void = [name for name in void if getattr(form, name) is not UNSET]
+    return structs.replace(form, **dict.fromkeys(void, UNSET)) if void else form
 
 
 def about_state(form: UpdateIn) -> bool:
