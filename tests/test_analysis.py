@@ -321,6 +321,21 @@ def test_recommendations_have_priority_reason_and_command() -> None:
     assert priorities == sorted(priorities, key=["high", "medium", "low"].index)
 
 
+@pytest.mark.parametrize(
+    ("sample", "words"),
+    [
+        (None, "whether it works is not known"),
+        (Sample(at=NOW, alive=True), "whether it works is not known"),
+        (Sample(at=NOW, alive=True, cpu_ratio=1.0), "but works"),
+        (Sample(at=NOW, alive=True, cpu_ratio=0.0, quiet_since=NOW - 5), "rests just now"),
+    ],
+)
+def test_who_is_silent_works_only_where_that_was_seen(sample: Sample | None, words: str) -> None:
+    silent = subject("s", sample=sample, conditions=report(Condition.STUCK, reason="no output for 78 s"))
+    (found,) = whole([silent]).recommendations
+    assert words in found.action and found.command == "headway output s --tail 20"
+
+
 def test_a_few_failures_are_no_reason_to_act() -> None:
     history = [ended(i, error="x" if i == 0 else None) for i in range(3)]
     assert whole(history=history).recommendations == []

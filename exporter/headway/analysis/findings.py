@@ -11,6 +11,7 @@ from headway.cleaning import brief
 from headway.duplicates import originals
 from headway.gates import last_activity
 from headway.model import Condition, ConditionReport, Kind, Process, Severity
+from headway.samples import Sample
 from headway.view import View
 
 # Below the ratio from which a time sink is one, this share of it is worth a look: 1.5 of 2.
@@ -82,13 +83,15 @@ class Bottleneck:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stuck:
-    """`severity` high: CPU and I/O are quiet too. `evidence` in words."""
+    """`severity` high: CPU and I/O are quiet too. `works`: whether the latest sample shows CPU or I/O in use; None where nothing is
+    known of them. `evidence` in words."""
 
     id: str
     name: str
     kind: Kind
     severity: Level
     silent_seconds: float
+    works: bool | None
     evidence: str
     last_line: str | None
 
@@ -187,11 +190,19 @@ def stuck(subjects: Sequence[Subject]) -> list[Stuck]:
                 kind=process.kind,
                 severity=Level.HIGH if report.severity is Severity.CRITICAL else Level.MEDIUM,
                 silent_seconds=silent if last_activity(process) is not None else 0.0,
+                works=works(subject.view.sample),
                 evidence=brief(report.reason, 200),
                 last_line=None if last is None else brief(last, 160),
             )
         )
     return sorted(found, key=lambda one: (ORDER[one.severity], -one.silent_seconds, one.id))
+
+
+def works(sample: Sample | None) -> bool | None:
+    """Whether CPU or I/O of its tree is in use; None when nothing is known of them."""
+    if sample is None or (sample.quiet_since is None and sample.cpu_ratio is None):
+        return None
+    return sample.quiet_since is None
 
 
 def duplicates(subjects: Sequence[Subject]) -> list[Duplicate]:

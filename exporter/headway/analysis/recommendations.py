@@ -23,6 +23,12 @@ from headway.gates import span
 from headway.model import Condition, Process, Status
 
 MOST: Final = 30
+# What to do about one that is silent and not known to hang, by whether it works.
+_SILENT: Final[Mapping[bool | None, str]] = {
+    True: "look at its output: it is silent, but works",
+    False: "look at its output: it is silent, and rests just now",
+    None: "look at its output: it is silent, and whether it works is not known",
+}
 
 
 def recommendations(
@@ -91,7 +97,7 @@ def _stuck(found: Sequence[Stuck], sinks: Sequence[TimeSink], owners: Mapping[st
             reason += f"; {late[one.id].ratio:.1f}x its expected {span(late[one.id].expected_seconds)}"
         yield Recommendation(
             priority=Level.HIGH if dead or one.id in late else Level.MEDIUM,
-            action="end it: it does nothing" if dead else "look at its output: it is silent, but works",
+            action="end it: it does nothing" if dead else _SILENT[one.works],
             about=clean(one.name),
             id=one.id,
             reason=reason,
