@@ -139,7 +139,10 @@ def test_silence_counts_from_when_the_exporter_watches() -> None:
     held = process(last_output_at=START)
     assert stuck(held, now=START + 5000, limits=LIMITS, watching_since=START + 4950) is None
     found = the(stuck(held, now=START + 5020, limits=LIMITS, watching_since=START + 4950))
-    assert (found.since, found.reason) == (START + 5010, "no output for 70 s; CPU and I/O unknown")
+    assert (found.since, found.reason) == (START + 5010, "no output for 70 s that the exporter watched; CPU and I/O unknown")
+    later = process(last_output_at=START + 4950)
+    said = the(stuck(later, now=START + 5020, limits=LIMITS, watching_since=START + 4950)).reason
+    assert said == "no output for 70 s; CPU and I/O unknown", "all of it was watched"
 
 
 def test_who_hangs_is_found_after_the_clock_was_set_back() -> None:

@@ -782,3 +782,19 @@ async def test_load_takes_over_what_was_active() -> None:
     assert later.registry.entries["a"].process == process
     later.update("a", log="after")
     assert [(line.number, line.text) for line in later.registry.entries["a"].log.tail()] == [(7, "before"), (8, "after")]
+
+
+@in_loop
+async def test_a_silence_that_began_before_the_exporter_says_what_was_watched() -> None:
+    world = World(lease=300.0)
+    world.create(id="a")
+    world.clock.now += 1000
+    world.watch = Watch(world.registry)
+    world.pass_by(290)
+    assert world.status("a") == "running"
+    world.pass_by(20)
+    lost = world.registry.entries["a"].process
+    assert (lost.error or "").startswith("its reporter was silent for 5 min that the exporter watched; ")
+    world.create(id="b")
+    world.pass_by(310)
+    assert (world.registry.entries["b"].process.error or "").startswith("its reporter was silent for 5 min; ")

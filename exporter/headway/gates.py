@@ -25,6 +25,9 @@ WAITING_FROM: Final = 0.1
 ZOMBIE_AFTER: Final = 300.0
 MOST_TIMES: Final = 1e6  # beyond it nobody wants the figure, which may be infinite: any expected duration can be declared
 
+# Said of a silence that began before the exporter did, or before the machine slept: only what it watched counts.
+WATCHED: Final = " that the exporter watched"
+
 _WORKING: Final = frozenset({Status.STARTING, Status.RUNNING, Status.STOPPING})
 _NAMED: Final = 3  # a sentence names so many others at most, and counts the rest
 
@@ -116,8 +119,9 @@ def stuck(
     last = last_activity(process, child_activity_at, inf if watching_since is None else now)
     if last is None:
         return None
-    if watching_since is not None:
-        last = watching_since if last > now else max(last, watching_since)
+    seen = ""
+    if watching_since is not None and (last > now or last < watching_since):
+        last, seen = watching_since, WATCHED
     silence = now - last
     if silence < limits.stuck_after:
         return None
@@ -125,7 +129,7 @@ def stuck(
     if sample is not None and sample.quiet_since is not None:
         quiet = min(now, sample.at) - sample.quiet_since  # what was seen: an old sample says nothing of the time after it
     severity = Severity.CRITICAL if quiet >= limits.stuck_after else Severity.WARNING
-    reason = f"no {_watched(process)} for {span(silence)}; {_evidence(sample, quiet)}"
+    reason = f"no {_watched(process)} for {span(silence)}{seen}; {_evidence(sample, quiet)}"
     return ConditionReport(Condition.STUCK, severity, last + limits.stuck_after, reason)
 
 

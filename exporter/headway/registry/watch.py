@@ -123,9 +123,11 @@ class Watch:
                 continue
             lease = process.spec.lease or self.registry.settings.lease
             # While nobody watched it could not be heard, and what was heard by another clock does not count.
-            heard = self.watching_since if entry.contact_at > now else max(entry.contact_at, self.watching_since)
+            watched = entry.contact_at > now or entry.contact_at < self.watching_since
+            heard = self.watching_since if watched else entry.contact_at
             if now - heard >= lease:
-                self.orphan(entry, min(entry.contact_at, now), f"its reporter was silent for {gates.span(now - heard)}")
+                what = f"its reporter was silent for {gates.span(now - heard)}{gates.WATCHED if watched else ''}"
+                self.orphan(entry, min(entry.contact_at, now), what)
 
     def orphan(self, entry: Entry, last_seen: float, what: str) -> None:
         process = entry.process
