@@ -23,6 +23,8 @@ up: ## set up, start what does not run, wait, show what runs where
 	@$(STACK) up
 
 down: ## end what was started here, and nothing else
+	@# Before `make down up` ends what runs: can what is configured be started?
+	@$(if $(filter up,$(MAKECMDGOALS)),$(STACK) check)
 	@$(STACK) down
 
 status: ## show what runs where

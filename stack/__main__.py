@@ -16,6 +16,8 @@ from stack import apt, benchmarks, environment, services, shell, tools, transfor
 from stack.down import down
 from stack.exporter import supervised
 from stack.layout import Layout
+from stack.ports import Ports
+from stack.ports import remembered as ports_of
 from stack.problem import Problem
 from stack.table import remembered, states, table
 from stack.up import running, tail, up
@@ -25,7 +27,11 @@ _TEST_COMMANDS: Mapping[str, str] = {"chromium": "chromium", "curl": "curl", "gi
 
 
 def say(text: str) -> None:
-    print(text, flush=True)
+    """On standard output, whose reader may be gone (`make up | head`): what was begun goes on in silence."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def start(layout: Layout, arguments: Sequence[str]) -> int:
@@ -42,6 +48,16 @@ def start(layout: Layout, arguments: Sequence[str]) -> int:
     return code
 
 
+def check(layout: Layout, arguments: Sequence[str]) -> int:
+    """check: says of what the user configured what keeps `up` from starting; `make down up` asks before it ends anything"""
+    services.check_configurations(layout, os.environ)
+    ports = Ports.of(os.environ, None, ports_of(layout.ports))
+    alertmanager = tools.find(layout, "alertmanager", os.environ)
+    if alertmanager is not None and (layout.venv / "bin/headway").exists():
+        services.alertmanager(layout, ports, alertmanager, os.environ)
+    return 0
+
+
 def end(layout: Layout, arguments: Sequence[str]) -> int:
     """down: ends what was started here, and nothing else"""
     with alone(layout):
@@ -52,7 +68,7 @@ def end(layout: Layout, arguments: Sequence[str]) -> int:
 def status(layout: Layout, arguments: Sequence[str]) -> int:
     """status: shows what runs where; exit code 3 unless all that was started is ready"""
     found = states(layout)
-    say("\n".join((table(layout, os.environ, found), *remembered(layout))))
+    say("\n".join((table(layout, os.environ, found), *remembered(layout, os.environ))))
     started = [state for state in found.values() if state.word != "stopped"]
     return 0 if started and all(state.word == "ready" for state in started) else 3
 
@@ -138,6 +154,7 @@ def pins(layout: Layout, arguments: Sequence[str]) -> int:
 
 COMMANDS: Mapping[str, Callable[[Layout, Sequence[str]], int]] = {
     "up": start,
+    "check": check,
     "down": end,
     "status": status,
     "logs": logs,

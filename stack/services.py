@@ -77,14 +77,17 @@ def check_configurations(layout: Layout, environ: Mapping[str, str]) -> None:
         except OSError as error:
             what = f"the configuration file {name} cannot be read ({error.strerror or error})"
             if environ.get(_CONFIG) is not None:
-                raise Problem(f"{what}: {_CONFIG} names it; nothing was started, and it is not remembered") from None
-            raise Problem(f"{what}; {remembered_configurations(layout)}") from None
+                raise Problem(f"{what}: {_CONFIG} names it; nothing was started or ended, and it is not remembered") from None
+            raise Problem(f"{what}; {remembered_configurations(layout, environ)}") from None
 
 
-def remembered_configurations(layout: Layout) -> str:
-    """What is remembered of the user's own configuration, and how it is forgotten; "" when nothing is."""
+def remembered_configurations(layout: Layout, environ: Mapping[str, str]) -> str:
+    """What is remembered of the user's own configuration, and how it is forgotten; "" when nothing is. `environ` tells whether it
+    was given just now."""
     names = _read(layout.config)
-    return f"{_CONFIG}={names} is remembered from an earlier start; {_CONFIG}= make up forgets it" if names else ""
+    now = bool(environ.get(_CONFIG)) and os.pathsep.join(configurations(layout, environ)) == names
+    since = "for later starts" if now else "from an earlier start"
+    return f"{_CONFIG}={names} is remembered {since}; {_CONFIG}= make up forgets it" if names else ""
 
 
 def prometheus(layout: Layout, ports: Ports, binary: str, environ: Mapping[str, str]) -> Service:

@@ -39,13 +39,16 @@ def states(layout: Layout) -> dict[str, State]:
 _GRAFANA: str = "not here: put grafana on PATH, or run all in containers with docker compose up -d"
 
 
-def remembered(layout: Layout) -> list[str]:
-    """What the next `make up` does as the last one was told, a sentence each, with how that is forgotten."""
-    sentences = [services.remembered_configurations(layout)]
+def remembered(layout: Layout, environ: Mapping[str, str]) -> list[str]:
+    """What the next `make up` does as the last one was told, a sentence each, with how that is forgotten. `environ` tells what was
+    given just now from what was before."""
+    sentences = [services.remembered_configurations(layout, environ)]
     if ports := ports_of(layout.ports):
         given = " ".join(f"{variable(name)}={port}" for name, port in ports.items())
         forget = " ".join(f"{variable(name)}=" for name in ports)
-        sentences.append(f"{given} is remembered from an earlier start; {forget} make up forgets it, after make down")
+        now = all(environ.get(variable(name)) == str(port) for name, port in ports.items())
+        since = "for later starts" if now else "from an earlier start"
+        sentences.append(f"{given} is remembered {since}; {forget} make up forgets it, after make down")
     return [sentence for sentence in sentences if sentence]
 
 

@@ -30,10 +30,9 @@ def up(layout: Layout, environ: Mapping[str, str], say: Callable[[str], None]) -
     grafana = services.grafana_command(environ)
     wanted = [name for name in services.NAMES if name != "grafana" or grafana is not None]
     missing = [name for name in wanted if name not in alive]
+    services.check_configurations(layout, environ)
     if missing:
         check_free({name: getattr(ports, name) for name in missing})
-        if "exporter" in missing:
-            services.check_configurations(layout, environ)
         environment.ensure(layout, "exporter,mcp", environ, say)  # mcp: what `headway mcp` needs
     commands = tools.ensure(layout, environ, say)
     every = {
@@ -109,7 +108,7 @@ def _start(
         if not _comes_up(record):
             state = "is not ready after a minute" if record.process.alive else "ended at once"
             ended = [f"exporter {state}. {_end_of_log(layout, 'exporter', written.get('exporter', 0))}"]
-            raise Problem("\n".join(filter(None, (*ended, services.remembered_configurations(layout)))))
+            raise Problem("\n".join(filter(None, (*ended, services.remembered_configurations(layout, environ)))))
         try:
             found = call(layout, record.url, "start-all", {"group": "stack", "wait": _PATIENCE}, _PATIENCE + 30)
         except Unanswered as error:

@@ -261,6 +261,14 @@ def test_a_secret_that_cannot_be_used_says_why(tmp_path: Path, name: str, text: 
     assert "s3cret" not in caught.value.detail
 
 
+def test_all_that_cannot_be_used_is_said_at_once(tmp_path: Path) -> None:
+    put(tmp_path / "slack.url", "")
+    put(tmp_path / "telegram.yml", "token: '1:abc'\n")
+    with pytest.raises(ConfigError) as caught:
+        read_secrets(tmp_path, {"HEADWAY_WEBHOOK_URL": "nowhere"})
+    assert all(name in caught.value.detail for name in ("slack.url", "telegram.yml", "HEADWAY_WEBHOOK_URL"))
+
+
 def test_a_secret_that_everybody_can_read_is_refused(tmp_path: Path) -> None:
     put(tmp_path / "slack.url", TEXTS["slack.url"], 0o644)
     done = headway("alerting", "render", "--for", "0.25", "--base", str(BASE), "--secrets", str(tmp_path))

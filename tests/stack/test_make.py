@@ -28,6 +28,7 @@ def test_up_twice_status_down_twice(stack: LiveStack) -> None:
     assert before.returncode != 0 and before.stdout.count("stopped") == 3
 
     said = stack.up()
+    assert "is remembered for later starts" in said and "from an earlier start" not in said
     pids = stack.pids()
     assert set(pids) == set(NAMES) and all(map(is_alive, pids.values()))
     for name in NAMES:  # the table says truly where each one is
@@ -67,6 +68,19 @@ def test_up_twice_status_down_twice(stack: LiveStack) -> None:
     # Ports may be left out while it runs: they are those it runs on.
     ports = {f"{name.upper()}_PORT": "" for name in stack.ports}
     assert "everything runs already" in stack.up(**ports) and stack.pids() == pids
+
+    missing = stack.make("up", HEADWAY_CONFIG="/none.yaml")
+    assert missing.returncode != 0 and "/none.yaml cannot be read" in missing.stdout and stack.pids() == pids
+    words = ["make", "--no-print-directory", "down", "up", "HEADWAY_WEBHOOK_URL=nowhere"]
+    wrong = subprocess.run(words, cwd=stack.root, env=stack.environ, capture_output=True, text=True, timeout=120)
+    assert wrong.returncode != 0 and "HEADWAY_WEBHOOK_URL cannot be used" in wrong.stderr
+    assert stack.pids() == pids and all(map(is_alive, pids.values())), "nothing is ended before that is mended"
+    reader, writer = os.pipe()
+    os.close(reader)
+    up = ["make", "--no-print-directory", "up"]
+    quiet = subprocess.run(up, cwd=stack.root, env=stack.environ, stdout=writer, stderr=subprocess.PIPE, text=True, timeout=120)
+    os.close(writer)
+    assert (quiet.returncode, quiet.stderr) == (0, "")
 
     said = stack.down()
     assert all(f"{name} stopped" in said for name in NAMES)

@@ -87,12 +87,19 @@ def check_url(text: str) -> str:
 
 def read_secrets(folder: Path, environ: Mapping[str, str]) -> tuple[Secret, ...]:
     """What is switched on, in the order of KINDS; none when there is no such folder. Raises ConfigError for what cannot be used."""
-    found = [_read(path) for path in sorted(folder.glob("*")) if not _is_other(path)]
+    found, wrong = [], []
+    for path in sorted(folder.glob("*")):
+        try:
+            found += [] if _is_other(path) else [_read(path)]
+        except ConfigError as error:
+            wrong.append(error.detail)
     if text := environ.get(WEBHOOK_VARIABLE, "").strip():
         try:
             found.append(Secret("webhook", False, {"url": check_url(text)}, None))
         except ValueError as error:
-            raise ConfigError(f"{WEBHOOK_VARIABLE} cannot be used: {error}") from None
+            wrong.append(f"{WEBHOOK_VARIABLE} cannot be used: {error}")
+    if wrong:  # all at once, so that they are mended at once
+        raise ConfigError("; ".join(wrong))
     return tuple(sorted(found, key=lambda secret: (KINDS.index(secret.kind), secret.critical_only)))
 
 
