@@ -190,14 +190,15 @@ def test_a_key_is_printed_once_and_works(tmp_path: Path) -> None:
     assert "from now on reports need one too" in made.stderr
     second = headway("key", "create", "--name", "cd", "--role", "reporter", *where)
     assert second.returncode == 0 and "from now on" not in second.stderr
-    headway("key", "revoke", "cd", *where)
+    assert "last key" not in headway("key", "revoke", "cd", *where).stderr
     listed = headway("key", "list", *where)
     assert listed.stdout.splitlines()[1].split()[:4] == [key.id, "ci", "reporter", "ada"]
     (row,) = json.loads(headway("key", "list", "--json", *where).stdout)
     assert (row["id"], row["role"]) == (key.id, "reporter") and "hash" not in row
     again = headway("key", "create", "--name", "ci", "--role", "reporter", *where)
     assert again.returncode == 1 and again.stdout == "" and "already" in again.stderr
-    assert headway("key", "revoke", "ci", *where).returncode == 0
+    last = headway("key", "revoke", "ci", *where)
+    assert last.returncode == 0 and "everybody on this machine reports without one again" in last.stderr
     assert KeyRing(tmp_path / "data").find(made.stdout.strip()) is None
     gone = headway("key", "revoke", key.id, *where)
     assert gone.returncode == Exit.NOT_FOUND and "headway key list" in gone.stderr

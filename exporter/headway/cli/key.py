@@ -123,8 +123,14 @@ def revoke(args: argparse.Namespace) -> int:
     found = next((key for key in keys if args.id in (key.id, key.name)), None)
     if found is None:
         raise CommandError(f"there is no key {args.id} in {ring.path.parent}: headway key list shows them", Exit.NOT_FOUND)
+    before = ring.configured
     ring.revoke(found.id)
     say(f"key {found.name} ({found.id}, {found.role}) is revoked")
+    if before and not ring.configured and resolve(args).settings.anonymous == "auto":
+        say(
+            "it was the last key that somebody made: from now on everybody on this machine reports without one again. "
+            "headway serve --anonymous viewer keeps that closed, and so does another key"
+        )
     return Exit.OK
 
 
