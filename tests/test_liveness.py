@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from cli import headway
 from headway.sampler.base import identify
 from headway.sampler.exits import exit_of_zombie
 from running import RunningExporter, Starter
@@ -107,6 +108,30 @@ def test_a_pid_that_was_given_to_another_process_is_not_believed(exporter: Runni
     api.create(id="reused", pid=os.getpid(), create_time=1_700_000_000)
     wait_until(lambda: api.get("reused")["status"] == "orphaned", timeout=30, what="its orphaning")
     assert api.get("reused")["memory_bytes"] is None
+
+
+def gone_pid() -> int:
+    """A pid that no OS process has, for a while."""
+    child = subprocess.Popen(["true"])
+    child.wait()
+    return child.pid
+
+
+def test_a_pid_that_nobody_has_is_said_and_where_it_is_sure_the_process_is_orphaned(exporter: RunningExporter) -> None:
+    api, pid = Api(exporter), gone_pid()
+    body = {"name": "x", "type": "task", "pid": pid}
+    for more in ({"id": "curl"}, {}):
+        (warning,) = api.request("POST", "/api/processes", json=body | more)[1]["warnings"]
+        assert warning.startswith("pid: no OS process of this host has it") and "leave pid away" in warning
+    assert "warnings" not in api.request("POST", "/api/processes", json={**body, "pid": os.getpid()})[1]
+    away = api.request("POST", "/api/processes", json={**body, "host": "elsewhere", "id": "away"})[1]
+    assert "warnings" not in away, "the exporter knows nothing of another host"
+    environ = {"HEADWAY_URL": exporter.url, "HEADWAY_DATA_DIR": str(exporter.data_dir)}
+    said = headway("report", "create", "--name", "x", "--id", "sure", "--pid", str(pid), environ=environ)
+    assert "no OS process of this host has it" in said.stderr and said.returncode == 0
+    wait_until(lambda: api.get("sure")["status"] == "orphaned", timeout=30, what="its orphaning")
+    assert "gone before it was reported" in api.get("sure")["error"]
+    assert api.get("curl")["status"] == api.get("away")["status"] == "running", "the number may be one of a container"
 
 
 @pytest.mark.parametrize(("end", "words"), [("sys.exit(7)", "exited with code 7"), ("os.kill(os.getpid(), 9)", "ended by SIGKILL")])

@@ -21,7 +21,7 @@ from headway.api.processes import single
 from headway.errors import Conflict, Forbidden, HeadwayError, InvalidInput, StoreUnavailable
 from headway.keys import Role
 from headway.model import Process
-from headway.registry.changes import about_state, same_creation
+from headway.registry.changes import about_state, pid_missing, same_creation
 from headway.registry.entry import Entry
 from headway.registry.outcome import Outcome
 from headway.schemas import BatchItem, CreateIn, KnownItem, NoParams, UpdateIn, decode, decode_batch, decode_known, parse_params
@@ -31,12 +31,17 @@ Body = Callable[[], Awaitable[bytes]]
 
 # No id was looked up.
 NOTHING: Final[Mapping[str, Process | None]] = {}
+PID_MISSING: Final = (
+    b'"pid: no OS process of this host has it, so that its end cannot be seen; give the pid of one that runs, or leave pid away. '
+    b'For a process of a container or of another host send pid_namespace or host, too"'
+)
 # A header of a batch, see there.
 DURABLE: Final = "headway-durable"
 
 
 async def create_process(request: Request) -> Response:
-    """Creates a process. With an `id` that exists already for the same creation nothing changes and the answer is 200."""
+    """Creates a process. With an `id` that exists already for the same creation nothing changes and the answer is 200. `warnings`,
+    a list of sentences, is there when something in it will not work, such as a pid that no OS process has."""
     parse_params(single(request), NoParams)
     status, answer = await create_one(context_of(request), caller(request), request.body)
     return written(answer, status)
@@ -51,7 +56,7 @@ async def create_one(context: Context, who: Caller, body: Body) -> tuple[int, by
         await outcome.stored
     registry = context.registry
     entry = registry.entries.get(outcome.process.id) or registry.archived(outcome.process)
-    return 201 if outcome.created else 200, b'{"data":%b}' % told(context, entry, who)
+    return 201 if outcome.created else 200, created(context, entry, who)
 
 
 async def update_process(request: Request) -> Response:
@@ -97,9 +102,19 @@ def create_at_once(context: Context, who: Caller, body: bytes) -> Promise | None
 
     def answer() -> tuple[int, bytes]:
         entry = registry.entries.get(process.id) or registry.archived(process)
-        return 201, b'{"data":%b}' % told(context, entry, who)
+        return 201, created(context, entry, who)
 
     return Promise(outcome.stored, answer)
+
+
+def created(context: Context, entry: Entry, who: Caller) -> bytes:
+    """The answer to a creation: the process, and `warnings` where something was taken that will not work as it seems."""
+    found = told(context, entry, who)
+    return (
+        b'{"data":%b,"warnings":[%b]}' % (found, PID_MISSING)
+        if pid_missing(entry.process, context.registry.host)
+        else (b'{"data":%b}' % found)
+    )
 
 
 def update_at_once(context: Context, who: Caller, process_id: str, body: bytes) -> bytes | Promise | None:

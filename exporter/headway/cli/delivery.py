@@ -48,6 +48,7 @@ class Delivery:
         self.wait: float = args.wait
         self._key: str | None = None
         self._asked_for_key = False
+        self.warnings: list[str] = []  # of the latest answer
         try:
             if args.key_file:
                 with open(args.key_file, encoding="utf-8") as file:  # noqa: PTH123  pathlib is slow to import
@@ -100,6 +101,7 @@ class Delivery:
         try:
             answer = json.loads(raw)
             if 200 <= status < 300:
+                self.warnings = [str(words) for words in answer.get("warnings") or ()]
                 return dict(answer["data"])
             words = str(answer.get("detail") or answer["title"])
             field = answer.get("field")

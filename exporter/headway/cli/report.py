@@ -149,6 +149,8 @@ def created(args: argparse.Namespace, delivery: Delivery, process_id: str) -> in
             del body[field]
             code = outcome(args, trouble, f"created without {field}")
             continue
+        for words in delivery.warnings:
+            warn(words)
         if found.get("finished_at") is not None:
             warn(f"{process_id} is an earlier process, which is {found['status']}: without --id a new one is created")
             return int(Exit.FAILED) if args.strict else code

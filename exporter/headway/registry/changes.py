@@ -101,6 +101,14 @@ def new_os_process(form: CreateIn, host: HostFacts) -> OSProcess | None:
     return OSProcess(form.pid, form.create_time, form.pid_namespace)
 
 
+def pid_missing(process: Process, host: HostFacts) -> bool:
+    """Whether a creation named a pid of this host that no OS process had: else its create time was found out, or given."""
+    root = process.spec.os_process
+    if root is None or root.create_time is not None or process.spec.host != host.name:
+        return False
+    return root.pid_namespace in (None, host.pid_namespace)
+
+
 def same_creation(process: Process, form: CreateIn) -> bool:
     """Whether a repeated creation means this process: the facts that never change agree."""
     spec = process.spec

@@ -25,7 +25,7 @@ from headway.model import Process, Queued, Status, Transition
 from headway.name_gates import NameReport
 from headway.names import OTHER as OTHER
 from headway.names import NameStats
-from headway.registry.changes import REPORTED, HostFacts, new_process, same_creation, updated
+from headway.registry.changes import REPORTED, HostFacts, new_process, pid_missing, same_creation, updated
 from headway.registry.derive import seen_by, view_of
 from headway.registry.entry import Entry
 from headway.registry.hub import Hub
@@ -93,6 +93,9 @@ class Registry:
         now = self.clock()
         process = new_process(given or new_id(), form, now=now, host=self.host, metadata_limit=self.settings.max_metadata_bytes)
         entry = self._insert(process, now)
+        if pid_missing(process, self.host) and form.pid_namespace is not None:
+            # It is known to be gone. Without a namespace the number may be one of a container: then the lease decides.
+            entry.gone_since = now
         key = self._name_key(process)
         stats = self.names.get(key)
         born = None if stats is not None else NameStats(name=key[0], kind=process.kind)

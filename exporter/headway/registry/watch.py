@@ -121,6 +121,9 @@ class Watch:
             process = entry.process
             if process.status.ended or process.status is Status.QUEUED or self.visible(process) is not None:
                 continue
+            if entry.gone_since is not None and now - max(entry.gone_since, entry.contact_at) >= LAST_WORDS:
+                self.orphan(entry, entry.gone_since, "its OS process was gone before it was reported")
+                continue
             lease = process.spec.lease or self.registry.settings.lease
             # While nobody watched it could not be heard, and what was heard by another clock does not count.
             watched = entry.contact_at > now or entry.contact_at < self.watching_since

@@ -107,8 +107,28 @@ def identity(pid: int | None = None, proc: str = "/proc") -> dict[str, Any]:
         found["create_time"] = create_time(pid, proc)
         found["pid_namespace"] = Path(proc, str(pid), "ns/pid").stat().st_ino
     except (OSError, ValueError):
-        pass
+        if _missing(pid):  # said with the namespace in which that is so, an exporter there need not wait for its lease
+            found["pid_namespace"] = _own_namespace(proc)
     return {field: value for field, value in found.items() if value is not None}
+
+
+def _missing(pid: int) -> bool:
+    """Whether no OS process has this pid; one that is only hidden answers otherwise."""
+    try:
+        if pid > 0:
+            os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    except (OSError, OverflowError, TypeError):
+        pass
+    return False
+
+
+def _own_namespace(proc: str) -> int | None:
+    try:
+        return Path(proc, "self/ns/pid").stat().st_ino
+    except OSError:
+        return None
 
 
 def create_time(pid: int, proc: str = "/proc") -> float:
