@@ -180,6 +180,7 @@ def test_the_link_of_an_alert_asks_whether_to_cancel(admin: Api, operator: Visit
     page = operator.open(f"/processes/{process_id}?cancel")
     dialog = page.get_by_role("dialog")
     expect(dialog).to_contain_text("Ask «Cancelled» to end?")
+    expect(dialog).to_contain_text("headway run signals its command")
     expect(dialog).to_contain_text(f"(pid {admin.get(process_id)['pid']}")
     confirm(page, "Ask it to end")
     wait_until(lambda: admin.get(process_id)["status"] in ("cancelled", "killed"), 30, "its end")

@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     from headway.cli.command import Subparsers
 
 DESCRIPTION = """\
-Asks the reporters of running processes to end them: the next answer to each says so, and a script that opted in gets Cancelled at
-its next update. Nothing is killed; a script that does not listen goes on. Needs a key of the role operator."""
+Asks the reporters of running processes to end them: the next answer to each says so. `headway run` then ends its command and
+everything below it (SIGTERM, and SIGKILL after its --grace); a script that opted in gets Cancelled at its next update. The exporter
+itself signals nothing: what does not listen goes on, and `headway kill` ends it. Needs a key of the role operator."""
 EXAMPLES = """\
   headway cancel 0192f0c1-8f7a
   headway cancel 0192f0c1-8f7a --key-file .headway/exporter/admin.key

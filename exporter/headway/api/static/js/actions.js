@@ -50,7 +50,7 @@ const ACTIONS = {
       return {
         title: `Ask «${name}» to end?`,
         lines: [
-          "Its reporter hears of this with its next report, and ends it in its own way. Nothing is signalled: Kill does that.",
+          "Its reporter hears of this with its next report, and ends it in its own way: headway run signals its command, a script may not listen. Kill does not ask.",
           list.length ? "What would end with it:" : "No OS process of it can be reached from here.",
         ],
         list,
