@@ -98,7 +98,7 @@ def test_creation_is_idempotent_by_id(api: Api) -> None:
     ("body", "status", "field", "says"),
     [
         ({"type": "task"}, 422, "name", "required"),
-        ({"name": "x"}, 422, "type", "required"),
+        ({"name": "x"}, 422, "type", "type is required: one of subagent, pipeline, "),
         ({"name": "x", "type": "robot"}, 422, "type", "not one of subagent, pipeline"),
         (
             {"name": "x", "type": "task", "expectedDuration": 5},
@@ -110,9 +110,17 @@ def test_creation_is_idempotent_by_id(api: Api) -> None:
         ({"name": "x", "type": "task", "progress": {"total": -1}}, 422, "progress.total", ">= 0"),
         ({"name": "x", "type": "task", "timeout": "soon"}, 422, "timeout", "90s"),
         ({"name": "x", "type": "task", "id": "stats"}, 422, "id", "word of the API"),
-        ({"name": "x", "type": "task", "id": "no/slash"}, 422, "id", "A-Za-z0-9_-"),
+        ({"name": "x", "type": "task", "id": "no/slash"}, 422, "id", "expected 1 to 64 letters, digits, _ and -"),
         ({"name": "", "type": "task"}, 422, "name", "length"),
-        ({"name": "x" * 513, "type": "task"}, 422, "name", "length"),
+        ({"name": "x" * 513, "type": "task"}, 422, "name", "length <= 512, got 513"),
+        ({"name": "x", "type": "task", "rate": "fast"}, 422, "rate", "expected number or null, got text"),
+        ({"name": "x", "type": "task", "timeout": []}, 422, "timeout", "expected number or text or null, got array"),
+        (
+            {"name": "x", "type": "task", "started_at": 5},
+            422,
+            "started_at",
+            "mean started_age, how many seconds ago it began?",
+        ),
         ([], 422, None, "object"),
     ],
 )

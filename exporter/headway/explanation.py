@@ -11,16 +11,24 @@ import msgspec
 from msgspec import Struct
 
 from headway.errors import InvalidInput
+from headway.ids import ACCEPTED
 
 _PATH = re.compile(r"^(?P<what>.*?)(?: - at `(?P<path>[^`]*)`)?$", re.S)
 _UNKNOWN = re.compile(r"unknown field `(.*)`", re.S)
 _MISSING = re.compile(r"missing required field `(.*)`", re.S)
 _WORDS = {"`str": "`text", "`float": "`number", "`int": "`whole number", "`bool": "`true or false", "| float": "| number"}
+_WORDS |= {"| str": "| text", "| int": "| whole number", " | ": " or "}
+# The patterns of headway.schemas in words.
+_PATTERNS = {
+    "text matching regex '^[A-Za-z0-9_-]{1,64}$'": ACCEPTED,
+    r"text matching regex '^[^\x00]*$'": "text without NUL",
+    "text matching regex '^[A-Za-z_][A-Za-z0-9_]*$'": "a name of letters, digits and _ that begins with no digit",
+}
 
 
-def explain(error: msgspec.ValidationError, shape: type, what: str = "field") -> InvalidInput:
-    """The error of the decoder in words: which field, what is wrong, what is accepted. The input is not repeated, but for a
-    field's own name."""
+def explain(error: msgspec.ValidationError, shape: type, what: str = "field", sent: bytes | Any = None) -> InvalidInput:
+    """The error of the decoder in words: which field, what is wrong, what is accepted. Of the input (`sent`: JSON, or what was read
+    from it) nothing is repeated, but for a field's own name and a length."""
     match = _PATH.match(str(error))
     text, path = (match["what"], match["path"]) if match else (str(error), None)
     field = (path or "").removeprefix("$").removeprefix(".")
@@ -30,15 +38,31 @@ def explain(error: msgspec.ValidationError, shape: type, what: str = "field") ->
         return InvalidInput(f"unknown {what} {full}{suggestion(name, _fields_at(shape, field))}", field=full)
     if missing := _MISSING.search(text):
         full = f"{field}.{missing[1]}" if field else missing[1]
-        return InvalidInput(f"{full} is required", field=full)
+        choices = _choices(shape, full)
+        return InvalidInput(f"{full} is required" + (f": one of {', '.join(choices)}" if choices else ""), field=full)
     for word, plain in _WORDS.items():
         text = text.replace(word, plain)
     text = text[:1].lower() + text[1:].replace("`", "")
+    for pattern, plain in _PATTERNS.items():
+        text = text.replace(pattern, plain)
     if text.startswith("invalid enum value") and (choices := _choices(shape, field)):
         text = f"not one of {', '.join(choices)}"
+    if " of length " in text and (length := _length(sent, field)) is not None:
+        text = f"{text}, got {length}"
     if not field:
         return InvalidInput(f"the body: {text}")
     return InvalidInput(f"{what} {field}: {text}", field=field)
+
+
+def _length(sent: Any, field: str) -> int | None:
+    """Of what stands at `field`; None where that cannot be told: for an item of a list the decoder does not say which."""
+    try:
+        found = msgspec.json.decode(sent) if isinstance(sent, bytes) else sent
+        for part in field.split("."):
+            found = found[part]
+        return len(found)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, KeyError, TypeError):
+        return None
 
 
 def _choices(shape: type, field: str) -> list[str]:
@@ -79,6 +103,7 @@ _UNITS = {
     "timeout": ", in seconds",
     "eta_seconds": ", in seconds",
     "rate": ", in items per minute",
+    "started_age": ", how many seconds ago it began",
 }
 
 

@@ -382,7 +382,7 @@ def decode(body: bytes, shape: type[T]) -> T:
         answer: T = decoder.decode(body)
         return answer
     except msgspec.ValidationError as error:
-        raise explain(error, shape) from None
+        raise explain(error, shape, sent=body) from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise MalformedRequest(f"the body is not valid JSON: {error}. Send one JSON object, UTF-8, numbers finite.") from None
     except RecursionError:
@@ -427,7 +427,7 @@ def parse_params(params: Mapping[str, str], shape: type[T]) -> T:
     try:
         return msgspec.convert(dict(params), shape, strict=False)
     except msgspec.ValidationError as error:
-        raise explain(error, shape, what="query parameter") from None
+        raise explain(error, shape, what="query parameter", sent=dict(params)) from None
 
 
 def seconds(value: float | str, field: str) -> float:
