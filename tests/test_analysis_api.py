@@ -103,6 +103,8 @@ def test_the_report_on_the_command_line_and_as_json(client: Client, exporter: Ru
     assert [one["name"] for one in parts["running"]] == ["Backfill"]
     assert parts["services"] == [] and parts["patterns"][0]["failed"] == 1
     assert headway(exporter, "report", "--timeframe", "soon").returncode == 2
+    none = headway(exporter, "report", "--timeframe", "0")
+    assert none.returncode == 2 and "more than 0" in none.stderr
     told = headway(exporter, "analyze")
     assert told.returncode == 0 and "no disk" in told.stdout
     assert json.loads(headway(exporter, "analyze", "--json").stdout)["active"] == 1
@@ -158,7 +160,14 @@ def test_a_peak_outlasts_a_restart_in_the_middle(client: Client, exporter: Runni
 
 
 @pytest.mark.parametrize(
-    ("query", "field"), [("since=1&timeframe=1h", "since"), ("timeframe=soon", "timeframe"), ("since=x", "since"), ("nam=x", "nam")]
+    ("query", "field"),
+    [
+        ("since=1&timeframe=1h", "since"),
+        ("timeframe=soon", "timeframe"),
+        ("timeframe=0", "timeframe"),
+        ("since=x", "since"),
+        ("nam=x", "nam"),
+    ],
 )
 def test_wrong_parameters_are_named(client: Client, query: str, field: str) -> None:
     with pytest.raises(ApiError) as refused:

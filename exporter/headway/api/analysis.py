@@ -61,9 +61,17 @@ async def analyze_processes(request: Request) -> Response:
     if params.since is not None:
         since = parse_time(params.since, "since")
     else:
-        since = now - (DEFAULT_TIMEFRAME if params.timeframe is None else seconds(params.timeframe, "timeframe"))
+        since = now - (DEFAULT_TIMEFRAME if params.timeframe is None else lasting(params.timeframe))
     scope = Scope(since=since, now=now, kind=params.type, name=params.name, project=params.project)
     return data(shown(await analysis_of(context, who, scope)))
+
+
+def lasting(timeframe: str) -> float:
+    """In seconds. Raises InvalidInput: nothing has ended within none."""
+    found = seconds(timeframe, "timeframe")
+    if found <= 0:
+        raise InvalidInput("timeframe: expected more than 0, such as 1h or 7d", field="timeframe")
+    return found
 
 
 async def report(request: Request) -> Response:
@@ -73,7 +81,7 @@ async def report(request: Request) -> Response:
     params = parse_params(single(request), ReportParams)
     who.require(Role.VIEWER)
     now = context.registry.clock()
-    timeframe = REPORT_TIMEFRAME if params.timeframe is None else seconds(params.timeframe, "timeframe")
+    timeframe = REPORT_TIMEFRAME if params.timeframe is None else lasting(params.timeframe)
     scope = Scope(since=now - timeframe, now=now)
     subjects, services = subjects_of(context, who, scope), services_of(context, who)
     history, complete = await history_of(context, who, scope)

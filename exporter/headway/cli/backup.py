@@ -53,6 +53,8 @@ def run(args: argparse.Namespace) -> int:
     target: Path = args.file
     if target.is_dir():
         target = target / f"headway-{stamp()}.db"
+    if not target.parent.is_dir():
+        raise CommandError(f"there is no directory {target.parent}: make it, or choose another FILE")
     examine(source)
     try:
         copy_database(source, target, progress("copied"))

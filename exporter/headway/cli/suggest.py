@@ -45,8 +45,13 @@ def run(args: argparse.Namespace) -> int:
     return Exit.OK
 
 
+def exact(seconds: float) -> str:
+    """As the command below says it, that both can be seen to be the same."""
+    return f"{seconds:g}s" if seconds < 60 or seconds % 1 else format_duration(seconds)
+
+
 def describe(one: Json, width: int | None = None) -> Iterator[str]:
-    yield f"{clean(one['name'])} ({one['type']}), {one['runs']} good runs"
+    yield f"{clean(one['name'])} ({one['type']}), {one['runs']} good run{'' if one['runs'] == 1 else 's'}"
     rows = []
     if one["expected_seconds"] is not None:
         rows.append(("expected duration", format_duration(one["expected_seconds"]), "the median", "", ""))
@@ -54,7 +59,15 @@ def describe(one: Json, width: int | None = None) -> Iterator[str]:
         if (limit := one[key]) is not None:
             show = size if key == "memory" else format_duration
             whence = f"p99 {show(limit['p99'])} + {limit['margin']:.0%}"
-            rows.append((word, show(limit["value"]), whence, f"{limit['runs']} runs", limit["trust"]))
+            rows.append(
+                (
+                    word,
+                    size(limit["value"]) if key == "memory" else exact(limit["value"]),
+                    whence,
+                    f"{limit['runs']} runs",
+                    limit["trust"],
+                )
+            )
     if rows:
         yield from columns(("LIMIT", "VALUE", "FROM", "RUNS", "TRUST"), rows, width, ("VALUE",)).splitlines()
     if one["reason"]:

@@ -102,7 +102,7 @@ def usual(view: View) -> dict[str, Any] | None:
         return None
     longest = max(elapsed, expected)
     runs = view.expected_runs
-    source = "declared" if runs is None else f"median of the last {runs} good runs"
+    source = "declared" if runs is None else f"median of the last {runs} good run{'' if runs == 1 else 's'}"
     return {
         "ratio": f"{elapsed / expected:.2g}×" if elapsed < 10 * expected else f"{elapsed / expected:.0f}×",
         "text": f"{format_duration(elapsed)} of the usual {format_duration(expected)}",
