@@ -79,6 +79,12 @@ def test_lines_fit_what_the_terminal_can_show() -> None:
     assert lines[0] == "from a to b, 2 steps of 1m, source: store (why)"
     assert [line.split() for line in lines[2:]] == [["ended", "-@", "3", "3", "4"], ["cost", "@", "$0.50", "$0.50", "$0.50"]]
     assert "".join(lines).isascii()
+    known = {
+        **body,
+        "source": "prometheus",
+        "series": {**series, "ended": [1, 3], "cost_dollars": none, "duration_p50": [5.0, None]},
+    }
+    assert sum("as exact as the buckets" in line for line in draw(known, ASCII)) == 1 and "buckets" not in "".join(lines)
 
 
 def test_on_a_narrow_terminal_steps_share_a_mark() -> None:

@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 
 DESCRIPTION = """\
 Draws how things went over time: processes that ended and failed, failure rate, durations (median and 95%), CPU (cores in use),
-memory, time sinks and cost. From Prometheus, else from the exporter's store; the first line says which, and why. Each line has a
-scale of its own, from 0 to its largest value; a gap is a step of which nothing is known."""
+memory, time sinks and cost. From Prometheus, where durations are as exact as the buckets of a histogram, else from the exporter's
+store; the first line says which, and why. Each line has a scale of its own, from 0 to its largest value; a gap is a step of which
+nothing is known."""
 EXAMPLES = """\
   headway trends
   headway trends --timeframe 30d --project etl
@@ -30,6 +31,10 @@ EXAMPLES = """\
 """
 BLOCKS: Final = "▁▂▃▄▅▆▇█"
 ASCII: Final = "_.-=+*#@"
+BUCKETS: Final = (
+    "durations are as exact as the buckets of Prometheus' histogram, and may be longer than any run was; "
+    "--source store reckons them from the runs"
+)
 FILTERS: Final = {
     "type": "subagent, pipeline, cron, daemon or task",
     "name": "with exactly this name",
@@ -67,6 +72,8 @@ def draw(found: Json, marks: str, width: int | None = None) -> Iterator[str]:
     note = f" ({clean(found['note'])})" if found["note"] else ""
     steps = f"{len(found['ends'])} steps of {format_duration(found['step_seconds'])}"
     yield from wrapped([f"from {found['since']} to {found['until']}, {steps}, source: {found['source']}{note}"], width)
+    if found["source"] == "prometheus" and any(value is not None for value in found["series"]["duration_p50"]):
+        yield from wrapped([BUCKETS], width)
     rows: list[tuple[str, Sequence[float | None], bool, str, str, str]] = []
     for label, name, show, whole in LINES:
         values: Sequence[float | None] = found["series"][name]
