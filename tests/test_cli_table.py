@@ -10,6 +10,7 @@ from rich.console import Console
 
 from headway.cli.ps import fitting
 from headway.cli.rows import MARKS, row, rows, short_ids, tree
+from headway.cli.suggest import describe
 from headway.cli.table import plain, table
 from headway.figures import rate, size
 from headway.model import Status
@@ -156,6 +157,18 @@ def test_ids_are_cut_where_no_other_begins_the_same() -> None:
     cut = short_ids([prefix, longer])
     assert cut[prefix] == prefix and cut[longer] == "a" * 22
     assert short_ids([]) == {}
+
+
+def test_one_run_is_no_plural_and_a_limit_reads_as_in_the_command() -> None:
+    timeout = {"value": 0.37, "p99": 0.31, "margin": 0.2, "runs": 1, "trust": "low"}
+    one = {"name": "job", "type": "task", "runs": 1, "expected_seconds": None, "timeout": timeout, "memory": None}
+    lines = list(describe({**one, "cpu_seconds": None, "reason": None, "command": "headway run --timeout 0.37s"}))
+    assert lines[0] == "job (task), 1 good run" and lines[2].split()[:2] == ["timeout", "0.37s"]
+
+
+def test_a_long_name_does_not_push_the_columns_away() -> None:
+    lines = plain(rows([process(name="n" * 512), BUSY])).splitlines()
+    assert max(map(len, lines)) < 250 and "n" * 79 + "…" in lines[1] and lines[2].endswith(BUSY["id"])
 
 
 def test_plain_columns_are_for_scripts() -> None:

@@ -24,8 +24,9 @@ if TYPE_CHECKING:
 
 DESCRIPTION = """\
 Lists processes, newest first, children under their parents: progress, rate, time left, time since the start, CPU (100% = one
-core) and memory of the process tree, and in words what is not normal. Into a pipe it writes plain columns with whole ids. On
-standard error it says which names keep failing, and which schedules missed a run."""
+core) and memory of the process tree, and in words what is not normal. Into a pipe it writes plain columns with whole ids, and
+names of at most 80 characters (--json has them whole). On standard error it says which names keep failing, and which schedules
+missed a run."""
 EXAMPLES = """\
   headway ps                                what is active now, and what failed and was not dismissed
   headway ps --watch                        the same, redrawn every 2 seconds

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 from headway.cli.rows import ENDED, MARKS, Row, short_ids
-from headway.cli.text import columns
+from headway.cli.text import columns, shortened
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -27,15 +27,26 @@ STEPS: Final = (
 )
 NAME_LEAST: Final = 6
 GAP: Final = 2
+PLAIN_NAME: Final = 80  # one of 512 characters would make every line as long
 
 
 def plain(rows: Sequence[Row]) -> str:
-    """Columns for scripts: the status in words, whole ids."""
+    """Columns for scripts: the status in words, whole ids, and names of at most 80 characters."""
     head = ("STATUS", "NAME", "PROGRESS", "PERCENT", "RATE", "LEFT", "ELAPSED", "CPU", "MEMORY", "FLAGS", "ID")
     cells = [
         [
             cell or "-"
-            for cell in (r.status, "  " * r.depth + r.name, r.count, r.percent, r.rate, r.left, r.elapsed, r.cpu, r.memory)
+            for cell in (
+                r.status,
+                shortened("  " * r.depth + r.name, PLAIN_NAME),
+                r.count,
+                r.percent,
+                r.rate,
+                r.left,
+                r.elapsed,
+                r.cpu,
+                r.memory,
+            )
         ]
         + [r.flags or "-", r.id]
         for r in rows
