@@ -86,6 +86,12 @@ def test_the_history_is_filtered_and_paged(api: Api, operator: Visitor) -> None:
     shows(page, [])
     expect(page.locator("#empty")).to_contain_text("matches these filters")
     assert api.raw("GET", "/history?since=yesterday", headers={"Accept": "text/html"}).status_code == 422
+    refused = api.raw("GET", "/history?type=job", headers={"Accept": "text/html"})
+    assert refused.status_code == 422 and "not one of subagent" in refused.text
+    page.goto("/history?type=job")
+    page.get_by_role("link", name="without these filters").click()
+    page.wait_for_url("**/history?")
+    expect(page.locator("#history tbody tr")).not_to_have_count(0)
     page.goto("/history?project=later")
     until_live(page)
     fresh = api.create(name="Just now", project="later")["id"]

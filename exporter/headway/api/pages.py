@@ -94,6 +94,6 @@ def may_control(who: Caller | None) -> bool:
 
 def problem_page(error: HeadwayError, context: Context, who: Caller | None = None) -> Response:
     """A refusal as a page, for a browser."""
-    answer = page(context, "problem.html", error.title, "", 0, who=who, detail=error.detail)
+    answer = page(context, "problem.html", error.title, "", 0, who=who, detail=error.detail, filtered=error.status == 422)
     answer.status_code = error.status
     return answer
