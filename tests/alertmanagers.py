@@ -95,7 +95,7 @@ class RunningAlertmanager:
         def ready() -> bool:
             try:
                 return requests.get(f"{self.url}/-/ready", timeout=2).ok
-            except requests.ConnectionError:
+            except requests.RequestException:
                 return False
 
         wait_until(ready, 30, f"{self.binary} to be ready")

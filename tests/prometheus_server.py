@@ -64,7 +64,7 @@ class RunningPrometheus:
         def ready() -> bool:
             try:
                 return requests.get(f"{self.url}/-/ready", timeout=2).ok
-            except requests.ConnectionError:
+            except requests.RequestException:
                 return False
 
         wait_until(ready, 30, "Prometheus to be ready")

@@ -42,7 +42,8 @@ def test_told_once_over_an_absent_alertmanager(
     # Nobody listens yet: it waits.
     done = ended(exporter, "NLP Backfill", "done", summary="80 sessions, 3 repaired")
     alertmanager.start()
-    (said,) = standins.slack.wait(lambda m: "NLP Backfill" in m["attachments"][0]["title"], 60)["attachments"]
+    # Between two tries there may be a minute.
+    (said,) = standins.slack.wait(lambda m: "NLP Backfill" in m["attachments"][0]["title"], 150)["attachments"]
     assert said["title"] == "✅ NLP Backfill is done"
     assert said["text"].startswith("80 sessions, 3 repaired. It took ")
     assert said["title_link"] == f"{exporter.url}/processes/{done}" and "80 of 80 sessions." in said["text"]
