@@ -330,3 +330,12 @@ def test_sending_is_not_logged_into_what_is_sent(server: RecordingServer, tmp_pa
     assert run_script(code, server, tmp_path / "spool").returncode == 0
     server.final(server.by_name("all of it"))
     assert server.state(server.by_name("all of it"))["log"] == [f"DEBUG root: step {n}" for n in range(10)]
+
+
+def test_a_wrong_word_in_report_is_said_and_the_bar_goes_on(
+    server: RecordingServer, screen: io.StringIO, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert list(bar(range(3), desc="typo", file=screen, report={"typ": "cron", "project": "p"})) == [0, 1, 2]
+    said = ended(server, "typo")
+    assert (said["status"], said["created"]["project"]) == ("done", "p")  # type: ignore[index]
+    wait_until(lambda: "typ in report of 'typo' ignored: Reporter takes" in caplog.text, timeout=20, what="the warning")

@@ -13,6 +13,7 @@ import pytest
 
 from headway import Client, Reporter
 from headway.reporter import link, sender
+from headway.reporter.client import ApiError
 from headway.reporter.hub import hub
 from recording_server import RecordingServer, recording_server
 from reporting import fresh_hub, run_script
@@ -423,7 +424,59 @@ def test_what_one_reporter_cannot_show_holds_back_no_other(server: RecordingServ
     assert server.state(broken.id)["log"] == ["a line"]
     assert server.state(broken.id)["progress"]["current"] == 3
     (warning,) = messages(warnings)
-    assert "metadata ignored: not now" in warning
+    assert "metadata of 'broken' ignored: not now" in warning
+
+
+def test_every_wrong_value_is_named_with_its_reporter(server: RecordingServer, warnings: pytest.LogCaptureFixture) -> None:
+    wrong: Any = {"total": "many", "timeout": "soon", "project": ["a"], "pid": "me"}
+    first, second, nameless = Reporter("first", **wrong), Reporter("second", 5, timeout="soon"), Reporter("")  # type: ignore[arg-type]
+    second.update("five")  # type: ignore[arg-type]
+    counting = Reporter("counting", total=9)
+    counting.advance("x")  # type: ignore[arg-type]
+    for one in (first, second, nameless, counting):
+        one.done()
+        assert server.final(one.id)["status"] == "done"
+    found = "\n".join(messages(warnings))
+    for words in (
+        "total of 'first' ignored: 'many' is not a number",
+        "timeout of 'first' ignored",
+        "project of 'first' ignored: ['a'] is not a text",
+        "pid of 'first' ignored: 'me' is not a number",
+        "timeout of 'second' ignored",
+        "current of 'second' ignored: 'five' is not a number",
+        "name of '' ignored: it is empty; it is reported as 'unnamed'",
+        "advance of 'counting' ignored: 'x' is not a number",
+    ):
+        assert words in found
+    assert "project" not in server.state(first.id)
+
+
+def test_a_loop_of_wrong_reporters_is_named_a_few_times(server: RecordingServer, warnings: pytest.LogCaptureFixture) -> None:
+    made = [Reporter(f"file {number}", timeout="soon") for number in range(20)]
+    for one in made:
+        one.done()
+    assert server.final(made[-1].id)["status"] == "done"
+    assert len(messages(warnings)) == 3
+
+
+def test_of_metadata_that_is_too_large_the_largest_is_left_out(
+    server: RecordingServer, start_exporter: Starter, warnings: pytest.LogCaptureFixture
+) -> None:
+    exporter = start_exporter()
+    reporter = Reporter("big", url=exporter.url, key=exporter.key, metadata={"big": "x" * 100_000, "ok": 1})
+    reporter.done()
+    client = Client(exporter.url, exporter.key)
+
+    def arrived() -> bool:
+        try:
+            return bool(client.get(reporter.id)["status"] == "done")
+        except ApiError:
+            return False
+
+    wait_until(arrived, timeout=20, what="its end")
+    assert client.get(reporter.id)["metadata"] == {"ok": 1}
+    (warning,) = messages(warnings)
+    assert "metadata.big of 'big' ignored: metadata would be 100017 bytes" in warning
 
 
 def test_an_internal_error_for_one_exporter_holds_back_no_other(

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import sys
 import threading
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from types import FrameType
 from typing import Any, Final
 
 from headway.reporter.ending import final_of
-from headway.reporter.hub import clock
+from headway.reporter.hub import clock, hub
 from headway.reporter.reporter import Reporter
 from headway.reporter.tracking import _left
 
@@ -92,9 +94,19 @@ def follow(
     called = given.pop("name", None) or (name or "").strip(" \t:.…") or (f"{above.name}, nested" if above else script())
     if begin:
         given.setdefault("current", begin)
+    known = _known()
+    for field in [field for field in given if field not in known]:
+        del given[field]
+        hub().complain(f"{field} in report of {called!r} ignored: Reporter takes {', '.join(sorted(known))}")
     reporter = Following(read, called, given.pop("type", "task"), given.pop("total", total), given.pop("unit", unit), **given)
     _stack().append(reporter)
     return reporter
+
+
+@lru_cache(maxsize=1)
+def _known() -> frozenset[str]:
+    """What Reporter takes by name."""
+    return frozenset(inspect.signature(Reporter.__init__).parameters) - {"self"}
 
 
 def innermost() -> Following | None:

@@ -27,6 +27,10 @@ def creation(given: Mapping[str, Any], complain: Complain) -> dict[str, Any]:
     for field, value in given.items():
         if value is None:
             continue
+        if field == "progress":
+            if progress := _progress(value, complain):
+                body[field] = progress
+            continue
         try:
             body[field] = _accepted(field, value)
         except Exception as error:
@@ -40,8 +44,12 @@ def _accepted(field: str, value: Any) -> Any:
     if field == "type":
         return kind(value)
     if field == "name":
-        return values.text(value, values.MAX_NAME) or "unnamed"
+        if not (found := values.text(value, values.MAX_NAME)):
+            raise values.WrongValue("it is empty; it is reported as 'unnamed'")
+        return found
     if field in _LABELS:
+        if isinstance(value, Mapping | list | tuple | set | frozenset):
+            raise values.WrongValue(f"{values.brief(value)} is not a text")
         return values.text(value, values.MAX_LABEL)
     if field in ("description", "cwd"):
         return values.text(value, values.MAX_TEXT)
@@ -55,11 +63,19 @@ def _accepted(field: str, value: Any) -> Any:
         return thresholds(value)
     if field == "metadata":
         return metadata(value)
-    if field == "progress":
-        return {part: values.text(v, values.MAX_UNIT) if part == "unit" else values.count(v) for part, v in value.items()}
     if field in ("executor", "cancellable"):
         return bool(value)
     return value
+
+
+def _progress(given: Mapping[str, Any], complain: Complain) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for part, value in given.items():
+        try:
+            found[part] = values.text(value, values.MAX_UNIT) if part == "unit" else values.count(value)
+        except Exception as error:
+            complain(part, error)
+    return found
 
 
 def kind(value: object) -> str:
@@ -94,6 +110,14 @@ def shell_words(words: Any) -> str:
 
 
 # ── the OS process ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def check_pid(value: object) -> int:
+    """A number that an OS process can have. Raises WrongValue."""
+    found = values.number(value)
+    if found != int(found) or not 1 <= found <= 2**22:
+        raise values.WrongValue(f"{values.brief(value)} is no pid")
+    return int(found)
 
 
 def identity(pid: int | None = None, proc: str = "/proc") -> dict[str, Any]:

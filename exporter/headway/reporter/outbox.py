@@ -342,6 +342,11 @@ class Outbox:
             if field not in fields:
                 continue
             inner = fields[field]
+            if field == "metadata" and isinstance(inner, dict) and len(inner) > 1:
+                largest = max(inner, key=lambda key: len(encode(inner[key])))
+                del inner[largest]
+                self._complain(f"metadata.{largest}", detail)
+                return True
             if isinstance(inner, dict) and below in inner and len(inner) > 1 and field != "metadata":
                 del inner[below]
             else:

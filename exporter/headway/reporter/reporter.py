@@ -139,9 +139,13 @@ class Reporter:
         }
         if pid is not True and pid is not False:
             # Noted now: a short-lived one may be gone when the background thread gets to it.
-            from headway.reporter.creation import identity
+            from headway.reporter.creation import check_pid, identity
 
-            self._given["identity"] = identity(pid)
+            try:
+                self._given["identity"] = identity(check_pid(pid))
+            except ValueError as error:
+                self._given["pid"] = False  # not that of this script either: it may be meant for another
+                hub().complain(f"pid of {name!r} ignored: {error}")
         # With a total the work begins at 0 unless it is resumed; without any count it has none.
         begin = 0 if current is None and total is not None else current
         self._given["progress"] = {k: v for k, v in (("current", begin), ("total", total), ("unit", unit)) if v is not None} or None
@@ -216,6 +220,10 @@ class Reporter:
             # Not a number yet: the first step, or a wrong value before, which the background thread names.
             if not isinstance(self._current, int | float):
                 self._current = n
+            else:
+                from headway.reporter.values import brief
+
+                hub().complain(f"advance of {self.name!r} ignored: {brief(n)} is not a number")
         if self._attention is not None:
             self._attend()
 

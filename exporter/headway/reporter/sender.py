@@ -7,9 +7,10 @@ import os
 import queue
 import threading
 from collections.abc import Iterator
+from functools import partial
 from typing import Final
 
-from headway.reporter import spool
+from headway.reporter import spool, values
 from headway.reporter.hub import Hub, clock
 from headway.reporter.link import Link, Undelivered, encode
 from headway.reporter.outbox import Item, Outbox, surroundings_in
@@ -23,6 +24,8 @@ SPOOL_INTERVAL: Final = 60.0
 # What failed before, what is new since, and what the answers to these made necessary.
 MAX_ROUNDS: Final = 5
 MAX_WARNINGS: Final = 100
+# Reporters that are named for one wrong field.
+MAX_NAMED: Final = 3
 # Processes that have ended and are kept in memory while their exporter is away; more of them go to the spool.
 MAX_ENDED: Final = 1000
 # Reporters whose news is put into words at a time.
@@ -67,6 +70,7 @@ class Sender:
         self._links: dict[tuple[str, str | None], Link] = {}
         self._spool_at: dict[Link, float] = {}
         self._warned: set[tuple[str, str]] = set()
+        self._wrong: dict[str, set[str]] = {}
         self._left = False
 
     def run(self) -> None:
@@ -124,7 +128,7 @@ class Sender:
         for key, reporter in list(self._hub.reporters.items()):
             box = self._outboxes.get(key)
             if box is None:
-                box = self._outboxes[key] = Outbox(reporter, self._hub, self._complain)
+                box = self._outboxes[key] = Outbox(reporter, self._hub, partial(self._complain, values.brief(reporter.name)))
             box.collect(now)
             address = (reporter._url, reporter._key)
             link = self._links.get(address) or self._links.setdefault(address, Link(*address))
@@ -265,8 +269,15 @@ class Sender:
 
     # ── words ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _complain(self, field: str, reason: object) -> None:
-        self._warn("value", field, f"{field} ignored: {reason}" if field else str(reason))
+    def _complain(self, name: str, field: str, reason: object) -> None:
+        """Of the first few reporters with the same wrong field: a loop makes thousands of them."""
+        if not field:
+            self._warn("value", "", str(reason))
+            return
+        names = self._wrong.setdefault(field, set())
+        if name in names or len(names) < MAX_NAMED:
+            names.add(name)
+            self._warn("value", f"{field} of {name}", f"{field} of {name} ignored: {reason}")
 
     def _warn(self, cause: str, what: str, text: str) -> None:
         """One warning of each: a script's output is its own."""

@@ -15,6 +15,8 @@ MAX_COMMAND: Final = 16384
 MAX_NAME: Final = 512
 MAX_LABEL: Final = 256
 MAX_UNIT: Final = 64
+# What the exporter keeps of metadata is less, and its setting; it says how much was too much.
+MAX_METADATA_TEXT: Final = 262_144
 # Deeper metadata is shown as text; the exporter's reader stops at some hundred levels.
 MAX_DEPTH: Final = 32
 
@@ -93,7 +95,7 @@ def plain(value: object, depth: int = 0) -> Any:
     if value is None or value is True or value is False:
         return value
     if isinstance(value, str | bytes | bytearray):
-        return text(value, 65536)
+        return text(value, MAX_METADATA_TEXT)
     if depth >= MAX_DEPTH:
         return text(value, MAX_TEXT)
     if isinstance(value, Mapping):
