@@ -5,6 +5,8 @@ from __future__ import annotations
 import gc
 import io
 import logging
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -339,3 +341,11 @@ def test_a_wrong_word_in_report_is_said_and_the_bar_goes_on(
     said = ended(server, "typo")
     assert (said["status"], said["created"]["project"]) == ("done", "p")  # type: ignore[index]
     wait_until(lambda: "typ in report of 'typo' ignored: Reporter takes" in caplog.text, timeout=20, what="the warning")
+
+
+@pytest.mark.parametrize("package", ["tqdm", "rich"])
+def test_a_package_that_is_missing_is_named_with_what_installs_it(package: str) -> None:
+    hidden = f"import sys; sys.modules['{package}'] = None; import headway.integrations.{package}"
+    done = subprocess.run([sys.executable, "-c", hidden], capture_output=True, text=True, timeout=60, check=False)
+    last = done.stderr.strip().splitlines()[-1]
+    assert last == f"ModuleNotFoundError: headway.integrations.{package} needs {package}: pip install {package}"

@@ -10,9 +10,14 @@ from operator import length_hint
 from types import TracebackType
 from typing import Any, TypeVar
 
-from rich import progress
-from rich.errors import MarkupError
-from rich.text import Text
+try:
+    from rich import progress
+    from rich.errors import MarkupError
+    from rich.text import Text
+except ModuleNotFoundError as error:
+    if error.name != "rich":
+        raise
+    raise ModuleNotFoundError("headway.integrations.rich needs rich: pip install rich", name="rich") from None
 
 from headway.integrations.following import Following, follow, innermost, script
 from headway.reporter.tracking import track as reported

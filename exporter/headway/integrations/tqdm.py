@@ -11,7 +11,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from types import TracebackType
 from typing import Any
 
-from tqdm import std
+try:
+    from tqdm import std
+except ModuleNotFoundError as error:
+    if error.name != "tqdm":
+        raise
+    raise ModuleNotFoundError("headway.integrations.tqdm needs tqdm: pip install tqdm", name="tqdm") from None
 
 from headway.integrations.following import Following, follow
 
