@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from browsing import Visitor, axe, until, until_live
+from headway.api.web.row import row as row_of
+from headway.model import Condition, ConditionReport, Severity
+from headway.view import Limits, View
+from records import T0, process
 from running import RunningExporter, Starter
 from test_api import Api
 from waiting import wait_until
 
+LIMITS = Limits(stuck_after=60.0, time_sink_ratio=2.0, cpu_ratio=0.8, memory_ratio=0.7)
 HOSTILE = "<script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\">"
 
 
@@ -89,6 +95,30 @@ def test_rows_come_change_and_go_without_a_reload(api: Api, visit: Callable[...,
     assert page.evaluate("window.before === document.querySelector('#processes [data-key=backfill]')"), (
         "written into, not made anew"
     )
+
+
+def test_the_percentage_is_whole_where_the_count_is_cut(api: Api, visit: Callable[..., Visitor]) -> None:
+    api.create(id="many-lines", name="Many lines", progress={"current": 13249, "total": 20000, "unit": "lines of a long name"})
+    page = visit(viewport={"width": 1300, "height": 800}).open("/")
+    percent = row(page, "many-lines").locator(".figures b")
+    expect(percent).to_have_text("66%")
+    whole = """b => {
+      const right = b.getBoundingClientRect().right;
+      return right <= b.parentNode.getBoundingClientRect().right + 1 && right <= b.closest("td").getBoundingClientRect().right + 1;
+    }"""
+    for width in (1300, 1000, 800):
+        page.set_viewport_size({"width": width, "height": 800})
+        assert percent.evaluate(whole), width
+
+
+def test_of_one_that_stands_still_no_time_left_is_shown() -> None:
+    stuck = ConditionReport(Condition.STUCK, Severity.WARNING, T0, "no output for 78 s")
+    view = View(process=process("a"), now=T0 + 90, limits=LIMITS, rate=0.0, eta=30.0, eta_range=(22.0, 60.0))
+    shown = row_of(view)
+    assert (shown["rate"], shown["left"], shown["left_range"]) == ("0/min", "~30s", "22s–1m")
+    shown = row_of(replace(view, conditions=(stuck,)))
+    assert (shown["left"], shown["left_range"]) == ("", "")
+    assert row_of(replace(view, conditions=(stuck,), rate=2.0))["left"] == "~30s"
 
 
 def test_all_tabs_of_a_browser_share_one_stream(api: Api, exporter: RunningExporter, visit: Callable[..., Visitor]) -> None:
