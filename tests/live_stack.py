@@ -107,8 +107,15 @@ class LiveStack:
         return [(row["metric"], float(row["value"][1])) for row in answer["data"]["result"]]
 
     def wait_for(self, promql: str, timeout: float = 30.0) -> list[tuple[dict[str, str], float]]:
-        """The first answer of an instant query that is not empty."""
-        return wait_until(lambda: self.query(promql), timeout, promql, interval=0.2)
+        """The first answer of an instant query that is not empty. Prometheus may be starting."""
+
+        def answer() -> list[tuple[dict[str, str], float]]:
+            try:
+                return self.query(promql)
+            except OSError:
+                return []
+
+        return wait_until(answer, timeout, promql, interval=0.2)
 
     @property
     def client_env(self) -> dict[str, str]:

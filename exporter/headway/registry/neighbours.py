@@ -8,6 +8,7 @@ from typing import Protocol
 
 from headway import gates
 from headway.duplicates import ancestors_of
+from headway.model import OSProcess, Process
 from headway.registry.entry import Entry
 from headway.samples import Sample
 from headway.view import Limits
@@ -30,13 +31,17 @@ class Neighbours:
         self.evidence = evidence
         self._waits: dict[str, float | None] = {}
         self._memory_hogs: frozenset[str] = frozenset()
+        # Of this round: who can wait for an OS process, and on which CPUs one may run.
+        self._found: dict[tuple[OSProcess, bool], list[gates.Neighbour]] = {}
+        self._asked: dict[OSProcess | str, frozenset[int] | None] = {}
 
     def waited(self, process_id: str, ratio: float | None) -> None:
         """A new sample said so."""
         self._waits[process_id] = ratio
 
     def of(self, active: Mapping[str, Entry], parents: Mapping[str, str | None], now: float) -> list[gates.Neighbour]:
-        """Those that wait for CPU or memory. One whose OS process is gone waits for nothing."""
+        """Those that wait for CPU or memory, as a round of looks begins. One whose OS process is gone waits for nothing."""
+        self._found, self._asked = {}, {}
         self._waits = {process_id: wait for process_id, wait in self._waits.items() if process_id in active}
         stalls = self._stalls(active, now)
         found = []
@@ -57,18 +62,33 @@ class Neighbours:
         return found
 
     def near(
-        self, process_id: str, sample: Sample | None, limits: Limits, all_: Sequence[gates.Neighbour]
-    ) -> list[gates.Neighbour]:
-        """Of these, who can wait for this process: on CPUs that its tree may not use it is in nobody's way."""
+        self, process: Process, sample: Sample | None, limits: Limits, all_: Sequence[gates.Neighbour]
+    ) -> Sequence[gates.Neighbour]:
+        """Of these, who can wait for this process: for one that is not busy nobody, nor who lives in the same OS process (a
+        thousand tasks of one program are busy together); and on CPUs that its tree may not use it is in nobody's way."""
         busy = sample is not None and limits.cpu_ratio is not None and (sample.cpu_ratio or 0.0) >= limits.cpu_ratio
-        cpus = self.evidence.cpus(process_id) if self.evidence is not None and busy and all_ else None
-        if self.evidence is None or cpus is None:
-            return list(all_)
-        found = []
-        for one in all_:
-            theirs = None if one.cpu_wait_ratio is None else self.evidence.cpus(one.id)
-            found.append(replace(one, cpu_wait_ratio=None) if theirs is not None and cpus.isdisjoint(theirs) else one)
+        own = process.spec.os_process
+        if not all_ or not (busy or _holds_much(sample, limits)):
+            return ()
+        if own is not None and (own, busy) in self._found:
+            return self._found[own, busy]
+        found = [one for one in all_ if own is None or one.os_process != own]
+        cpus = self._cpus(process.id, own) if busy and found else None
+        if cpus is not None:
+            for number, one in enumerate(found):
+                theirs = None if one.cpu_wait_ratio is None else self._cpus(one.id, one.os_process)
+                if theirs is not None and cpus.isdisjoint(theirs):
+                    found[number] = replace(one, cpu_wait_ratio=None)
+        if own is not None:
+            self._found[own, busy] = found
         return found
+
+    def _cpus(self, process_id: str, os_process: OSProcess | None) -> frozenset[int] | None:
+        """Asked once in a round for each OS process."""
+        key = os_process or process_id
+        if key not in self._asked:
+            self._asked[key] = None if self.evidence is None else self.evidence.cpus(process_id)
+        return self._asked[key]
 
     def note_memory(self, limits: Mapping[str, Limits], active: Mapping[str, Entry]) -> None:
         """Who uses so much memory that others may go short; from the next look on it is asked whether they do."""

@@ -179,7 +179,7 @@ class Watch:
                 view = registry.view(entry, now)
                 limits[process_id] = view.limits
                 ancestors = frozenset(ancestors_of(process_id, parents)) if waiting else frozenset()
-                neighbours = self.neighbours.near(process_id, entry.sample, view.limits, waiting) if waiting else []
+                neighbours = self.neighbours.near(entry.process, entry.sample, view.limits, waiting)
                 found = gates.conditions(
                     entry.process,
                     now=now,
