@@ -551,3 +551,15 @@ def test_every_report_can_be_shown_and_nothing_fires_when_switched_off(
         assert "nan" not in report.reason
     off = conditions(held, now=now, limits=OFF, expected=expected, sample=read, eta=eta, neighbours=near)
     assert {r.condition for r in off} <= {Condition.OVERDUE, Condition.ZOMBIE}
+
+
+@pytest.mark.parametrize(
+    ("other", "blocked"),
+    [(OSProcess(10, 1000.01), False), (OSProcess(11, 1000.0), True), (OSProcess(10, 1000.0, 7), True), (None, True)],
+)
+def test_tasks_of_one_program_do_not_block_each_other(other: OSProcess | None, blocked: bool) -> None:
+    """However exactly the create time of their common OS process was read."""
+    busy = Sample(at=1100.0, alive=True, cpu_ratio=0.95)
+    waiting = [Neighbour(id="other", name="t", os_process=other, cpu_wait_ratio=0.5)]
+    found = bottleneck(process(os_process=OSProcess(10, 1000.0)), limits=LIMITS, sample=busy, neighbours=waiting)
+    assert (found is not None) == blocked

@@ -43,7 +43,7 @@ def entries(*processes: Process) -> dict[str, Entry]:
 def test_tasks_of_one_program_are_asked_about_once_a_round() -> None:
     evidence = Asked()
     neighbours = Neighbours(evidence)
-    tasks = [process(f"t{number}", os_process=PROGRAM) for number in range(500)]
+    tasks = [process(f"t{number}", os_process=OSProcess(PROGRAM.pid, T0 + number / 1e6)) for number in range(500)]
     active = entries(*tasks, process("other", os_process=OTHER), process("apart", os_process=OSProcess(30, T0)))
     for one in active:
         neighbours.waited(one, 0.5)

@@ -252,17 +252,26 @@ def blocks(
     memory = limits.memory_ratio is not None and sample.memory_ratio is not None and sample.memory_ratio >= limits.memory_ratio
     if not cpu and not memory:
         return [], []
-    own = process.spec.os_process
+    own = lives_in(process.spec.os_process)
     others = [
         n
         for n in neighbours
-        if n.id != process.id and n.id not in ancestors and process.id not in n.ancestors and (own is None or n.os_process != own)
+        if n.id != process.id
+        and n.id not in ancestors
+        and process.id not in n.ancestors
+        and (own is None or lives_in(n.os_process) != own)
     ]
     by_cpu = [n for n in others if cpu and (n.cpu_wait_ratio or 0.0) >= WAITING_FROM]
     by_memory = [n for n in others if memory and (n.memory_wait_ratio or 0.0) >= WAITING_FROM]
     by_cpu.sort(key=lambda n: (-(n.cpu_wait_ratio or 0.0), n.id))
     by_memory.sort(key=lambda n: (-(n.memory_wait_ratio or 0.0), n.id))
     return by_cpu, by_memory
+
+
+def lives_in(os_process: OSProcess | None) -> tuple[int, int | None] | None:
+    """What is equal of two tracked processes that live in the same OS process: create times of the same one differ by some
+    milliseconds, by who read them, and no two that are alive have the same pid."""
+    return None if os_process is None else (os_process.pid, os_process.pid_namespace)
 
 
 def overdue(process: Process, *, now: float, sample: Sample | None = None) -> ConditionReport | None:

@@ -8,10 +8,13 @@ from typing import Protocol
 
 from headway import gates
 from headway.duplicates import ancestors_of
-from headway.model import OSProcess, Process
+from headway.model import Process
 from headway.registry.entry import Entry
 from headway.samples import Sample
 from headway.view import Limits
+
+# Pid and pid namespace, see headway.gates.lives_in.
+Place = tuple[int, int | None]
 
 
 class Evidence(Protocol):
@@ -32,8 +35,8 @@ class Neighbours:
         self._waits: dict[str, float | None] = {}
         self._memory_hogs: frozenset[str] = frozenset()
         # Of this round: who can wait for an OS process, and on which CPUs one may run.
-        self._found: dict[tuple[OSProcess, bool], list[gates.Neighbour]] = {}
-        self._asked: dict[OSProcess | str, frozenset[int] | None] = {}
+        self._found: dict[tuple[Place, bool], list[gates.Neighbour]] = {}
+        self._asked: dict[Place | str, frozenset[int] | None] = {}
 
     def waited(self, process_id: str, ratio: float | None) -> None:
         """A new sample said so."""
@@ -67,25 +70,25 @@ class Neighbours:
         """Of these, who can wait for this process: for one that is not busy nobody, nor who lives in the same OS process (a
         thousand tasks of one program are busy together); and on CPUs that its tree may not use it is in nobody's way."""
         busy = sample is not None and limits.cpu_ratio is not None and (sample.cpu_ratio or 0.0) >= limits.cpu_ratio
-        own = process.spec.os_process
+        own = gates.lives_in(process.spec.os_process)
         if not all_ or not (busy or _holds_much(sample, limits)):
             return ()
         if own is not None and (own, busy) in self._found:
             return self._found[own, busy]
-        found = [one for one in all_ if own is None or one.os_process != own]
+        found = [one for one in all_ if own is None or gates.lives_in(one.os_process) != own]
         cpus = self._cpus(process.id, own) if busy and found else None
         if cpus is not None:
             for number, one in enumerate(found):
-                theirs = None if one.cpu_wait_ratio is None else self._cpus(one.id, one.os_process)
+                theirs = None if one.cpu_wait_ratio is None else self._cpus(one.id, gates.lives_in(one.os_process))
                 if theirs is not None and cpus.isdisjoint(theirs):
                     found[number] = replace(one, cpu_wait_ratio=None)
         if own is not None:
             self._found[own, busy] = found
         return found
 
-    def _cpus(self, process_id: str, os_process: OSProcess | None) -> frozenset[int] | None:
+    def _cpus(self, process_id: str, lives_in: Place | None) -> frozenset[int] | None:
         """Asked once in a round for each OS process."""
-        key = os_process or process_id
+        key = lives_in or process_id
         if key not in self._asked:
             self._asked[key] = None if self.evidence is None else self.evidence.cpus(process_id)
         return self._asked[key]
