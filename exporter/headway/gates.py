@@ -269,8 +269,8 @@ def blocks(
 
 
 def lives_in(os_process: OSProcess | None) -> tuple[int, int | None] | None:
-    """What is equal of two tracked processes that live in the same OS process: create times of the same one differ by some
-    milliseconds, by who read them, and no two that are alive have the same pid."""
+    """What is equal of two tracked processes that live in the same OS process: create times of the same one differ a
+    little, by when they were read, and no two that are alive have the same pid."""
     return None if os_process is None else (os_process.pid, os_process.pid_namespace)
 
 
