@@ -57,7 +57,7 @@ lint: ## formatting, linters, types, the configuration of the stack
 	$(STACK) tool promtool test rules prometheus/tests/*.yml
 	$(STACK) tool amtool check-config alerting/alertmanager.yml
 
-bench: ## measure all but what takes longest, beside its peers; BENCH="api load" some
+bench: ## measure beside its peers; BENCH="api load" for some of them
 	@$(STACK) setup exporter,dev
 	@$(STACK) bench $(BENCH)
 
