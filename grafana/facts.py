@@ -149,16 +149,18 @@ COPIED_SELDOM: Final = (START, FINISH, TOTAL)
 _ADDRESSES: Final = f"max by (instance, external_url) ({BUILD} or on (instance) count by (instance) ({STATUS_COUNT}) ^ 0)"
 ADDRESS: Final = f"on (instance) group_left (external_url) {_ADDRESSES}"
 
-# Twice a minute, for graphs and tables over hours: of each process, and of each name.
+# Twice a minute, for graphs and tables over hours: of each process (`key` is its instance and its id), and of each name.
 SEEN: Final = "instance_id_code:headway_process_info:seen"
-SEEN_CODE: Final = "instance_id:headway_process_status_code:seen"
-SEEN_FINISH: Final = "instance_id:headway_process_finish_timestamp_seconds:seen"
-SEEN_RATIO: Final = "instance_id:headway_process_progress_ratio:seen"
-SEEN_TOOK: Final = "instance_id:headway_process_duration_seconds:seen"
-WAS_ACTIVE: Final = "instance_id:headway_process_status_code:was_active"
+LONG_ENDED: Final = "instance_id:headway_process_finish_timestamp_seconds:known_earlier"
+SEEN_FINISH: Final = "key:headway_process_finish_timestamp_seconds:seen"
+SEEN_RATIO: Final = "key:headway_process_progress_ratio:seen"
+SEEN_TOOK: Final = "key:headway_process_duration_seconds:seen"
+WAS_ACTIVE: Final = "key:headway_process_status_code:was_active"
 
 
 PAST_INTERVAL: Final = "30s"
+# For so long what has ended is still recorded; longer than any rule of that interval can be late.
+LATE: Final = "2m"
 # What trends are made of → the labels that stay beside those of the name.
 OF_NAME: Final[dict[str, tuple[str, ...]]] = {
     FINISHED: ("outcome",),

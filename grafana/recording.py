@@ -8,7 +8,7 @@ from typing import Final
 
 from grafana import facts as f
 from grafana.problems import ended_as, problems
-from grafana.promql import BY, ON, as_label, either, says
+from grafana.promql import BY, ON, as_label, either, keyed, says
 from headway.model import Condition, Status
 
 _LISTED: Final = f.LISTED_CODE
@@ -135,16 +135,31 @@ def titled(rows: str) -> str:
     return f"max by (instance, id, kind, code, title) ({made}) * {f.ADDRESS}"
 
 
+def long_ended() -> str:
+    """Those whose end has been known for a while: nothing about them changes any more. One whose end is told late is recorded as
+    long as any other."""
+    return f.by_row(f"{f.FINISH} offset {f.LATE} and {ON} {f.CODE} >= {Status.DONE.code}")
+
+
+def still(expr: str) -> str:
+    """A column of what hours are drawn from, as long as it may change: it stays where a query looks back."""
+    return keyed(f"{expr} unless {ON} {f.LONG_ENDED}")
+
+
 def seen() -> str:
-    """Each process with what it is filtered by, its status, and what its end left, which does not change any more. The value is
-    since when it runs, else since when it waits (s)."""
-    who = f"{f.INFO} * {ON} group_left (code) {as_label('code', f.CODE)}"
+    """Each process with what it is filtered by, its status, and what its end left, as the table of the history has it. The value is
+    two numbers in one: since when it runs, else since when it waits (ms, in whole tenths of a second), and in the last two digits
+    the code of its status."""
+    code = f"({f.CODE} unless {ON} {f.LONG_ENDED})"
+    who = f"{f.INFO} * {ON} group_left (code) {as_label('code', code)}"
     result, exited = f'label_join({f.RESULT}, "result", "", "text")', as_label("exit", f.EXIT_CODE)
     left = either(f"{result} * {ON} group_left (exit) {exited}", result, exited)
-    ended = f"{who} * {ON} group_left (exit, result) max by (instance, id, exit, result) ({left})"
-    rows = f"max by (instance, id, name, kind, project, task, agent, code, exit, result) ({either(ended, who)})"
+    ended = f"{who} * {ON} group_left (exit, result) max by (instance, id, exit, result) ({left} unless {ON} {f.LONG_ENDED})"
+    labels = "instance, id, key, name, kind, project, task, agent, code, exit, result"
+    rows = f'max by ({labels}) (label_join({either(ended, who)}, "key", " ", "instance", "id")) * {f.ADDRESS}'
     times = f'{{__name__=~"({f.CREATED}|{f.START})"}}'
-    return f"0 * {rows} + {ON} group_left () max {BY} ({times})"
+    moment = f"100 * round(10 * max {BY} ({times}))"
+    return f"0 * {rows} + {ON} group_left () ({moment} + {ON} {f.CODE})"
 
 
 # Which rows there are, in which order, under which title, and what is wrong: what changes seldom, and is dear. In this order: each
@@ -186,12 +201,12 @@ LIVE: Final[dict[str, str]] = {
 _OF_NAME: Final = "instance, kind, name"
 # What hours are drawn from: a sample of it in half a minute is enough, and cheap to read.
 PAST: Final[dict[str, str]] = {
+    f.LONG_ENDED: long_ended(),
     f.SEEN: seen(),
-    f.SEEN_CODE: f"max by (instance, id, name) ({f.CODE})",
-    f.SEEN_FINISH: f.by_row(f.FINISH),
-    f.SEEN_RATIO: f.by_row(f.RATIO),
-    f.SEEN_TOOK: f.by_row(f"{f.FINISH} - {ON} {f.START}"),
-    f.WAS_ACTIVE: f"0 * max {BY} (min_over_time({f.CODE}[{f.PAST_INTERVAL}]) < {Status.DONE.code})",
+    f.SEEN_FINISH: still(f"1000 * {f.FINISH}"),
+    f.SEEN_RATIO: still(f.RATIO),
+    f.SEEN_TOOK: still(f"({f.FINISH} - {ON} {f.START})"),
+    f.WAS_ACTIVE: f"0 * {still(f'(min_over_time({f.CODE}[{f.PAST_INTERVAL}]) < {Status.DONE.code})')}",
     f.WAITED: f"avg by ({_OF_NAME}) ({f.START} - {f.CREATED})",
     **{f.by_name(family): f"sum by ({', '.join((_OF_NAME, *more))}) ({family})" for family, more in f.OF_NAME.items()},
     **{f.of_all(family): f"sum by ({', '.join(('instance', *more))}) ({f.by_name(family)})" for family, more in f.OF_ALL.items()},

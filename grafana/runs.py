@@ -140,31 +140,34 @@ def last(metric: str, at: str = "") -> str:
     return f"last_over_time({metric}[$__range]{at})"
 
 
+# A label that is made once, where it is recorded, and not for each refresh.
+ON_KEY: Final = "on (key)"
+
+
 def seen(at: str = "") -> str:
-    """Processes that the filters let through and that were recorded in the time that is shown. The value is when each began (s)."""
+    """Processes that the filters let through and that were recorded in the time that is shown. The value is that of the rule: when
+    each began (ms), and in the last two digits its status."""
     which = f'code=~"$outcome", {CHOSEN}'
     active = f'{f.SEEN}{{code=~"{f.ACTIVE}", {which}}}{at}'
-    return f'({active} or {ON} last_over_time({f.SEEN}{{code=~"{f.ENDED}", {which}}}[$__range]{at}))'
+    return f'({active} or {ON_KEY} last_over_time({f.SEEN}{{code=~"{f.ENDED}", {which}}}[$__range]{at}))'
 
 
 def matching() -> str:
-    """Those that were active in that time: failed ones have series long after their end."""
-    return f"({seen()} unless {ON} {last(f.SEEN_FINISH)} < $__from / 1000)"
+    """Those that were active in that time: what failed earlier is recorded anew when the exporter was away for long."""
+    return f"({seen()} unless {ON_KEY} {last(f.SEEN_FINISH)} < $__from)"
 
 
 def history_table() -> table.Panel:
     moment: Config = {"unit": "dateTimeAsLocal", **LEFT}
-    labels = ("id", "name", "kind", "project", "code", "exit", "result", "external_url")
-    who = f"topk({SEEN_ROWS}, {matching()}) * {f.ADDRESS}"
     columns = [
         Column(title="Process", label="name", links=LINKS, config={"custom.minWidth": 180}),
         Column(title="Kind", label="kind", width=90),
         Column(title="Project", label="project", width=100),
         Column(title="Status", label="code", width=90, config=TEXT | LEFT | {"mappings": [STATUS_WORDS]}),
-        Column(title="%", expr=keyed(last(f.SEEN_RATIO)), width=52, config=PERCENT),
-        Column(title="Duration", expr=keyed(last(f.SEEN_TOOK)), width=90, config=CLOCK),
-        Column(title="Started", expr=keyed(f"1000 * {who}", *labels), width=160, config=moment),
-        Column(title="Ended", expr=keyed(f"1000 * {last(f.SEEN_FINISH)}"), width=160, config=moment),
+        Column(title="%", expr=last(f.SEEN_RATIO), width=52, config=PERCENT),
+        Column(title="Duration", expr=last(f.SEEN_TOOK), width=90, config=CLOCK),
+        Column(title="Started", expr=f"topk({SEEN_ROWS}, {matching()})", width=160, config=moment),
+        Column(title="Ended", expr=last(f.SEEN_FINISH), width=160, config=moment),
         Column(title="Exit", label="exit", width=60, config=RIGHT),
         Column(title="Result", label="result", config=RESULT_LOOK),
         Column(title="id", label="id", config=HIDDEN),
@@ -185,8 +188,7 @@ def history_timeline() -> statetimeline.Panel:
     looks = {status.code: (words(status), look.colour) for status, look in STATUS.items()}
     # What does not change from point to point is worked out once, and each point costs one match.
     at = " @ end()"
-    outcome = f"({last(f.SEEN_CODE, at)} and {ON} {seen(at)})"
-    by_name = f"max by (name) ({outcome} and {ON} max_over_time({f.WAS_ACTIVE}[$__rate_interval]))"
+    by_name = f"max by (name) ({seen(at)} % 100 and {ON_KEY} max_over_time({f.WAS_ACTIVE}[$__rate_interval]))"
     return (
         timeline(
             "Runs and how they ended",
