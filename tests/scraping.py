@@ -28,10 +28,15 @@ def ask(prometheus: str, expr: str, at: float | None = None) -> list[dict[str, A
 
 def raw(prometheus: str, expr: str, at: float | None = None) -> list[dict[str, Any]]:
     """The same as Prometheus says it."""
-    form = urllib.parse.urlencode({"query": expr} | ({} if at is None else {"time": at})).encode()
-    with urllib.request.urlopen(f"{prometheus}/api/v1/query", form, timeout=30) as answer:
-        result: list[dict[str, Any]] = json.load(answer)["data"]["result"]
+    result: list[dict[str, Any]] = fetched(prometheus, "query", {"query": expr} | ({} if at is None else {"time": at}))["result"]
     return result
+
+
+def fetched(prometheus: str, path: str, parameters: Mapping[str, Any]) -> Any:
+    """What a call of its API answers."""
+    form = urllib.parse.urlencode(dict(parameters)).encode()
+    with urllib.request.urlopen(f"{prometheus}/api/v1/{path}", form, timeout=30) as answer:
+        return json.load(answer)["data"]
 
 
 def free_port() -> int:
@@ -53,10 +58,11 @@ def prometheus(folder: Path, targets: list[str], job: Mapping[str, Any] | None =
     if binary is None:
         pytest.skip("no prometheus in .headway/bin or on PATH: run make up")
     jobs = [{"job_name": "headway", "static_configs": [{"targets": targets}], **(job or {})}]
-    # What is recorded rarely is recorded as often as the rest: nobody waits half a minute for it here.
+    # What is recorded rarely is recorded as often as the rest, and alerts fire soon: nobody waits half a minute for it here.
     (folder / "rules").mkdir()
     for path in (ROOT / "prometheus" / "rules").glob("*.yml"):
         text = re.sub(r"interval: \d+s", "interval: 1s", path.read_text(encoding="utf-8"))
+        text = re.sub(r"^( +for): \w+", r"\1: 1s", text, flags=re.MULTILINE)
         (folder / "rules" / path.name).write_text(text, encoding="utf-8")
     rules = ["rules/*.yml"]
     config = {"global": {"scrape_interval": "1s", "evaluation_interval": "1s"}, "rule_files": rules, "scrape_configs": jobs}

@@ -1,24 +1,20 @@
-"""What the queries of the dashboards answer on a real Prometheus: over a small world, which two exporters with the same ids show,
-and over a live exporter."""
+"""What the queries of the dashboards answer on a real Prometheus: over a small world, which two exporters with the same ids show.
+test_dashboards_live asks them about a live exporter."""
 
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from dashboards import CHOSEN, expression, last_recorded, queries, questions, without_zero
 from exposition import HOSTILE, WORLD, exposition
-from running import RunningExporter
 from scraping import ask, prometheus
 from waiting import wait_until
 
@@ -214,53 +210,3 @@ def test_active_and_history_obey_their_filters(world: World) -> None:
     assert ids("headway-history", **every, outcome="11|13|14|15", kind="task") == {
         key for key, actor in WORLD.items() if actor.code in (11, 13, 14, 15) and actor.kind == "task"
     }
-
-
-# ── what they answer about a live exporter ──────────────────────────────────────────────────────────────────────────
-
-WORK = """
-import contextlib, itertools, time
-from headway import Reporter
-
-release = Reporter("Release", "pipeline", 5, "steps")
-release.update(2)
-child = release.child("Build images", total=100_000, unit="images")
-silent = Reporter("Silent", expected_duration=0.2, thresholds={"stuck_after": 0.5})
-silent.log("about to hang")
-later = Reporter("Later", queued=True)
-with contextlib.suppress(ValueError), Reporter("Import", total=10, unit="rows") as failing:
-    failing.update(3)
-    raise ValueError("no column: phone")
-Reporter("Graph").done("412 nodes merged")
-for n in itertools.count(1):
-    child.update(n)
-    time.sleep(0.1)
-"""
-# Nothing in that load waits for another, is left unreaped, is a service, or fires as early as that.
-QUIET = {"bottlenecks", "zombies", "services", "next_run", "last_result", "last_run", "missed", "annotation"}
-
-
-def test_every_query_gives_data_about_a_live_exporter(exporter: RunningExporter, tmp_path: Path) -> None:
-    with subprocess.Popen([sys.executable, "-c", WORK], env=exporter.client_env) as work:
-        try:
-            with prometheus(tmp_path, [f"127.0.0.1:{exporter.port}"]) as url:
-                everything = questions(dict.fromkeys(("kind", "project", "task", "agent", "name"), "(?s:.*)"))
-                asked = {one.ref: one.expr for one in everything if one.dashboard == "headway-overview"}
-                waiting = {ref: without_zero(expr) for ref, expr in asked.items()}
-                lists = (one for one in everything if one.dashboard in ("headway-active", "headway-history"))
-                waiting |= {f"{one.dashboard} {one.ref}": one.expr for one in lists if one.ref not in QUIET}
-
-                def answered() -> bool:
-                    for ref in [ref for ref, expr in waiting.items() if ask(url, expr)]:
-                        del waiting[ref]
-                    return waiting.keys() <= QUIET
-
-                wait_until(answered, timeout=30, what="data for every query", interval=0.2)
-                titles = {row["title"] for row in ask(url, asked["order"])}
-                assert titles == {"Release", "↳ Build images", "Silent", "Later", "Import", "Graph"}
-                said = {row["name"]: row["text"] for row in ask(url, asked["since"])}
-                assert re.fullmatch(r"Failed.*no column: phone", said["Import"])
-                assert {row["result"] for row in ask(url, asked["result"])} >= {"412 nodes merged"}
-                assert any(row["items"].endswith(" images") for row in ask(url, asked["items"]))
-        finally:
-            work.kill()

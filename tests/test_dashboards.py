@@ -14,6 +14,7 @@ import pytest
 import yaml
 from grafana.asking import asked
 
+from dashboard_names import NO_LABELS, made_labels, named, used_labels
 from dashboards import BOARDS, ROOT, log_panels, overrides, panel_named, panels, queries, recorded, recorded_for_alerts
 from headway.metrics.families import FAMILIES
 from headway.metrics.family import Type
@@ -53,8 +54,6 @@ RUNBOOK_LINKS = {"/user/runbook.txt", "/user/runbook.txt#:~:text=${__data.fields
 PAGES = {"/processes", "/processes/ID", "/processes/ID?cancel", "/history", "/attention", "/services"}
 # Labels that Prometheus itself adds, or that mean something to it.
 GIVEN_LABELS = {"instance", "job", "le"}
-# What no series has, and what asks for the name itself.
-NO_LABELS = {"filtered", "__name__"}
 # What Prometheus itself says.
 _OF_ALERTS = {"alertname", "alertstate", "severity", "gate", "id", "name", "kind", "service"}
 _SCRAPES = ("up", "scrape_duration_seconds", "scrape_samples_scraped")
@@ -257,32 +256,6 @@ def test_rates_follow_the_zoom(uid: str) -> None:
 # ── what the queries name ───────────────────────────────────────────────────────────────────────────────────────────
 
 SERIES = {f.name + s for f in FAMILIES for s in (("_bucket", "_sum", "_count") if f.type is Type.HISTOGRAM else ("",))}
-STRING = r'"(?:[^"\\]|\\.)*"'
-
-
-def made_labels(expr: str) -> set[str]:
-    """Labels that the expression makes itself."""
-    counted = re.findall(r'count_values by \([^)]*\) \("(\w+)"', expr)
-    replaced = re.findall(rf', "(\w+)", {STRING}, "\w*", {STRING}\)', expr)
-    joined = re.findall(rf', "(\w+)", {STRING}(?:, "[a-z_]\w*")+\)', expr)
-    return {*counted, *replaced, *joined}
-
-
-def used_labels(expr: str) -> set[str]:
-    lists = re.findall(r"(?:\bby|\bon|\bgroup_left|\bgroup_right|\bwithout|\bignoring) \(([^)]*)\)", expr)
-    found = {label.strip() for listed in lists for label in listed.split(",") if label.strip()}
-    found |= set(re.findall(r"[{,]\s*(\w+)\s*(?:=~|!~|!=|=)\s*\"", expr))
-    found |= set(re.findall(rf', "\w+", {STRING}, "(\w+)", {STRING}\)', expr))  # label_replace
-    for sources in re.findall(rf', "\w+", {STRING}((?:, "[a-z_]\w*")+)\)', expr):
-        found |= set(re.findall(r'"(\w+)"', sources))
-    return found
-
-
-def named(expr: str) -> set[str]:
-    """The series that an expression reads."""
-    return set(
-        re.findall(r"(?<![\w:])(?:\w+:)?headway[\w:]+|\bALERTS\w*|\b(?:up|scrape_\w+|process_\w+)\b", re.sub(STRING, '""', expr))
-    )
 
 
 def labels_of(name: str) -> set[str]:
