@@ -18,7 +18,7 @@ from dashboard_names import NO_LABELS, made_labels, named, used_labels
 from dashboards import BOARDS, ROOT, log_panels, overrides, panel_named, panels, queries, recorded, recorded_for_alerts
 from headway.metrics.families import FAMILIES
 from headway.metrics.family import Type
-from headway.model import STATUS_CODES, Condition
+from headway.model import Condition, Status
 from headway.services.phase import Phase
 from headway.shipping.entries import Entries
 from headway.store.base import LogLine
@@ -167,7 +167,7 @@ def test_hidden_columns_are_hidden_in_old_and_new_grafana() -> None:
 
 def test_every_status_has_a_picture() -> None:
     symbols = overrides(panel_named("headway-overview", "Active processes"))[" "]["mappings"][0]["options"]
-    codes = {str(code) for code in STATUS_CODES.values()}
+    codes = {str(code) for code in (status.code for status in Status)}
     assert codes <= symbols.keys()
     assert len({symbols[code]["text"] for code in codes}) == len(codes)
 
@@ -176,7 +176,7 @@ def test_whatever_names_one_status_names_them_all() -> None:
     found = [m for uid in BOARDS for m in (*mappings(uid), *defaults(uid)) if m["type"] == "value" and "11" in m["options"]]
     assert len(found) >= 6
     for mapping in found:
-        assert {str(code) for code in STATUS_CODES.values()} <= mapping["options"].keys()
+        assert {str(code) for code in (status.code for status in Status)} <= mapping["options"].keys()
 
 
 def test_every_phase_of_a_service_has_a_word() -> None:
@@ -194,7 +194,7 @@ def test_every_condition_has_a_coloured_flag() -> None:
 @pytest.mark.parametrize("uid", BOARDS)
 def test_pictures_are_well_formed(uid: str) -> None:
     pictures = {text for mapping in mappings(uid) for text in texts(mapping) if text.startswith("data:")}
-    assert len(pictures) > len(STATUS_CODES) or uid not in ("headway-overview", "headway-active")
+    assert len(pictures) > len(Status) or uid not in ("headway-overview", "headway-active")
     for picture in pictures:
         kind, _, document = picture.partition(",")
         assert kind == "data:image/svg+xml" and "#" not in document  # a bare # would end the URI

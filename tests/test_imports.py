@@ -27,6 +27,7 @@ LAYERS = (
         "masking",
         "notify",
         "places",
+        "turns",
         "wholefile",
     ),
     ("model", "errors", "forms", "resources"),
@@ -91,7 +92,7 @@ USERS_OF_REPORTER = ("", "intake", "app", "mcp.*", "cli.*", *REPORTER)
 # Nothing but the standard library, and each other.
 PURE = (
     *("version", "durations", "figures", "cleaning", "costs", "ids", "masking", "model", "errors", "forms", "samples", "view"),
-    *("datadir", "garbage"),
+    *("datadir", "garbage", "turns"),
     *("settings", "gates", "estimate", "forecast", "names", "name_gates", "duplicates"),
     *(f"analysis.{name}" for name in ("findings", "forecasts", "history", "messages", "name_advice", "numbers", "patterns")),
     *(

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import re
+from itertools import count
 
+import pytest
+
+from headway import turns
 from headway.api.scrape import LARGE, SLICE, Scrape
 from headway.collector import Collector
+from headway.metrics.families import PROCESS_FAMILIES
 from headway.metrics.own import OwnMetrics
 from headway.model import Status
 from headway.registry.watch import STEP
@@ -30,6 +35,11 @@ def told(world: World, process_id: str, current: float) -> None:
 def shown(page: bytes) -> dict[str, float]:
     found = re.findall(rb'^headway_process_items_done\{id="([^"]+)".*\} (\S+)$', page, re.MULTILINE)
     return {key.decode(): float(value) for key, value in found}
+
+
+def lines_of(page: bytes) -> set[bytes]:
+    """What it says of processes and names, but for how long the page took."""
+    return {line for line in page.splitlines() if line.startswith((b"headway_process", b"headway_name"))}
 
 
 @in_loop
@@ -67,18 +77,46 @@ async def test_two_at_once_see_the_same_and_the_later_nothing_older() -> None:
 async def test_others_have_their_turn_meanwhile() -> None:
     world = filled(MANY)
     scrape = Scrape(world.registry, Collector(OwnMetrics()))
-    turns = 0
+    had = 0
 
     async def others() -> None:
-        nonlocal turns
+        nonlocal had
         while True:
-            turns += 1
+            had += 1
             await asyncio.sleep(0)
 
     beside = asyncio.create_task(others())
-    await scrape.page(None, "gzip")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(turns, "TURN", 0.0)  # however fast this machine is
+        await scrape.page(None, "gzip")
     beside.cancel()
-    assert turns >= MANY // SLICE
+    assert had >= MANY // SLICE + len(PROCESS_FAMILIES)
+
+
+@in_loop
+async def test_a_page_that_is_broken_off_takes_nothing_from_the_next() -> None:
+    """Wherever it is: the notes are worked off, half the families are written, the bytes are being joined."""
+    world = filled(MANY)
+    for turn in count(0, 7):
+        told(world, "p3", turn + 1)
+        world.registry.end(f"p{10 + turn // 7}", Status.DONE, at=world.clock.now, cause="test")
+        collector = Collector(OwnMetrics())
+        scrape = Scrape(world.registry, collector)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(turns, "TURN", 0.0)
+            making = asyncio.create_task(scrape.page(None, None))
+            for _ in range(turn):
+                await asyncio.sleep(0)
+            whole = making.done()
+            making.cancel()
+            await asyncio.gather(making, return_exceptions=True)
+        page = (await scrape.page(None, None))[0]
+        assert shown(page)["p3"] == turn + 1 and len(shown(page)) == MANY
+        fresh = (await Scrape(world.registry, Collector(OwnMetrics())).page(None, None))[0]
+        assert lines_of(page) == lines_of(fresh), turn
+        if whole:
+            break
+    assert turn > len(PROCESS_FAMILIES)
 
 
 @in_loop

@@ -65,6 +65,7 @@ from headway.store.writer import Writer
 from headway.supervisor.launch import Launcher
 from headway.supervisor.launches import Launches
 from headway.transcripts.following import INTERVAL, Following
+from headway.turns import at_once, in_turns
 from headway.webconfig.certificates import server_name
 from headway.webconfig.webfile import WebFile
 
@@ -281,8 +282,7 @@ class Exporter:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         if self._exits is not None:
             self._exits.close()
-        for _ in self.registry.keeping_usage():
-            pass
+        at_once(self.registry.keeping_usage())
         try:
             await self.writer.close()
         except StoreUnavailable as error:
@@ -294,18 +294,17 @@ class Exporter:
     async def observe(self) -> None:
         """One look at the host: samples, vanished processes, conditions."""
         roots = self.watch.roots()
+        await asyncio.sleep(0)
         if self._exits is not None:
             self._exits.keep(roots)
         if roots:
             started = time.perf_counter()
             samples = await asyncio.to_thread(self.sampler.sample, roots)
             self.own.observe_sample(time.perf_counter() - started)
-            for _ in self.watch.applying(samples):
-                await asyncio.sleep(0)
+            await in_turns(self.watch.applying(samples))
         self.unfinished.settle()
-        self.watch.expire()
-        for _ in self.watch.evaluating():
-            await asyncio.sleep(0)
+        await in_turns(self.watch.expiring())
+        await in_turns(self.watch.evaluating())
         self.named.evaluate()
         self.launcher.reap()
 
@@ -331,8 +330,7 @@ class Exporter:
     async def clean_up(self) -> None:
         """Gives up zombies, fades what is over, forgets what is too old, keeps the logs of each process within their limit."""
         give_up_zombies(self.watch)
-        for _ in self.registry.keeping_usage():
-            await asyncio.sleep(0)
+        await in_turns(self.registry.keeping_usage())
         self.registry.fade()
         now = self.registry.clock()
         old = now - self.settings.history_retention

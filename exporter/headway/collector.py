@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from time import perf_counter
 from typing import Any, Final
 
@@ -15,6 +15,7 @@ from headway.metrics.page import Format, Piece, accepts_gzip, body, choose_forma
 from headway.metrics.totals import NameKey, NameTotals
 from headway.model import Status
 from headway.names import NameStats
+from headway.turns import at_once
 from headway.view import View
 
 _ACTIVE: Final = tuple(family for family in PROCESS_FAMILIES if family.shown is not Shown.ENDED)
@@ -40,6 +41,7 @@ class Collector:
 
     Threads: every method may be called from any thread. Telling (`put`, `remove`, …) only takes a note and costs less than a
     microsecond; `page` does the work, in the calling thread, one page at a time. It sees everything told before it began.
+    `paging` is the same in steps of about a millisecond; who has begun one ends it before it asks for another.
     Lifetimes: who is active shows the families for that, who has ended those for the ended, until `remove`. The figures of a
     process are those of the view put last: active ones must be put again at each tick, or their time left goes stale.
     Over the limit: a process is left out and counted, but an active one takes the place of the one that ended first.
@@ -56,7 +58,7 @@ class Collector:
         # Notes pile up while nobody asks for a page; past this many they are worked off by whoever tells.
         self._told_limit = 2 * max_processes + 1_000
 
-        self._rendering = threading.RLock()
+        self._rendering = threading.Lock()
         self._active: Population[str, View] = Population(Scope.PROCESS, _ACTIVE, _process_labels, stable_part)
         self._ended: Population[str, View] = Population(Scope.PROCESS, _ENDED, _process_labels, stable_part)
         self._names: Population[NameKey, NameStats] = Population(Scope.NAME, NAME_FAMILIES, _name_labels, lambda stats: stats)
@@ -81,8 +83,7 @@ class Collector:
             self._told |= told
             full = len(self._told) > self._told_limit
         if full:
-            with self._rendering:
-                self._settle()
+            self._relieve()
 
     def remove(self, process_id: str) -> None:
         """A process faded or was dismissed: its series end. Unknown ids are fine."""
@@ -106,15 +107,25 @@ class Collector:
     def page(self, accept: str | None = None, accept_encoding: str | None = None) -> tuple[bytes, str, str | None]:
         """Body, Content-Type and Content-Encoding for a request with these headers. The answer varies by both of them."""
         form = choose_format(accept)
+        return self.packed(at_once(self.paging(form)), form, accept_encoding)
+
+    def paging(self, form: Format) -> Generator[None, None, list[Piece]]:
+        """The pieces of a page without the exporter's own health, in steps between which others may have their turn."""
         with self._rendering:
-            started = perf_counter()
-            self._settle()
+            took, started = 0.0, perf_counter()
+            for steps in (self._settling(), self._joining()):
+                for _ in steps:
+                    took += perf_counter() - started
+                    yield
+                    started = perf_counter()
             pieces = self._render(form)
-            self._own.observe_render(perf_counter() - started)
-            pieces.append(Piece(self._own.page(form)))
-            if accepts_gzip(accept_encoding):
-                return gzipped(pieces), form.value, "gzip"
-            return body(pieces), form.value, None
+            self._own.observe_render(took + perf_counter() - started)
+            return pieces
+
+    def packed(self, pieces: list[Piece], form: Format, accept_encoding: str | None) -> tuple[bytes, str, str | None]:
+        """The page of these pieces with the exporter's own health: body, Content-Type and Content-Encoding."""
+        pieces = [*pieces, Piece(self._own.page(form))]
+        return (gzipped(pieces), form.value, "gzip") if accepts_gzip(accept_encoding) else (body(pieces), form.value, None)
 
     # ── inside ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -123,20 +134,35 @@ class Collector:
             self._told[process_id] = view
             full = len(self._told) > self._told_limit
         if full:
-            with self._rendering:
-                self._settle()
+            self._relieve()
 
-    def _settle(self) -> None:
-        """Works off the notes."""
+    def _relieve(self) -> None:
+        """Works off the notes, unless a page is under way."""
+        if self._rendering.acquire(blocking=False):
+            try:
+                at_once(self._settling())
+            finally:
+                self._rendering.release()
+
+    def _settling(self) -> Generator[None, None, None]:
+        """Works off the notes; broken off, they are there again."""
         with self._notes:
             told, self._told = self._told, {}
             names, self._told_names = self._told_names, {}
-        if told:
-            self._sort_in(told)
-        if names:
-            self._names.update(list(dict(map(self._totals.put, names.values())).items()))
+        done = False
+        try:
+            if told:
+                yield from self._sorting_in(told)
+            if names:
+                yield from self._names.updating(list(dict(map(self._totals.put, names.values())).items()))
+            done = True
+        finally:
+            if not done:
+                with self._notes:
+                    self._told = told | self._told
+                    self._told_names = names | self._told_names
 
-    def _sort_in(self, told: Mapping[str, View | None]) -> None:
+    def _sorting_in(self, told: Mapping[str, View | None]) -> Generator[None, None, None]:
         running = {key for key, view in told.items() if view is not None and view.process.status.active}
         removed = {key for key, view in told.items() if view is None}
         # First of all, so that nobody who is active again loses its place as the one that ended first.
@@ -149,9 +175,10 @@ class Collector:
         for key, view in told.items():
             if view is not None and (key in self._shown or self._admit(key, key in running)):
                 (live if key in running else over).append((key, view))
-        self._active.update(live)
+        yield
+        yield from self._active.updating(live)
         # One that ended may have lost its place to an active one after its turn above.
-        self._ended.update([(key, view) for key, view in over if key in self._shown])
+        yield from self._ended.updating([(key, view) for key, view in over if key in self._shown])
 
     def _admit(self, process_id: str, active: bool) -> bool:
         if len(self._shown) >= self._max_processes:
@@ -170,6 +197,14 @@ class Collector:
         if process_id not in self._left_out:
             self._left_out.add(process_id)
             self._dropped += 1
+
+    def _joining(self) -> Generator[None, None, None]:
+        """Brings the bytes of what changed together, a family at a time."""
+        for population in (self._active, self._ended, self._names):
+            for block in population.blocks.values():
+                if not block.joined:
+                    _ = block.data
+                    yield
 
     def _render(self, form: Format) -> list[Piece]:
         """The page without the exporter's own health: for each family that has lines its header, then all its lines."""

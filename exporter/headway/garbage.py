@@ -11,8 +11,11 @@ import time
 from collections.abc import Callable
 from typing import Final
 
+# So many objects more than before, and those are looked at: a millisecond. Python's 700 looks at the views of a large page, which
+# are no garbage, a dozen times.
+YOUNG: Final = 10_000
 # Full collections see what came since the last time (s).
-SET_ASIDE_EVERY: Final = 5.0
+SET_ASIDE_EVERY: Final = 1.0
 # What became a cycle of garbage after it was set aside is found then (s).
 WHOLE_EVERY: Final = 3600.0
 

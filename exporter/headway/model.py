@@ -43,47 +43,32 @@ class Kind(StrEnum):
 
 
 class Status(StrEnum):
-    """Where a process is in its life. `code` is the value of headway_process_status_code."""
+    """Where a process is in its life. `code` is the value of headway_process_status_code: 1–5 active, 10–15 ended."""
 
-    QUEUED = "queued"
-    STARTING = "starting"
-    RUNNING = "running"
-    PAUSED = "paused"
-    STOPPING = "stopping"
-    DONE = "done"
-    FAILED = "failed"
-    CANCELLED = "cancelled"
-    KILLED = "killed"
-    TIMED_OUT = "timed_out"
-    ORPHANED = "orphaned"
+    QUEUED = "queued", 1
+    STARTING = "starting", 2
+    RUNNING = "running", 3
+    PAUSED = "paused", 4
+    STOPPING = "stopping", 5
+    DONE = "done", 10
+    FAILED = "failed", 11
+    CANCELLED = "cancelled", 12
+    KILLED = "killed", 13
+    TIMED_OUT = "timed_out", 14
+    ORPHANED = "orphaned", 15
 
-    @property
-    def code(self) -> int:
-        """The number this status has in metrics: 1–5 active, 10–15 ended."""
-        return STATUS_CODES[self]
+    # Attributes, not properties that look something up: every loop over all processes asks for them.
+    code: int
+    active: bool
+    ended: bool
 
-    @property
-    def active(self) -> bool:
-        return STATUS_CODES[self] < 10
-
-    @property
-    def ended(self) -> bool:
-        return STATUS_CODES[self] >= 10
+    def __new__(cls, text: str, code: int = 0) -> Status:  # `Status("done")` looks one up, and does not come here
+        member = str.__new__(cls, text)
+        member._value_ = text
+        member.code, member.active, member.ended = code, code < 10, code >= 10
+        return member
 
 
-STATUS_CODES: Final[Mapping[Status, int]] = {
-    Status.QUEUED: 1,
-    Status.STARTING: 2,
-    Status.RUNNING: 3,
-    Status.PAUSED: 4,
-    Status.STOPPING: 5,
-    Status.DONE: 10,
-    Status.FAILED: 11,
-    Status.CANCELLED: 12,
-    Status.KILLED: 13,
-    Status.TIMED_OUT: 14,
-    Status.ORPHANED: 15,
-}
 ACTIVE: Final = frozenset(s for s in Status if s.active)
 ENDED: Final = frozenset(s for s in Status if s.ended)
 

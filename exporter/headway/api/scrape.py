@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Generator
 from typing import Final
 
 from headway.collector import Collector
+from headway.metrics.page import choose_format
 from headway.registry.registry import Registry
+from headway.turns import in_turns
 
-# Views that are worked out before other requests have their turn: one or two milliseconds.
-SLICE: Final = 100
-# From so many processes on a page is rendered in a thread; below, going there would cost more than the page.
+# Views that are worked out before other requests may have their turn: half a millisecond.
+SLICE: Final = 30
+# From so many processes on a page is packed in a thread; below, going there would cost more than that.
 LARGE: Final = 200
 
 
@@ -25,27 +28,29 @@ class Scrape:
         self.registry = registry
         self.collector = collector
         self.version = 0
-        self._telling = asyncio.Lock()
+        self._making = asyncio.Lock()
 
     async def page(self, accept: str | None, accept_encoding: str | None) -> tuple[bytes, str, str | None]:
         """See :meth:`headway.collector.Collector.page`."""
-        async with self._telling:
-            await self._tell()
-        if len(self.registry.entries) < LARGE:
-            return self.collector.page(accept, accept_encoding)
-        return await asyncio.to_thread(self.collector.page, accept, accept_encoding)
+        async with self._making:
+            await in_turns(self._telling())
+            form = choose_format(accept)
+            pieces = await in_turns(self.collector.paging(form))
+            if len(self.registry.entries) < LARGE:
+                return self.collector.packed(pieces, form, accept_encoding)
+            return await asyncio.to_thread(self.collector.packed, pieces, form, accept_encoding)
 
-    async def _tell(self) -> None:
+    def _telling(self) -> Generator[None, None, None]:
         """What changed since the last page: every active process (its time left moves), and new ends."""
         registry, collector, entries = self.registry, self.collector, self.registry.entries
         version = registry.version  # what changes from here on is told again the next time
         for process_id in registry.removed_since(self.version):
             collector.remove(process_id)
         changed = {entry.process.id for entry in registry.newer_than(self.version)}
-        told = [entry for key, entry in entries.items() if entry.process.status.active or key in changed]
+        yield
+        told = [entry for key, entry in entries.items() if entry.process.state.status.active or key in changed]
         for first in range(0, len(told), SLICE):
-            if first:
-                await asyncio.sleep(0)
+            yield
             now = registry.clock()
             here = [entry for entry in told[first : first + SLICE] if entries.get(entry.process.id) is entry]
             collector.put_all([registry.view(entry, now) for entry in here])

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from headway.cli.command import add_command
 from headway.cli.exits import CommandError, Exit
 from headway.cli.settings_flags import add_flags, resolve
+from headway.garbage import YOUNG
 
 if TYPE_CHECKING:
     from headway.cli.command import Subparsers
@@ -41,6 +42,7 @@ def run(args: argparse.Namespace) -> int:
         raise CommandError(f"the exporter is not installed ({error.name} is missing): pip install 'headway[exporter]'") from None
     finally:
         gc.freeze()
+        gc.set_threshold(YOUNG)
         gc.enable()
     # uvicorn ends what it serves and then raises the signal again: with this it is a clean end, before uvicorn runs too.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(Exit.OK))

@@ -7,7 +7,7 @@ Sample lines are the same in the text format and in OpenMetrics: one cache serve
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from functools import lru_cache
 from itertools import chain, repeat
 from operator import eq
@@ -16,6 +16,7 @@ from typing import Final, Generic, TypeVar
 import msgspec
 
 from headway.metrics.family import SCOPE_LABELS, Family, Number, Rows, Scope, Type
+from headway.turns import at_once
 
 T = TypeVar("T")
 K = TypeVar("K")
@@ -59,6 +60,8 @@ def labels(names: Sequence[str], values: Sequence[str]) -> bytes:
 _row_labels: Final = lru_cache(maxsize=512)(labels)
 # Rows that are kept in written form for all keys that share them.
 _SHARED_ROWS: Final = 256
+# Values that are read, or keys that are looked at, before others may have their turn: a millisecond or less.
+_STEP: Final = 1000
 
 
 def header(family: Family, openmetrics: bool) -> bytes:
@@ -88,6 +91,11 @@ class Block(Generic[K]):
         self.labels = labels
         self._joined: bytes | None = b""
         self._series = 0
+
+    @property
+    def joined(self) -> bool:
+        """Whether `data` is there without work."""
+        return self._joined is not None
 
     @property
     def data(self) -> bytes:
@@ -250,10 +258,27 @@ class Population(Generic[K, T]):
         return next(iter(self._labels), None)
 
     def update(self, items: Sequence[tuple[K, T]]) -> None:
-        """Writes the lines of these anew, family by family: that is what makes it quick."""
-        if not items:
-            return
-        changed = []
+        """Writes the lines of these anew."""
+        at_once(self.updating(items))
+
+    def updating(self, items: Sequence[tuple[K, T]]) -> Generator[None, None, None]:
+        """The same in steps, family by family: that is what makes it quick. Broken off, it has to be begun anew with these items
+        before the lines hold."""
+        changed: list[tuple[K, T]] = []
+        done = False
+        try:
+            for first in range(0, len(items), _STEP):
+                self._look(items[first : first + _STEP], changed)
+                yield
+            yield from self._write(self._split(items), self._split(changed))
+            done = True
+        finally:
+            if not done:
+                for key, _ in changed:
+                    self._seen.pop(key, None)
+
+    def _look(self, items: Iterable[tuple[K, T]], changed: list[tuple[K, T]]) -> None:
+        """Adds those whose stable part changed, and writes their labels."""
         for key, item in items:
             stable = self._stable(item)
             if key in self._seen and self._seen[key] == stable:
@@ -264,15 +289,22 @@ class Population(Generic[K, T]):
             self._labels[key] = own
             self._seen[key] = stable
             changed.append((key, item))
-        whole, part = self._split(items), self._split(changed)
+
+    def _write(self, whole: tuple[list[K], list[T]], part: tuple[list[K], list[T]]) -> Generator[None, None, None]:
         for column, value in self._columns:
             keys, things = whole if column.family.volatile else part
+            values: list[Number | None] = []
+            for first in range(0, len(keys), _STEP):
+                values += [value(thing) for thing in things[first : first + _STEP]]
+                yield
             if keys:
-                column.write(keys, [value(thing) for thing in things])
+                column.write(keys, values)
         for table, rows in self._tables:
             keys, things = whole if table.family.volatile else part
-            for key, found in zip(keys, map(rows, things), strict=True):
-                table.write(key, found)
+            for first in range(0, len(keys), _STEP):
+                for key, found in zip(keys[first : first + _STEP], map(rows, things[first : first + _STEP]), strict=True):
+                    table.write(key, found)
+                yield
 
     def discard(self, keys: Iterable[K]) -> None:
         for key, block in ((key, block) for key in keys for block in self.blocks.values()):

@@ -10,7 +10,7 @@ In memory are the active processes and the ended ones that have not faded; older
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import takewhile
 from typing import Final
@@ -321,7 +321,7 @@ class Registry:
                 self.names[key] = stats.since(before)
                 self._names_changed.add(key)
 
-    def keeping_usage(self) -> Iterator[None]:
+    def keeping_usage(self) -> Generator[None, None, None]:
         """Writes down what active processes used so far, where it became notably more: samples do not outlive the exporter. In
         steps, between which others may have their turn."""
         for number, entry in enumerate(list(self.entries.values())):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from typing import Final
 
 from headway import gates
@@ -15,6 +15,7 @@ from headway.registry.outcome import Outcome
 from headway.registry.registry import Registry
 from headway.registry.unheard import unheard
 from headway.samples import Exit, Sample
+from headway.turns import at_once
 from headway.view import Limits
 
 log = logging.getLogger(__name__)
@@ -47,8 +48,9 @@ class Watch:
 
     def visible(self, process: Process) -> OSProcess | None:
         """The OS process of a record, if its pid means something here."""
-        root, host = process.spec.os_process, self.registry.host
-        if root is None or process.spec.host != host.name or root.create_time is None:
+        spec, host = process.spec, self.registry.host
+        root = spec.os_process
+        if root is None or spec.host != host.name or root.create_time is None:
             return None
         if root.pid_namespace is not None and host.pid_namespace is not None and root.pid_namespace != host.pid_namespace:
             return None
@@ -62,10 +64,9 @@ class Watch:
 
     def apply(self, samples: Mapping[str, Sample]) -> None:
         """Keeps the samples; a process whose OS process is gone, without a last word, becomes orphaned."""
-        for _ in self.applying(samples):
-            pass
+        at_once(self.applying(samples))
 
-    def applying(self, samples: Mapping[str, Sample]) -> Iterator[None]:
+    def applying(self, samples: Mapping[str, Sample]) -> Generator[None, None, None]:
         """The same in steps; between them others may have their turn."""
         now = self.registry.clock()
         for number, (process_id, sample) in enumerate(samples.items(), 1):
@@ -115,9 +116,16 @@ class Watch:
 
     def expire(self) -> None:
         """Gives up reporters that cannot be watched and were silent for their lease."""
+        at_once(self.expiring())
+
+    def expiring(self) -> Generator[None, None, None]:
+        """The same in steps; between them others may have their turn."""
         now = self.registry.clock()
         self._look_at_clock(now)
-        for entry in list(self.registry.entries.values()):
+        for number, entry in enumerate(list(self.registry.entries.values()), 1):
+            if number % (20 * STEP) == 0:
+                yield
+                now = self.registry.clock()
             process = entry.process
             if process.status.ended or process.status is Status.QUEUED or self.visible(process) is not None:
                 continue
@@ -154,19 +162,23 @@ class Watch:
 
     def evaluate(self) -> None:
         """Works out all conditions anew."""
-        for _ in self.evaluating():
-            pass
+        at_once(self.evaluating())
 
-    def evaluating(self) -> Iterator[None]:
+    def evaluating(self) -> Generator[None, None, None]:
         """The same in steps, a few milliseconds each; between them others may have their turn."""
         registry = self.registry
         now = registry.clock()
         self._look_at_clock(now)
-        active = {i: e for i, e in registry.entries.items() if e.process.status.active}
+        active = {i: e for i, e in registry.entries.items() if e.process.state.status.active}
         parents = {process_id: entry.process.spec.parent_id for process_id, entry in registry.entries.items()}
+        yield
         children = activity_below(registry.entries, parents, now)
+        yield
         twins = duplicates(entry.process for entry in active.values())
+        yield
         waiting = self.neighbours.of(active, parents, now)
+        yield
+        now = registry.clock()
         blocked: dict[str, list[str]] = {}
         limits: dict[str, Limits] = {}
         for number, (process_id, entry) in enumerate(active.items(), 1):

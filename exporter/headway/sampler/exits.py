@@ -77,7 +77,7 @@ class ExitWatch:
         """Whether its exit will be noticed. One that has ended already is noticed in a moment. Again for the same: no change."""
         known = self._followed.get(key)
         if known is not None:
-            if known.process == process:
+            if known.process is process or known.process == process:
                 return True
             self.forget(key)
         if process.create_time is None or len(self._followed) >= self._limit:
