@@ -328,11 +328,13 @@ def test_a_key_that_was_revoked_is_refused_at_once(start_exporter: Starter) -> N
     exporter = start_exporter()
     text = make_key(exporter, "reporter")
     api = Api(exporter, text)
-    process_id = api.create()["id"]
-    assert api.request("PATCH", f"/api/processes/{process_id}", {})[0] == 200
+    one, key = f"/api/processes/{api.create()['id']}", f"Authorization: Bearer {text}"
+    wire = Wire(exporter)
+    # The second time the connection knows what it sends.
+    assert [wire.ask("PATCH", one, {}, key)[0] for _ in range(2)] == [200, 200] and api.request("PATCH", one, {})[0] == 200
     ring = KeyRing(exporter.data_dir)
     ring.revoke(next(key.id for key in ring.list() if key.role is Role.REPORTER))
-    assert api.request("PATCH", f"/api/processes/{process_id}", {})[0] == 401
+    assert api.request("PATCH", one, {})[0] == 401 and wire.ask("PATCH", one, {}, key)[0] == 401
 
 
 def test_who_leaves_before_the_answer_keeps_nobody(shared_exporter: RunningExporter) -> None:

@@ -33,6 +33,8 @@ CSRF: Final = "x-headway-csrf"
 # How many sets of headers are remembered to be right, and how large one may be.
 PASSED: Final = 1024
 PASSED_BYTES: Final = 2048
+# Where a scope remembers that.
+ADMITTED: Final = "headway.admitted"
 
 
 class UnsupportedMediaType(HeadwayError):
@@ -88,6 +90,15 @@ class Guard:
         HeadwayError."""
         if self.identity.web is not None or length > self.settings.max_body_bytes:
             return None
+        found: tuple[Headers, bool] | None = scope.get(ADMITTED)  # a connection that sends the same again has the same scope
+        if found is None:
+            found = scope[ADMITTED] = self._pass(scope)
+            if found is None:
+                return None
+        headers, silent = found
+        return self.identity.anonymous(scope) if silent else self.identify(scope, headers, "", safe=False)
+
+    def _pass(self, scope: Scope) -> tuple[Headers, bool] | None:
         key = tuple([header for header in scope["headers"] if header[0] != b"content-length"])
         found = self._passed.get(key)
         if found is None:
@@ -101,8 +112,7 @@ class Guard:
                 if len(self._passed) >= PASSED:
                     self._passed.clear()
                 self._passed[key] = found
-        headers, silent = found
-        return self.identity.anonymous(scope) if silent else self.identify(scope, headers, "", safe=False)
+        return found
 
     def identify(self, scope: Scope, headers: Headers, path: str, safe: bool) -> Caller:
         """The caller, who for a session also proves to have read our page. Raises Unauthenticated, Forbidden."""

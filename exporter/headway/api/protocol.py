@@ -1,12 +1,15 @@
-"""HTTP as uvicorn speaks it, with two differences: some requests are answered without a task, and an answer is one write.
+"""HTTP as uvicorn speaks it, with three differences: some requests are answered without a task; those of them whose head was read
+before, without the parser; and an answer is one write.
 
-uvicorn makes a task, a scope and two messages for each request, which cost more than most updates do; and it hands over head and
-body one by one, each a system call and a packet of its own.
+uvicorn makes a task, a scope and two messages for each request, which cost more than most updates do. Its parser calls back for each
+header, while a connection that is kept alive sends the same ones again and again. And head and body are handed over one by one, each
+a system call and a packet of its own.
 """
 
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable, Sequence
 from typing import Any, Final, cast
 
@@ -22,6 +25,11 @@ AtOnce = Callable[[bytes, bytes, Scope, bytes, Reply], bool]
 # What an application may answer at once; a larger body goes the usual way while it still comes in.
 METHODS: Final = (b"PATCH", b"POST")
 LARGEST: Final = 2**18
+# Heads that a connection remembers; they differ by the length of the body.
+HEADS: Final = 16
+_END: Final = b"\r\n\r\n"
+# A request line that means what it says, letter by letter.
+_PLAIN: Final = re.compile(rb"(PATCH|POST) (/[A-Za-z0-9_/-]*) HTTP/1\.1")
 
 
 class Corked:
@@ -84,7 +92,10 @@ class Protocol(HttpToolsProtocol):
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
         self._at_once: AtOnce | None = getattr(self.app, "at_once", None)
-        self._method = b""
+        # Whether the parser has seen nothing of a next message; and what came in one piece from there on.
+        self._between, self._piece = True, b""
+        # All between request line and body, as it came: the length of the body and the scope that the parser made of it.
+        self._heads: dict[bytes, tuple[int, Scope]] = {}
         # The body so far of a request that may be answered at once; None while uvicorn has the request.
         self._held: list[bytes] | None = None
         self._held_bytes = 0
@@ -104,6 +115,17 @@ class Protocol(HttpToolsProtocol):
             self._idle.cancel()
         super().connection_lost(exc)
 
+    def data_received(self, data: bytes) -> None:
+        piece = data if self._between else b""
+        if piece and self._heads and self._recognised(data):
+            return
+        self._piece = piece
+        super().data_received(data)
+
+    def on_message_begin(self) -> None:
+        self._between = False
+        super().on_message_begin()
+
     def on_headers_complete(self) -> None:
         if self._may_be_held():
             self._held, self._held_bytes = [], 0
@@ -120,31 +142,58 @@ class Protocol(HttpToolsProtocol):
             self._hand_over()
 
     def on_message_complete(self) -> None:
-        if self._held is not None and not self._answered(b"".join(self._held)):
-            self._hand_over()
+        if self._held is not None:
+            body = b"".join(self._held)
+            if self._answered(self.parser.get_method(), self.url, cast(Scope, self.scope), body):
+                self._remember(len(body))
+            else:
+                self._hand_over()
         if self._held is None:
             super().on_message_complete()
-        self._held = None
+        self._held, self._between = None, True
+
+    def _free(self) -> bool:
+        """Answers leave in the order of the requests, so nothing else may be under way on this connection."""
+        return self._at_once is not None and (self.cycle is None or self.cycle.response_complete) and not self.flow.write_paused
 
     def _may_be_held(self) -> bool:
-        """Answers leave in the order of the requests, so nothing else may be under way on this connection; and nobody may wait for
-        more than an answer."""
-        if self._at_once is None or not (self.cycle is None or self.cycle.response_complete):
-            return False
-        self._method = self.parser.get_method()
+        """Nobody may wait for more than an answer."""
         return (
-            self._method in METHODS
+            self._free()
+            and self.parser.get_method() in METHODS
             and not self.expect_100_continue
             and not self.parser.should_upgrade()
             and self.parser.should_keep_alive()
-            and not self.flow.write_paused
         )
 
-    def _answered(self, body: bytes) -> bool:
+    def _remember(self, length: int) -> None:
+        """The head of the request that was just answered, if the request and nothing else came in one piece."""
+        piece = self._piece
+        line, end = piece.find(b"\r\n"), piece.find(_END)
+        if end < 0 or len(piece) != end + len(_END) + length or _PLAIN.fullmatch(piece, 0, line) is None:
+            return  # chunks are longer than what they carry
+        if len(self._heads) >= HEADS:
+            self._heads.clear()
+        self._heads[piece[line:end]] = length, cast(Scope, self.scope)
+
+    def _recognised(self, data: bytes) -> bool:
+        """Whether these bytes were one request, whole, with a head that the parser has read before, and it is answered, or will be.
+        Else nothing has happened."""
+        line, end = data.find(b"\r\n"), data.find(_END)
+        known = self._heads.get(data[line:end])
+        if known is None or len(data) != end + len(_END) + known[0] or not self._free():
+            return False
+        plain = _PLAIN.fullmatch(data, 0, line)
+        if plain is None or not self._answered(plain[1], plain[2], known[1], data[end + len(_END) :]):
+            return False
+        self._unset_keepalive_if_required()
+        return True
+
+    def _answered(self, method: bytes, target: bytes, scope: Scope, body: bytes) -> bool:
         """Whether it is, or will be."""
         assert self._at_once is not None
         self._replied = False
-        if not self._at_once(self._method, self.url, cast(Scope, self.scope), body, self._reply):
+        if not self._at_once(method, target, scope, body, self._reply):
             return False
         if not self._replied:
             self._awaited = Awaited()
