@@ -1,9 +1,9 @@
 """HTTP as uvicorn speaks it, with three differences: some requests are answered without a task; those of them whose head was read
 before, without the parser; and an answer is one write.
 
-uvicorn makes a task, a scope and two messages for each request, which cost more than most updates do. Its parser calls back for each
-header, while a connection that is kept alive sends the same ones again and again. And head and body are handed over one by one, each
-a system call and a packet of its own.
+uvicorn makes a task, a scope and two messages for each request, which cost more than most updates do. Its parser calls back for
+each header, while a connection that is kept alive sends the same ones again and again. And head and body are handed over one by
+one, each a system call and a packet of its own.
 """
 
 from __future__ import annotations
