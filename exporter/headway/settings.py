@@ -45,6 +45,10 @@ ENVIRONMENT_PREFIX: Final = "HEADWAY_"
 NAME_MAX: Final = 200
 
 
+# Names of which the thresholds in force are kept.
+KEPT_LIMITS: Final = 2000
+
+
 @dataclass(frozen=True, slots=True)
 class Setting:
     """One row of the table. `default` is text as a user would write it, or words in parentheses when it depends on the machine."""
@@ -265,6 +269,8 @@ class Settings:
     threshold_rules: tuple[ThresholdRule, ...] = DEFAULT_RULES
     # Nor this: its section `prices`. Of several that match a model the last counts.
     prices: tuple[Price, ...] = ()
+    # Those that were asked for: many processes have a name in common.
+    _limits: dict[tuple[Kind, str, Thresholds | None], Limits] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if not self.external_url:
@@ -280,6 +286,14 @@ class Settings:
 
     def limits(self, kind: Kind, name: str, own: Thresholds | None = None) -> Limits:
         """The thresholds in force for one process: the settings, then each matching rule, then the process's own."""
+        known = self._limits.get((kind, name, own))
+        if known is None:
+            if len(self._limits) >= KEPT_LIMITS:
+                self._limits.clear()
+            known = self._limits[kind, name, own] = self._work_out_limits(kind, name, own)
+        return known
+
+    def _work_out_limits(self, kind: Kind, name: str, own: Thresholds | None) -> Limits:
         values: dict[str, float | None] = {limit: getattr(self, limit) for limit in THRESHOLD_FORMS}
         for rule in self.threshold_rules:
             if rule.matches(kind, name):

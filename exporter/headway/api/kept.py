@@ -49,8 +49,7 @@ class _Kept:
     def __init__(self, entry: Entry, stats: NameStats | None, children: set[str], view: View) -> None:
         self.rest, self.metadata, self.stats = _rest(entry), entry.process.metadata, stats
         self.children = set(children)
-        parts = _encode(summary(view, sorted(children), _HOLES)).split(_HOLE)
-        self.around = b"%b".join([part.replace(b"%", b"%%") for part in parts])
+        self.around = _encode(summary(view, sorted(children), _HOLES)).replace(b"%", b"%%").replace(_HOLE, b"%b")
 
 
 def summary_bytes(registry: Registry, entry: Entry, user: str | None, children: set[str]) -> bytes:

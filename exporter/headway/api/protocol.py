@@ -215,11 +215,11 @@ class Protocol(HttpToolsProtocol):
         else:
             about = b"".join(b"%b: %b\r\n" % header for header in headers)
         self.corked.write_now(b"%b%b%b\r\n%b" % (STATUS_LINE[status], self._own, about, body))
-        if awaited is not None:
-            if awaited.keep_alive:
-                self.on_response_complete()
-            else:  # the server is about to stop
-                self.transport.close()
+        if awaited is not None and not awaited.keep_alive:  # the server is about to stop
+            self.transport.close()
+            return
+        if self.pipeline:  # came while this was awaited
+            self.on_response_complete()
             return
         self.server_state.total_requests += 1
         # A timer made and cancelled for each request would cost as much as reading it: this one looks, when it goes off, whether

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Final, cast
+from typing import Any, Final, TypeVar, cast
 
 from msgspec import UNSET, UnsetType, structs
 
@@ -28,6 +28,8 @@ from headway.model import (
 )
 from headway.registry.lifecycle import advance
 from headway.schemas import CreateIn, ProgressIn, ThresholdsIn, UpdateIn, check_metadata, seconds
+
+T = TypeVar("T")
 
 SECONDS_PER_MINUTE = 60.0
 
@@ -77,15 +79,17 @@ def new_process(process_id: str, form: CreateIn, *, now: float, host: HostFacts,
         lease=optional_seconds(form.lease, "lease"),
         thresholds=new_thresholds(Thresholds(), form.thresholds),
     )
-    progress = form.progress
+    progress = ProgressIn() if form.progress is UNSET else form.progress
     activity = Activity(
         updated_at=now,
+        current=known(progress.current),
+        initial=known(progress.initial),
+        total=known(progress.total),
+        unit=known(progress.unit),
         stage=form.stage,
         rate=None if form.rate is None else form.rate / SECONDS_PER_MINUTE,
         ends_at=None if form.eta_seconds is None else now + form.eta_seconds,
     )
-    if progress is not UNSET:
-        activity = with_progress(activity, progress)
     state: State = Queued() if form.status == "queued" else Running(started_at)
     return Process(id=process_id, spec=spec, state=state, activity=activity, metadata=metadata)
 
@@ -247,14 +251,9 @@ def new_thresholds(old: Thresholds, form: ThresholdsIn | UnsetType) -> Threshold
     )
 
 
-def with_progress(activity: Activity, form: ProgressIn) -> Activity:
-    return replace(
-        activity,
-        current=activity.current if form.current is UNSET else form.current,
-        total=activity.total if form.total is UNSET else form.total,
-        unit=activity.unit if form.unit is UNSET else form.unit,
-        initial=activity.initial if form.initial is UNSET else form.initial,
-    )
+def known(value: T | UnsetType) -> T | None:
+    """What is not said is not known."""
+    return None if value is UNSET else value
 
 
 def merged(old: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, Any]:

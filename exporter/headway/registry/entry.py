@@ -15,6 +15,8 @@ from headway.view import Limits
 # Memory and CPU of the last five minutes, for a trend: a point every so many seconds.
 POINT_EVERY: Final = 5.0
 POINTS: Final = 60
+# Of who was never sampled: room for the points takes more memory than all the rest.
+_NO_POINTS: Final[deque[tuple[float, float]]] = deque(maxlen=0)
 
 
 class Entry:
@@ -55,8 +57,8 @@ class Entry:
         self.gone_since: float | None = None
         self.pending: asyncio.Future[None] | None = None
         self.sample: Sample | None = None
-        self.memory: deque[tuple[float, float]] = deque(maxlen=POINTS)
-        self.cpu: deque[tuple[float, float]] = deque(maxlen=POINTS)
+        self.memory = _NO_POINTS
+        self.cpu = _NO_POINTS
         self.peak_memory_bytes = 0
         self.conditions: tuple[ConditionReport, ...] = ()
         self.blocked_by: tuple[str, ...] = ()
@@ -72,8 +74,10 @@ class Entry:
         if sample.resident_bytes is not None and sample.resident_bytes > self.peak_memory_bytes:
             self.peak_memory_bytes = sample.resident_bytes
         if sample.memory_ratio is not None and (not self.memory or sample.at - self.memory[-1][0] >= POINT_EVERY):
+            self.memory = self.memory or deque(maxlen=POINTS)
             self.memory.append((sample.at, sample.memory_ratio))
         if sample.cpu_ratio is not None and (not self.cpu or sample.at - self.cpu[-1][0] >= POINT_EVERY):
+            self.cpu = self.cpu or deque(maxlen=POINTS)
             self.cpu.append((sample.at, sample.cpu_ratio))
 
     def usage(self) -> Usage | None:
