@@ -14,6 +14,8 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -27,7 +29,7 @@ SERVICES: Final[dict[str, dict[str, Any]]] = {
     "db": {"command": "while :; do echo checkpoint complete; sleep 5; done", "group": "shop", "description": "orders and users"},
     "web": {"command": "exec python3 -m http.server {port} --bind 127.0.0.1", "depends_on": ["db"], "group": "shop"},
     "broken": {"command": "echo 'cannot read /etc/mailer.conf' >&2; exit 3", "restart": "never", "group": "mail"},
-    "backup": {"command": "sleep 1", "schedule": "30 2 * * *", "autostart": False},
+    "backup": {"command": "sleep 1", "schedule": "30 2 * * *"},
 }
 # Reports as a job of yours would.
 BACKFILL: Final = r"""
@@ -47,41 +49,47 @@ def free_port() -> int:
 
 
 def main() -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        port, web = free_port(), free_port()
-        services = json.loads(json.dumps(SERVICES).replace("{port}", str(web)))
-        services["web"]["port"] = web
-        Path(folder, "headway.yaml").write_text(json.dumps({"services": services}))
-        url, data = f"http://127.0.0.1:{port}", Path(folder, "data")
-        command = [sys.executable, "-m", "headway", "serve", "--listen", f"127.0.0.1:{port}", "--data-dir", str(data)]
-        command += ["--config", f"{folder}/headway.yaml", "--stuck-after", "20s"]
-        exporter = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        demo = None
-        try:
-            wait(lambda: requests.get(f"{url}/ready", timeout=5).ok)
-            key = (data / "admin.key").read_text().strip()
-            os.environ |= {
-                "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-                "HEADWAY_URL": url,
-                "HEADWAY_KEY": key,
-                "HEADWAY_SPOOL": f"{folder}/spool",
-                "DEMO_SECONDS": "100",
-            }
-            client = Client()
-            earlier(url, key)
-            demo = subprocess.Popen([sys.executable, "-m", "demo"], stdout=subprocess.DEVNULL)
-            backfill = subprocess.Popen([sys.executable, "-c", BACKFILL])
-            time.sleep(52)
-            take(url, key, client)
-            backfill.terminate()
-        finally:
-            if demo is not None:
-                demo.terminate()
-                demo.wait(30)
-            with_key = {"Authorization": f"Bearer {key}"}
+    with tempfile.TemporaryDirectory() as folder, scene(Path(folder)) as (url, key):
+        time.sleep(52)
+        take(url, key, Client())
+
+
+@contextmanager
+def scene(folder: Path) -> Iterator[tuple[str, str]]:
+    """An exporter under all this work: its address, and the administrator's key. Client() finds it."""
+    port, web = free_port(), free_port()
+    services = json.loads(json.dumps(SERVICES).replace("{port}", str(web)))
+    services["web"]["port"] = web
+    (folder / "headway.yaml").write_text(json.dumps({"services": services}))
+    url, data = f"http://127.0.0.1:{port}", folder / "data"
+    command = [sys.executable, "-m", "headway", "serve", "--listen", f"127.0.0.1:{port}", "--data-dir", str(data)]
+    command += ["--config", f"{folder}/headway.yaml", "--stuck-after", "20s"]
+    exporter = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    work: list[subprocess.Popen[bytes]] = []
+    try:
+        wait(lambda: requests.get(f"{url}/ready", timeout=5).ok)
+        key = (data / "admin.key").read_text().strip()
+        os.environ |= {
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+            "HEADWAY_URL": url,
+            "HEADWAY_KEY": key,
+            "HEADWAY_SPOOL": f"{folder}/spool",
+            "DEMO_SECONDS": "100",
+        }
+        earlier(url, key)
+        for what in (("-m", "demo"), ("-c", BACKFILL)):
+            work.append(subprocess.Popen([sys.executable, *what], stdout=subprocess.DEVNULL))
+        yield url, key
+    finally:
+        for child in work:
+            child.terminate()
+        for child in work:
+            child.wait(30)
+        with suppress(OSError):
+            with_key = {"Authorization": f"Bearer {(data / 'admin.key').read_text().strip()}"}
             requests.post(f"{url}/api/processes/stop-all", json={}, headers=with_key, timeout=60)
-            exporter.terminate()
-            exporter.wait(30)
+        exporter.terminate()
+        exporter.wait(30)
 
 
 def wait(true: Any) -> None:

@@ -114,10 +114,11 @@ def processes() -> table.Panel:
         Column(title="Process", label="title", links=LINKS, config={"custom.minWidth": 190}),
         Column(title="Progress", expr=keyed(q.BAR, "bar"), label="bar", width=126, config=IMAGE | {"mappings": BARS}),
         Column(title="%", expr=keyed(q.RATIO), width=52, config=percent),
-        Column(title="Items", expr=keyed(q.ITEMS, "items"), label="items", width=138),
         Column(title="Time left", expr=keyed(q.LEFT_OR_AGO, "text"), label="text", width=104, config=RIGHT),
-        Column(title="Elapsed", expr=keyed(q.ELAPSED), width=80, config=RIGHT | {"unit": "dthms"}),
+        # As far as here it is seen on 800 px.
         Column(title="Flags", expr=keyed(q.FLAGS, "flag"), label="flag", width=150, many=True, config=pills),
+        Column(title="Items", expr=keyed(q.ITEMS, "items"), label="items", width=138),
+        Column(title="Elapsed", expr=keyed(q.ELAPSED), width=80, config=RIGHT | {"unit": "dthms"}),
         Column(title="Rate", expr=keyed(q.per_time(), "rate"), label="rate", width=82, config=RIGHT),
         Column(title="CPU", expr=keyed(top(f.CPU)), width=56, config=percent),
         Column(title="Memory", expr=keyed(top(f.MEMORY)), width=78, config=RIGHT | {"unit": "bytes", "decimals": 0}),
@@ -164,10 +165,10 @@ def overview() -> dashboard.Dashboard:
         places=(
             Place(1, 0, 0, 24, 3, counts()),
             Place(2, 0, 3, 24, 6, attention()),
-            Place(4, 0, 9, 12, 5, services()),
-            Place(5, 12, 9, 12, 5, schedules()),
-            Place(3, 0, 14, 24, 24, processes()),
+            Place(4, 0, 9, 12, 4, services()),
+            Place(5, 12, 9, 12, 4, schedules()),
+            Place(3, 0, 13, 24, 24, processes()),
         ),
         variables=(logs_source(),),
-        rows=(folded(6, 38, "Last lines, from Loki", Place(7, 0, 39, 24, 12, last_lines())),),
+        rows=(folded(6, 37, "Last lines, from Loki", Place(7, 0, 38, 24, 12, last_lines())),),
     )
