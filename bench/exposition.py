@@ -174,7 +174,7 @@ def _metric(family: Family, things: Sequence[tuple[dict[str, str], Any]]) -> Met
     metric = Metric(family.metadata_name if family.type is Type.COUNTER else family.name, family.help, kind)
     for own, thing in things:
         if family.value is not None:
-            value = family.value(thing)
+            value = family.read(thing)
             if value is not None:
                 metric.add_sample(family.name, own, value)
         elif family.rows is not None:

@@ -187,7 +187,7 @@ class History:
             if family.rows is not None:
                 rows = family.rows(source)
                 self._add(look, [(family.name, {**labels, **dict(zip(family.labels, own, strict=False))}, v) for _, own, v in rows])
-            elif family.value is not None and (value := family.value(source)) is not None:
+            elif family.value is not None and (value := family.read(source)) is not None:
                 self._add(look, [(family.name, labels, value)])
 
     def _add(self, look: Look, rows: Sequence[tuple[str, dict[str, str], float]]) -> None:

@@ -258,7 +258,7 @@ def expected(views: Iterable[View], names: Iterable[NameStats] = ()) -> dict[Ser
 
     def add(family: Family, own: dict[str, str], source: Any) -> None:
         assert (family.value is None) != (family.rows is None), family.name
-        rows = family.rows(source) if family.rows else (("", (), family.value(source)),) if family.value else ()
+        rows = family.rows(source) if family.rows else (("", (), family.read(source)),) if family.value else ()
         for suffix, extra, number in rows:
             given = {**own, **dict(zip(family.labels, extra, strict=len(extra) > 0))}
             if number is None or number != number or abs(number) == float("inf"):

@@ -4,12 +4,13 @@ all read this table."""
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import lru_cache
 from itertools import accumulate
+from operator import attrgetter
 from typing import Any, Final
 
-from headway.metrics.family import Family, Number, Rows, Scope, Shown, Type
+from headway.metrics.family import Family, Rows, Scope, Shown, Type
 from headway.metrics.host import HOST_FAMILIES, NAME_CONDITION, NAME_FAILURE_RATIO
 from headway.metrics.own_families import OWN_FAMILIES
 from headway.metrics.services import SCHEDULE_FAMILIES, SERVICE_FAMILIES
@@ -55,15 +56,12 @@ def _eta_at(view: View) -> float | None:
     return None if view.eta is None else view.now + view.eta
 
 
-def _sampled(field: str) -> Callable[[View], Number | None]:
-    # By place, which costs a quarter: this is asked a dozen times for each process and page. Raises ValueError.
-    place = Sample._fields.index(field)
+# Of who was not sampled nothing is known.
+_NO_SAMPLE: Final = Sample(at=0.0, alive=False)
 
-    def read(view: View) -> Number | None:
-        sample: Any = view.sample
-        return None if sample is None else sample[place]
 
-    return read
+def _sample(view: View) -> Sample:
+    return view.sample or _NO_SAMPLE
 
 
 @lru_cache(maxsize=256)
@@ -165,13 +163,13 @@ PROCESS_FAMILIES: Final[tuple[Family, ...]] = (
     Family(name="headway_process_progress_ratio", type=G, scope=P, unit=R, volatile=True,
            value=lambda v: v.process.progress_ratio, help="Share of the work that is done, from 0 to 1."),
     Family(name="headway_process_items_done", type=G, scope=P, volatile=True,
-           value=lambda v: v.process.activity.current, help="Items done so far, in the unit of headway_process_info."),
+           value=attrgetter("process.activity.current"), help="Items done so far, in the unit of headway_process_info."),
     Family(name="headway_process_items_expected", type=G, scope=P, volatile=True,
-           value=lambda v: v.process.activity.total, help="Items there are in all, as far as the process knows."),
+           value=attrgetter("process.activity.total"), help="Items there are in all, as far as the process knows."),
     Family(name="headway_process_rate_items_per_second", type=G, scope=P, unit="items_per_second", shown=LIVE, volatile=True,
-           value=lambda v: v.rate, help="Items done per second at present."),
+           value=attrgetter("rate"), help="Items done per second at present."),
     Family(name="headway_process_eta_seconds", type=G, scope=P, unit=S, shown=LIVE, volatile=True,
-           value=lambda v: v.eta, help="Time that is probably left until the end."),
+           value=attrgetter("eta"), help="Time that is probably left until the end."),
     Family(name="headway_process_eta_low_seconds", type=G, scope=P, unit=S, shown=LIVE, volatile=True,
            value=lambda v: None if v.eta_range is None else v.eta_range[0],
            help="Time that is left at least: it takes less in one of ten cases. Absent where the reporter gives its own estimate."),
@@ -188,11 +186,11 @@ PROCESS_FAMILIES: Final[tuple[Family, ...]] = (
            value=lambda v: v.process.resumed_at,
            help="Since when the process runs again after a pause (unix time); absent for others."),
     Family(name="headway_process_update_timestamp_seconds", type=G, scope=P, unit=S, volatile=True,
-           value=lambda v: v.process.activity.updated_at, help="When the process last reported anything (unix time)."),
+           value=attrgetter("process.activity.updated_at"), help="When the process last reported anything (unix time)."),
     Family(name="headway_process_last_output_timestamp_seconds", type=G, scope=P, unit=S, volatile=True,
-           value=lambda v: v.process.activity.last_output_at, help="When the process last wrote a line (unix time)."),
+           value=attrgetter("process.activity.last_output_at"), help="When the process last wrote a line (unix time)."),
     Family(name="headway_process_last_progress_timestamp_seconds", type=G, scope=P, unit=S, volatile=True,
-           value=lambda v: v.process.activity.last_progress_at, help="When the process last got further (unix time)."),
+           value=attrgetter("process.activity.last_progress_at"), help="When the process last got further (unix time)."),
     Family(name="headway_process_finish_timestamp_seconds", type=G, scope=P, unit=S, shown=END,
            value=lambda v: v.process.finished_at, help="When the process ended (unix time)."),
     Family(name="headway_process_expected_duration_seconds", type=G, scope=P, unit=S, shown=LIVE,
@@ -215,35 +213,39 @@ PROCESS_FAMILIES: Final[tuple[Family, ...]] = (
     Family(name="headway_process_memory_ratio_threshold", type=G, scope=P, shown=LIVE,
            value=lambda v: v.limits.memory_ratio, help="Share of the memory from which the process can be a bottleneck."),
     Family(name="headway_process_cpu_seconds_total", type=C, scope=P, unit=S, shown=LIVE, volatile=True,
-           value=_sampled("cpu_seconds"), help="CPU time that the whole tree of OS processes has used, ended children included."),
+           of=_sample, value=attrgetter("cpu_seconds"),
+           help="CPU time that the whole tree of OS processes has used, ended children included."),
     Family(name="headway_process_cpu_ratio", type=G, scope=P, unit=R, shown=LIVE, volatile=True,
-           value=_sampled("cpu_ratio"), help="CPU use of the whole tree between the last two samples; 1 is one core."),
+           of=_sample, value=attrgetter("cpu_ratio"),
+           help="CPU use of the whole tree between the last two samples; 1 is one core."),
     Family(name="headway_process_cpu_wait_seconds_total", type=C, scope=P, unit=S, shown=LIVE, volatile=True,
-           value=_sampled("cpu_wait_seconds"), help="Time that the threads of the tree were ready to run and had no CPU."),
+           of=_sample, value=attrgetter("cpu_wait_seconds"),
+           help="Time that the threads of the tree were ready to run and had no CPU."),
     Family(name="headway_process_resident_memory_bytes", type=G, scope=P, unit=B, shown=LIVE, volatile=True,
-           value=_sampled("resident_bytes"),
+           of=_sample, value=attrgetter("resident_bytes"),
            help="Resident memory of the whole tree; shared pages count once for each OS process."),
     Family(name="headway_process_proportional_memory_bytes", type=G, scope=P, unit=B, shown=LIVE, volatile=True,
-           value=_sampled("proportional_bytes"),
+           of=_sample, value=attrgetter("proportional_bytes"),
            help="Memory of the whole tree with shared pages divided among those who share them (PSS); only with memory_pss."),
     Family(name="headway_process_memory_ratio", type=G, scope=P, unit=R, shown=LIVE, volatile=True,
-           value=_sampled("memory_ratio"),
+           of=_sample, value=attrgetter("memory_ratio"),
            help="Memory as a share of what the host, or the cgroup of the process, has: proportional where that is measured, else "
                 "resident."),
     Family(name="headway_process_io_read_bytes_total", type=C, scope=P, unit=B, shown=LIVE, volatile=True,
-           value=_sampled("io_read_bytes"), help="Bytes that the tree caused to be read from storage."),
+           of=_sample, value=attrgetter("io_read_bytes"), help="Bytes that the tree caused to be read from storage."),
     Family(name="headway_process_io_written_bytes_total", type=C, scope=P, unit=B, shown=LIVE, volatile=True,
-           value=_sampled("io_written_bytes"), help="Bytes that the tree caused to be written to storage."),
+           of=_sample, value=attrgetter("io_written_bytes"), help="Bytes that the tree caused to be written to storage."),
     Family(name="headway_process_threads", type=G, scope=P, shown=LIVE, volatile=True,
-           value=_sampled("threads"), help="Threads of the whole tree."),
+           of=_sample, value=attrgetter("threads"), help="Threads of the whole tree."),
     Family(name="headway_process_open_fds", type=G, scope=P, shown=LIVE, volatile=True,
-           value=_sampled("open_fds"), help="Open file descriptors of the whole tree."),
+           of=_sample, value=attrgetter("open_fds"), help="Open file descriptors of the whole tree."),
     Family(name="headway_process_os_processes", type=G, scope=P, shown=LIVE, volatile=True,
-           value=_sampled("os_processes"), help="OS processes in the tree."),
+           of=_sample, value=attrgetter("os_processes"), help="OS processes in the tree."),
     Family(name="headway_process_quiet_since_timestamp_seconds", type=G, scope=P, unit=S, shown=LIVE, volatile=True,
-           value=_sampled("quiet_since"), help="Since when CPU and I/O of the tree are quiet (unix time); absent when not."),
+           of=_sample, value=attrgetter("quiet_since"),
+           help="Since when CPU and I/O of the tree are quiet (unix time); absent when not."),
     Family(name="headway_process_zombie_since_timestamp_seconds", type=G, scope=P, unit=S, shown=LIVE, volatile=True,
-           value=_sampled("zombie_since"),
+           of=_sample, value=attrgetter("zombie_since"),
            help="Since when its OS process has ended and was not reaped by its parent (unix time); absent for all others."),
     Family(name="headway_process_condition", type=G, scope=P, labels=("condition",), shown=LIVE, volatile=True, rows=_conditions,
            help="Whether a condition holds: stuck, time_sink, bottleneck, overdue, zombie, duplicate (1 yes, 0 no)."),

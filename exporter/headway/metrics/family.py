@@ -58,6 +58,8 @@ class Family:
     number of the only series, `rows` any number of lines. None, NaN, infinity and an empty tuple mean unknown: no series. Families
     of the scopes total and own have neither; the collector and the exporter's own metrics fill them.
 
+    `of`: the part of the source that `value` reads, where many families read the same: it is looked for once for all of them.
+
     `volatile`: its value can change while everything that :func:`headway.metrics.families.stable_part` names stays as it is.
     """
 
@@ -69,8 +71,14 @@ class Family:
     labels: tuple[str, ...] = ()
     shown: Shown = Shown.ALWAYS
     volatile: bool = False
+    of: Callable[[Any], Any] | None = None
     value: Callable[[Any], Number | None] | None = None
     rows: Callable[[Any], Rows] | None = None
+
+    def read(self, source: Any) -> Number | None:
+        """The number of the only series. Only for a family with `value`."""
+        assert self.value is not None
+        return self.value(source if self.of is None else self.of(source))
 
     @property
     def all_labels(self) -> tuple[str, ...]:

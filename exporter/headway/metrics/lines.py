@@ -11,7 +11,7 @@ from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from functools import lru_cache
 from itertools import chain, repeat
 from operator import eq
-from typing import Final, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 import msgspec
 
@@ -236,7 +236,7 @@ class Population(Generic[K, T]):
         self._stable = stable
         self._labels: dict[K, bytes] = {}
         self._seen: dict[K, object] = {}
-        self._columns: list[tuple[Column[K], Callable[[T], Number | None]]] = []
+        self._columns: list[tuple[Column[K], Callable[[Any], Number | None]]] = []
         self._tables: list[tuple[Table[K], Callable[[T], Rows]]] = []
         self.blocks: dict[str, Block[K]] = {}
         for family in families:
@@ -291,11 +291,17 @@ class Population(Generic[K, T]):
             changed.append((key, item))
 
     def _write(self, whole: tuple[list[K], list[T]], part: tuple[list[K], list[T]]) -> Generator[None, None, None]:
+        read_by_many: dict[tuple[Callable[[Any], Any], bool], list[Any]] = {}
         for column, value in self._columns:
-            keys, things = whole if column.family.volatile else part
+            family = column.family
+            keys, things = whole if family.volatile else part
+            sources: list[Any] = things
+            if family.of is not None:
+                which = family.of, family.volatile
+                sources = read_by_many.get(which) or read_by_many.setdefault(which, list(map(family.of, things)))
             values: list[Number | None] = []
             for first in range(0, len(keys), _STEP):
-                values += [value(thing) for thing in things[first : first + _STEP]]
+                values += map(value, sources[first : first + _STEP])
                 yield
             if keys:
                 column.write(keys, values)
