@@ -34,7 +34,8 @@ class Stored:
 @dataclass
 class Loki:
     """The first fields are limits of Loki. `tenant` and `authorization`: who alone may push. `answers`: given instead, one for each
-    request that comes, then as it should be. `retry_after`: a header of 429 and 503. `hang`: s before each answer."""
+    request that comes, then as it should be. `retry_after`: a header of 429 and 503. `hang`: s before each answer, and no
+    longer than it stands in."""
 
     max_line_size: int = 262_144
     max_label_names: int = 15
@@ -177,14 +178,14 @@ class Loki:
 
 @contextmanager
 def standing_in(**limits: Any) -> Iterator[Loki]:
-    loki = Loki(**limits)
+    loki, over = Loki(**limits), threading.Event()
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
         def do_POST(self) -> None:
             raw = self.rfile.read(int(self.headers["Content-Length"]))
-            time.sleep(loki.hang)
+            over.wait(loki.hang)
             with loki.lock:
                 loki.requests.append({"path": self.path, "headers": dict(self.headers), "bytes": len(raw), "at": time.monotonic()})
                 try:
@@ -212,5 +213,6 @@ def standing_in(**limits: Any) -> Iterator[Loki]:
     try:
         yield loki
     finally:
+        over.set()
         server.shutdown()
         server.server_close()

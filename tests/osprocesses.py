@@ -117,7 +117,7 @@ class Started:
         return found
 
     def end(self) -> None:
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 30
         while (left := self.left()) and time.monotonic() < deadline:
             for pid in left:
                 with suppress(ProcessLookupError):
@@ -149,6 +149,18 @@ def runs(pid: int) -> bool:
 
 def state(pid: int) -> str:
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+
+
+def wait_resting(pid: int) -> None:
+    """Until its first thread has nothing left to do but to wait: it was not once on a processor between two looks."""
+    seen = [""]
+
+    def rests() -> bool:
+        status = Path(f"/proc/{pid}/task/{pid}/status").read_text()
+        seen.append(status[status.index("voluntary_ctxt_switches") :])
+        return state(pid) == "S" and seen[-1] == seen[-2]
+
+    wait_until(rests, what=f"{pid} rests", interval=0.1)
 
 
 def wait_gone(*pids: int, timeout: float = 30.0) -> None:

@@ -15,8 +15,8 @@ from waiting import wait_until
 
 
 class RecordingServer:
-    """`status`: answer every request with it (200: properly). `delay`: seconds before each answer. `body`: what a misbehaving
-    answer holds. `refuse`: field → status and problem for items that carry it. `cancel`: ids that someone wants to end."""
+    """`status`: answer every request with it (200: properly). `delay`: seconds before each answer, or until :meth:`release`. `body`:
+    what a misbehaving answer holds. `refuse`: field → status and problem for items that carry it. `cancel`: ids that someone wants to end."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
@@ -32,6 +32,7 @@ class RecordingServer:
         self.item_status: dict[str, int] = {}
         self.cancel: set[str] = set()
         self.drop_answers = 0
+        self._released = threading.Event()
         self._server: ThreadingHTTPServer | None = None
         self._port = 0
 
@@ -65,6 +66,10 @@ class RecordingServer:
             self._server.server_close()
             self._server = None
 
+    def release(self) -> None:
+        """From now on everybody is answered at once, those who wait too."""
+        self._released.set()
+
     def handle(self, request: BaseHTTPRequestHandler) -> None:
         raw = request.rfile.read(int(request.headers["Content-Length"]))
         if self._server is None:
@@ -72,7 +77,7 @@ class RecordingServer:
             return
         with self.lock:
             self.requests.append({"path": request.path, "headers": dict(request.headers), "at": time.time(), "bytes": len(raw)})
-        time.sleep(self.delay)
+        self._released.wait(self.delay)
         status, answer = self.status, self.body
         if status == 200:
             with self.lock:

@@ -547,7 +547,7 @@ def test_an_exporter_that_hangs_costs_the_wait_once(tmp_path: Path) -> None:
         environ = {"HEADWAY_URL": url, "HEADWAY_SPOOL": str(tmp_path)}
         begun = time.monotonic()
         first = headway("report", "update", "x", "--current", "1", "--wait", "0.7", environ=environ)
-        assert 0.7 <= time.monotonic() - begun < 10
+        assert 0.7 <= time.monotonic() - begun < 30
         assert first.returncode == 0 and first.stderr.startswith(f"headway: the exporter at {url} did not answer within 0.7 s")
         second = headway("report", "update", "x", "--current", "2", environ=environ)
         assert "did not answer within 0.25 s" in second.stderr

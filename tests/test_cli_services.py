@@ -299,7 +299,7 @@ def test_ensure_ends_when_one_was_given_up_with_the_reason_of_each(serve: Serve)
 
 
 def test_ensure_does_not_take_one_for_running_that_ends_at_once(serve: Serve) -> None:
-    serving = serve({"brief": {"command": "sleep 0.4; exit 5", "autostart": False, "restart": "never"}})
+    serving = serve({"brief": {"command": "sleep 0.1; exit 5", "autostart": False, "restart": "never"}})
     done = said(serving, "ensure", "brief")
     assert (done.returncode, done.stdout) == (Exit.FAILED, "") and "brief: in error: " in done.stderr
 

@@ -349,7 +349,7 @@ async def test_an_exporter_that_stops_does_not_say_that_the_kill_failed() -> Non
         script = start("signal.signal(signal.SIGTERM, lambda *_: say('heard')); " + IDLE, ready=True)
         process = world.create(id="a", host="here", pid=script.pid, create_time=script.process.create_time)
         killing = asyncio.ensure_future(control.kill([process], Asked(by="ann", grace=50)))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             assert await asyncio.to_thread(script.said) == "heard"
             control.close()
             await killing
@@ -369,14 +369,13 @@ def test_other_calls_are_answered_during_a_kill_and_a_second_one_is_quicker(
     script = start("deaf(); " + IDLE, ready=True)
     one = track(admin, script)
     found: list[dict[str, Any]] = []
-    patient = threading.Thread(target=lambda: found.append(kill(Api(exporter, exporter.key), one, grace=15)))
+    patient = threading.Thread(target=lambda: found.append(kill(Api(exporter, exporter.key), one, grace=50)))
     patient.start()
     wait_until(lambda: admin.get(one)["status"] == "stopping", what="the kill")
-    began = time.monotonic()
     assert admin.request("POST", f"/api/processes/{one}/pause")[0] == 409
     assert kill(admin, one, signal="KILL")["process"]["status"] == "killed"
     patient.join(30)
-    assert time.monotonic() - began < 8 and not patient.is_alive()
+    assert not patient.is_alive()
     assert found[0]["process"]["status"] == "killed"
 
 
@@ -557,13 +556,14 @@ def test_the_tree_shows_os_processes_and_what_was_reported_below(admin: Api, sta
 
 
 def test_the_client_has_a_method_for_each(exporter: RunningExporter, admin: Api, start: Started) -> None:
-    client = Client(exporter.url, exporter.key, timeout=2)
+    client = Client(exporter.url, exporter.key)
     deaf, other = start("deaf(); " + IDLE, ready=True), start(IDLE, ready=True)
     one, two = track(admin, deaf, task="t"), track(admin, other, task="t")
     assert client.tree(one)["os_process"]["pid"] == deaf.pid
     assert client.pause(two)["status"] == "paused" and client.resume(two)["status"] == "running"
     assert client.kill_scope({"type": "task", "task_id": "t"}, dry_run=True)["killed_count"] == 2
-    assert client.kill(one, "TERM", grace=2.5)["process"]["status"] == Status.KILLED, "longer than its timeout"
+    with Client(exporter.url, exporter.key, timeout=1) as hasty:
+        assert hasty.kill(one, "TERM", grace=1.5)["process"]["status"] == Status.KILLED, "longer than its timeout"
     assert client.kill_scope({"type": "task", "task_id": "t"})["killed_count"] == 1
     assert client.cleanup(older_than=0)["cleaned_count"] == 2
     with pytest.raises(ApiError) as caught:

@@ -205,7 +205,8 @@ def test_after_a_restart_of_the_exporter_it_is_the_same(watching: Watching, star
     (tmp_path / "app").mkdir()
     scripts = [start(f"os.chdir({str(tmp_path / 'app')!r}); {REST}", ready=True) for _ in range(2)]
     exporter, client = watching(f"  app: {{cwd: {tmp_path}/app}}")
-    wait_until(lambda: len(client.list(name="app")) == 2, what="both")
+    # Of the list of all it is known that they are on the disk: what runs is told from memory, a moment before that.
+    wait_until(lambda: len(client.list(name="app", state="all")) == 2, what="both")
     ids = {process["pid"]: process["id"] for process in client.list(name="app")}
     getattr(exporter, how)()
     scripts[0].child.kill()

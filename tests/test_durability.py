@@ -116,7 +116,7 @@ class Client:
     """One connection, as a reporter has it."""
 
     def __init__(self, port: int) -> None:
-        self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+        self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
 
     def call(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
         headers = {} if body is None else {"Content-Type": "application/json"}

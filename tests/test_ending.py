@@ -79,8 +79,8 @@ def test_a_whole_tree_ends_politely_children_first(start: Started, pidfd: bool) 
     script = start("fork(lambda: (say(os.getpid(), fork(rest)), rest())); rest()")
     (middle, leaf), root = script.pids(), script.pid
     began, system = time.monotonic(), Noting(pidfd)
-    (outcome,) = end(script.process, system=system)
-    assert time.monotonic() - began < 4
+    (outcome,) = end(script.process, system=system, grace=50)
+    assert time.monotonic() - began < 30
     assert not any(map(runs, (root, middle, leaf)))
     assert outcome.root_ended and outcome.signal == signal.SIGTERM and pids(outcome.ended) == {root, middle, leaf}
     assert not outcome.survivors and not outcome.gone
@@ -102,7 +102,7 @@ def test_who_ignores_sigterm_is_killed_after_the_grace(start: Started) -> None:
     script = start("deaf(); say('ready'); rest()", ready=True)
     began = time.monotonic()
     (outcome,) = end(script.process, grace=0.4)
-    assert 0.4 <= time.monotonic() - began < 3
+    assert 0.4 <= time.monotonic() - began < 20
     assert outcome.root_ended and outcome.signal == signal.SIGKILL
     assert script.child.wait(30) == -signal.SIGKILL
 
@@ -116,8 +116,8 @@ def test_the_chosen_signal_is_the_one_that_arrives(start: Started) -> None:
 def test_sigkill_at_once_has_no_grace(start: Started) -> None:
     script = start("deaf(); fork(rest); say('ready'); rest()", ready=True)
     began = time.monotonic()
-    (outcome,) = end(script.process, signal=signal.SIGKILL, grace=30)
-    assert time.monotonic() - began < 3 and len(outcome.ended) == 2
+    (outcome,) = end(script.process, signal=signal.SIGKILL, grace=50)
+    assert time.monotonic() - began < 30 and len(outcome.ended) == 2
 
 
 def test_who_stands_still_is_ended_too(start: Started) -> None:
@@ -196,7 +196,7 @@ rest()
     born = {int(line) for line in seen.read_text().split()}
     assert outcome.root_ended and not outcome.survivors
     assert len(born) > 3, "it did fork meanwhile"
-    wait_gone(*born, timeout=2)
+    wait_gone(*born)
 
 
 def test_a_zombie_counts_as_ended(start: Started) -> None:
@@ -462,8 +462,8 @@ def test_giving_up_ends_the_grace_and_kills_nobody(start: Started) -> None:
     stop = threading.Event()
     threading.Timer(0.3, stop.set).start()
     began = time.monotonic()
-    (outcome,) = end(script.process, grace=30, give_up=stop.is_set)
-    assert time.monotonic() - began < 5 and runs(script.pid)
+    (outcome,) = end(script.process, grace=50, give_up=stop.is_set)
+    assert time.monotonic() - began < 30 and runs(script.pid)
     assert not outcome.root_ended and len(outcome.survivors) == 1
 
 

@@ -47,7 +47,7 @@ class Notices:
         self.exits[key] = exit, time.monotonic()
 
     async def of(self, key: str) -> Exit:
-        deadline = time.monotonic() + 5.0
+        deadline = time.monotonic() + 30
         while key not in self.exits:
             assert time.monotonic() < deadline, f"the end of {key} was not noticed"
             await asyncio.sleep(0.005)

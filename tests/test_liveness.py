@@ -138,14 +138,16 @@ def test_a_pid_that_nobody_has_is_said_and_where_it_is_sure_the_process_is_orpha
 def test_a_zombie_is_given_up_with_how_it_ended(start_exporter: Starter, end: str, words: str) -> None:
     exporter = start_exporter("--sample-interval", "0.2", "--zombie-cleanup", "1s", "--cleanup-interval", "1s")
     api = Api(exporter)
-    source = f"import os, sys, time\nif not os.fork(): time.sleep(0.5); {end.replace('sys.exit', 'os._exit')}\ntime.sleep(60)"
-    with subprocess.Popen([sys.executable, "-c", source]) as parent:
+    source = f"import os, sys, time\nif not os.fork(): sys.stdin.read(); {end.replace('sys.exit', 'os._exit')}\ntime.sleep(60)"
+    with subprocess.Popen([sys.executable, "-c", source], stdin=subprocess.PIPE) as parent:
         try:
             children = Path(f"/proc/{parent.pid}/task/{parent.pid}/children")
             child = int(wait_until(children.read_text, what="its child").split()[0])
             identity = identify(child)
             assert identity is not None
             api.create(id="zombie", pid=child, create_time=identity.create_time, pid_namespace=identity.pid_namespace)
+            assert parent.stdin is not None
+            parent.stdin.close()
             wait_until(lambda: api.get("zombie")["status"] == "orphaned", timeout=30, what="its orphaning")
             assert words in api.get("zombie")["error"] and "its parent has not waited for it" in api.get("zombie")["error"]
             assert exit_of_zombie(parent.pid) is None, "it is none"

@@ -528,7 +528,7 @@ def test_without_the_extra_it_says_what_to_install(tmp_path: Path) -> None:
 
 async def until(look: Callable[[], Awaitable[Any]], what: str) -> Any:
     """As waiting.wait_until, for what is awaited."""
-    deadline = asyncio.get_running_loop().time() + 15
+    deadline = asyncio.get_running_loop().time() + 30
     while not (answer := await look()):
         assert asyncio.get_running_loop().time() < deadline, what
         await asyncio.sleep(0.05)

@@ -99,12 +99,12 @@ def test_life_of_a_process(server: RecordingServer) -> None:
 
 
 def test_creation_does_not_wait_for_the_interval(server: RecordingServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HEADWAY_INTERVAL", "30")
+    monkeypatch.setenv("HEADWAY_INTERVAL", "60")
     started = time.monotonic()
     with Reporter("quick") as reporter:
         server.creation(reporter.id)
     server.final(reporter.id)
-    assert time.monotonic() - started < 10
+    assert time.monotonic() - started < 30
 
 
 def test_many_reporters_share_requests(server: RecordingServer) -> None:
@@ -121,16 +121,16 @@ def test_many_reporters_share_requests(server: RecordingServer) -> None:
 
 def test_latest_value_wins_and_updates_are_sent_about_once_an_interval(server: RecordingServer) -> None:
     reporter = Reporter("fast")
-    end = time.monotonic() + 1.0
+    begun = time.monotonic()
     n = 0
-    while time.monotonic() < end:
+    while time.monotonic() < begun + 1.0 or n <= 100_000:
         n += 1
         reporter.update(n)
+    took = time.monotonic() - begun
     reporter.done()
     server.final(reporter.id)
     assert server.state(reporter.id)["progress"]["current"] == n
-    assert len(server.of(reporter.id)) < 25
-    assert n > 100_000
+    assert len(server.of(reporter.id)) < 25 * took
 
 
 def test_sequence_numbers_grow_and_ages_are_those_of_the_events(server: RecordingServer) -> None:
@@ -380,7 +380,7 @@ def test_cancel_is_raised_once_by_the_next_update(server: RecordingServer) -> No
     server.cancel.add("cancel-me")
     seen = 0
     with pytest.raises(Cancelled, match="cancel-me"), Reporter("opted in", id="cancel-me", raise_on_cancel=True) as reporter:
-        end = time.monotonic() + 10
+        end = time.monotonic() + 30
         while time.monotonic() < end:
             try:
                 seen += 1
@@ -408,7 +408,7 @@ def test_cached_method_and_cancel(server: RecordingServer) -> None:
     update = Reporter("cached", id="cached", raise_on_cancel=True).update
 
     def work() -> None:
-        end = time.monotonic() + 10
+        end = time.monotonic() + 30
         while time.monotonic() < end:
             update(1)
 

@@ -258,13 +258,13 @@ def test_the_end_sends_what_is_there_and_waits_no_longer_than_it_may(loki: Loki)
     shipper.put(batch(["last words"]))
     shipper.close(20)
     assert loki.lines("p1") == ["last words"]
-    loki.hang = 8.0
+    loki.hang = 120.0
     shipper = Shipper(Target(loki.url), 1 << 20, gather=60)
     shipper.start()
     shipper.put(batch(["never heard", "nor this"]))
     closing = threading.Thread(target=shipper.close, args=(0.2,), daemon=True)
     closing.start()
-    closing.join(6)
+    closing.join(30)
     assert not closing.is_alive(), "it does not wait for the answer"
     assert shipper.figures(0).dropped["stopped"] == 2
 
@@ -310,14 +310,14 @@ def test_an_exporter_sends_lines_and_changes_of_status(start_exporter: Starter, 
 
 
 def test_a_loki_that_hangs_slows_nobody_down(start_exporter: Starter) -> None:
-    with standing_in(hang=30.0) as loki:
+    with standing_in(hang=120.0) as loki:
         exporter = start(start_exporter, loki)
         client = Client(url=exporter.url, key=exporter.key)
         for number in range(50):
             call(exporter, "POST", "", {"name": f"job {number}", "type": "task"})
         assert len(client.list(state="active", limit=100)) == 50
         assert (figure(exporter, "headway_shipping_pending") or 0) >= 50
-        assert exporter.stop(within=15) == 0, "within the time that a stop may take"
+        assert exporter.stop(within=30) == 0, "it does not wait for the answer"
 
 
 def test_without_an_address_there_is_neither_thread_nor_series(shared_exporter: RunningExporter) -> None:
