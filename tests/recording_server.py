@@ -15,8 +15,9 @@ from waiting import wait_until
 
 
 class RecordingServer:
-    """`status`: answer every request with it (200: properly). `delay`: seconds before each answer, or until :meth:`release`. `body`:
-    what a misbehaving answer holds. `refuse`: field → status and problem for items that carry it. `cancel`: ids that someone wants to end."""
+    """`status`: answer every request with it (200: properly). `delay`: seconds before each answer, or until :meth:`release`.
+    `body`: what a misbehaving answer holds. `refuse`: field → status and problem for items that carry it. `cancel`: ids that
+    someone wants to end."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
