@@ -89,7 +89,7 @@ def test_progress_needs_no_waiting(at_once: AtOnce) -> None:
         ("PATCH", "/api/processes/%70", {}),
         ("PATCH", "/api/processes/nobody", {}),
         ("PATCH", "/api/processes", {}),
-        ("POST", "/api/processes", {"name": "b", "type": "task", "id": "b"}),
+        ("POST", "/api/processes", {"name": "job", "type": "task", "id": "p"}),
         ("POST", "/api/processes", {"name": "b"}),
         ("POST", "/api/processes?x", {"name": "b", "type": "task"}),
         ("POST", ONE, {}),
@@ -131,6 +131,41 @@ def test_what_must_be_durable_is_answered_when_it_is(at_once: AtOnce) -> None:
     assert status == 200 and answer["data"]["status"] == "failed" and answer["cancel_requested"] is False
     stored = at_once.context.store.get("p")
     assert stored is not None and stored.error == "no more"
+
+
+def ask_later(at_once: AtOnce, body: Mapping[str, Any]) -> tuple[int, Any]:
+    """What is answered to a creation for which the store has to be asked first."""
+    loop = at_once.context.writer._loop
+    assert loop is not None
+
+    async def asked() -> list[Any]:
+        answers: list[Any] = ask(at_once, "POST", "/api/processes", body)
+        return answers
+
+    return until(at_once, loop.run_until_complete(asked()))
+
+
+def test_an_id_may_be_one_of_long_ago(at_once: AtOnce) -> None:
+    registry, body = at_once.context.registry, {"name": "b", "type": "task", "id": "b"}
+    status, answer = ask_later(at_once, body)
+    assert status == 201 and at_once.context.store.get("b") is not None
+    until(at_once, ask(at_once, "PATCH", "/api/processes/b", {"status": "done"}))
+    registry.drop(["b"])
+    status, again = ask_later(at_once, body)
+    assert status == 200 and again["data"]["status"] == "done" and again["data"]["created_at"] == answer["data"]["created_at"]
+    status, problem = ask_later(at_once, body | {"name": "another"})
+    assert status == 409 and "id b is in use" in problem["detail"] and "b" not in registry.entries
+
+
+def test_an_id_cannot_be_looked_up_while_the_store_is_away(at_once: AtOnce, monkeypatch: pytest.MonkeyPatch) -> None:
+    def away(_: str) -> None:
+        raise StoreUnavailable("the disk is gone")
+
+    monkeypatch.setattr(at_once.context.archive, "_get", away)
+    status, problem = ask_later(at_once, {"name": "b", "type": "task", "id": "b"})
+    assert status == StoreUnavailable.status and "the disk is gone" in problem["detail"]
+    monkeypatch.undo()
+    assert ask_later(at_once, {"name": "b", "type": "task", "id": "b"})[0] == 201
 
 
 def test_what_cannot_be_stored_is_undone_and_said(at_once: AtOnce, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -355,6 +390,15 @@ def test_creations_one_after_the_other_on_one_connection(shared_exporter: Runnin
     assert [status for status, _, _ in answers] == [201, 201, 201, 200, 201]
     created = [answer["data"]["id"] for _, _, answer in answers[:3]]
     assert sorted(one["id"] for one in answers[3][2]["data"]) == sorted(created)
+
+
+def test_two_who_give_the_same_id_at_the_same_time_get_one_process(shared_exporter: RunningExporter) -> None:
+    wires = [Wire(shared_exporter) for _ in range(40)]
+    for n, wire in enumerate(wires):
+        wire.socket.sendall(wire.request("POST", "/api/processes", {"name": "same", "type": "task", "id": f"same-{n % 20}"}))
+    statuses = sorted(wire.answer()[0] for wire in wires)
+    assert statuses == [200] * 20 + [201] * 20
+    assert len(Api(shared_exporter).request("GET", "/api/processes?name=same&limit=100")[1]["data"]) == 20
 
 
 def test_an_exporter_that_stops_answers_first(start_exporter: Starter) -> None:

@@ -1,6 +1,6 @@
 """What reporters call all day, answered without a task and the messages between server and application.
 
-Only what is right in every respect: updates of known processes, one by one or in batches, and creations that are no repeated ones.
+Only what is right in every respect: updates of known processes, one by one or in batches, and creations.
 Progress is answered between two reads of the socket; what must be durable first, when it is. For everything else (what is wrong,
 what is written unusually) nothing has changed, and the request goes the way of all others, where the same functions answer it or
 say what is wrong with it.

@@ -13,6 +13,7 @@ from starlette.responses import Response
 
 from headway.api import answers
 from headway.api.access import Caller, caller_of
+from headway.api.archive import Archive
 from headway.api.identity import Identity
 from headway.api.live import Live
 from headway.api.scrape import Scrape
@@ -40,7 +41,8 @@ T = TypeVar("T")
 @dataclass(slots=True, kw_only=True)
 class Context:
     """`boot` names this run of the exporter: versions of a stream mean nothing to the next one. `retried`: ids of processes that
-    are just being started once more. `live` is what the pages follow, `scrape` what Prometheus reads."""
+    are just being started once more. `archive` finds who is created again, `live` is what the pages follow, `scrape` what
+    Prometheus reads."""
 
     settings: Settings
     registry: Registry
@@ -59,10 +61,12 @@ class Context:
     boot: str
     effective: Sequence[Row] = ()
     retried: set[str] = field(default_factory=set)
+    archive: Archive = field(init=False)
     live: Live = field(init=False)
     scrape: Scrape = field(init=False)
 
     def __post_init__(self) -> None:
+        self.archive = Archive(self.store.get)
         self.live = Live(self.registry, self.boot)
         self.scrape = Scrape(self.registry, self.collector)
 

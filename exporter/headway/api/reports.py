@@ -54,9 +54,7 @@ async def create_one(context: Context, who: Caller, body: Body) -> tuple[int, by
     outcome = await create(context, who, form)
     if outcome.stored is not None:
         await outcome.stored
-    registry = context.registry
-    entry = registry.entries.get(outcome.process.id) or registry.archived(outcome.process)
-    return 201 if outcome.created else 200, created(context, entry, who)
+    return told_of_creation(context, who, outcome)
 
 
 async def update_process(request: Request) -> Response:
@@ -89,22 +87,47 @@ class Promise:
 
 
 def create_at_once(context: Context, who: Caller, body: bytes) -> Promise | None:
-    """What :func:`create_one` answers to a creation that cannot be a repeated one; None for any other. Raises HeadwayError, and
-    then nothing was created."""
+    """What :func:`create_one` answers, for a caller who sees everything and an id that nobody has now; else None. Raises
+    HeadwayError, and then nothing was created."""
     who.require(Role.REPORTER)
     form = decode(body, CreateIn)
-    if form.id is not UNSET or who.user is not None:
-        return None
     registry = context.registry
-    outcome = registry.create(form)
-    assert outcome.stored is not None
-    process = outcome.process
+    if who.user is not None or form.id in registry.entries:
+        return None
+    if form.id is UNSET:
+        outcome = registry.create(form)
+        assert outcome.stored is not None
+        return Promise(outcome.stored, lambda: told_of_creation(context, who, outcome))
+    outcomes: list[Outcome] = []
+    ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
-    def answer() -> tuple[int, bytes]:
-        entry = registry.entries.get(process.id) or registry.archived(process)
-        return 201, created(context, entry, who)
+    def looked(found: asyncio.Future[Process | None]) -> None:
+        try:
+            outcomes.append(made(context, who, form, None, found.result()))
+        except Exception as error:
+            ready.set_exception(error)
+            return
+        if (stored := outcomes[0].stored) is None:
+            ready.set_result(None)
+        else:
+            stored.add_done_callback(kept)
 
-    return Promise(outcome.stored, answer)
+    def kept(stored: asyncio.Future[None]) -> None:
+        if stored.cancelled():
+            ready.cancel()
+        elif (error := stored.exception()) is not None:
+            ready.set_exception(error)
+        else:
+            ready.set_result(None)
+
+    context.archive.find(form.id).add_done_callback(looked)
+    return Promise(ready, lambda: told_of_creation(context, who, outcomes[0]))
+
+
+def told_of_creation(context: Context, who: Caller, outcome: Outcome) -> tuple[int, bytes]:
+    """Status and JSON."""
+    entry = context.registry.entries.get(outcome.process.id) or context.registry.archived(outcome.process)
+    return 201 if outcome.created else 200, created(context, entry, who)
 
 
 def created(context: Context, entry: Entry, who: Caller) -> bytes:
@@ -170,7 +193,7 @@ async def update_many(context: Context, who: Caller, body: Body, durable: bool) 
     archived: Mapping[str, Process | None] = {}
     if len(unknown) > 1:
         with suppress(HeadwayError):  # then each item says so itself
-            archived = await context.read(lambda: {one: context.store.get(one) for one in unknown})
+            archived = await context.archive.find_all(unknown)
     for item in items:
         if isinstance(item, HeadwayError):
             results.append(refused(None, item))
@@ -252,16 +275,22 @@ async def create(
             raise Forbidden(f"user: this key may report only for {who.user}", field="user")
         form.user = who.user
     given = form.id if form.id is not UNSET else process_id
-    if given is not None:
-        known = context.registry.entries.get(given)
-        if known is None:
-            archived = archive[given] if given in archive else await context.read(context.store.get, given)
-            if archived is not None and given not in context.registry.entries:
-                if not (same_creation(archived, form) and who.sees(archived.spec.user)):
-                    raise Conflict(f"id {given} is in use; leave id away to get a new one", field="id")
-                return Outcome(archived)
-        elif not who.sees(known.process.spec.user):
+    archived = None
+    if given is not None and given not in context.registry.entries:
+        archived = archive[given] if given in archive else await context.archive.find(given)
+    return made(context, who, form, process_id, archived)
+
+
+def made(context: Context, who: Caller, form: CreateIn, process_id: str | None, archived: Process | None) -> Outcome:
+    """Creates, unless the id is known by now or is that of `archived`. Raises as :func:`create`."""
+    given = form.id if form.id is not UNSET else process_id
+    known = None if given is None else context.registry.entries.get(given)
+    if known is not None and not who.sees(known.process.spec.user):
+        raise Conflict(f"id {given} is in use; leave id away to get a new one", field="id")
+    if known is None and archived is not None:
+        if not (same_creation(archived, form) and who.sees(archived.spec.user)):
             raise Conflict(f"id {given} is in use; leave id away to get a new one", field="id")
+        return Outcome(archived)
     return context.registry.create(form, process_id=process_id)
 
 
