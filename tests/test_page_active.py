@@ -111,14 +111,13 @@ def test_the_percentage_is_whole_where_the_count_is_cut(api: Api, visit: Callabl
         assert percent.evaluate(whole), width
 
 
-def test_of_one_that_stands_still_no_time_left_is_shown() -> None:
+def test_of_a_stuck_one_the_time_left_is_shown_as_it_grows_as_everywhere_else() -> None:
     stuck = ConditionReport(Condition.STUCK, Severity.WARNING, T0, "no output for 78 s")
-    view = View(process=process("a"), now=T0 + 90, limits=LIMITS, rate=0.0, eta=30.0, eta_range=(22.0, 60.0))
+    view = View(process=process("a"), now=T0 + 90, limits=LIMITS, rate=0.0, eta=30.0, eta_range=(22.0, 60.0), conditions=(stuck,))
     shown = row_of(view)
     assert (shown["rate"], shown["left"], shown["left_range"]) == ("0/min", "~30s", "22s–1m")
-    shown = row_of(replace(view, conditions=(stuck,)))
-    assert (shown["left"], shown["left_range"]) == ("", "")
-    assert row_of(replace(view, conditions=(stuck,), rate=2.0))["left"] == "~30s"
+    shown = row_of(replace(view, eta=90.0, eta_range=(22.0, 300.0)))
+    assert (shown["left"], shown["left_range"]) == ("~1m 30s", "22s–5m")
 
 
 def test_all_tabs_of_a_browser_share_one_stream(api: Api, exporter: RunningExporter, visit: Callable[..., Visitor]) -> None:

@@ -37,8 +37,6 @@ def row(view: View) -> Row:
     process, sample = view.process, view.sample
     spec, activity, status = process.spec, process.activity, process.status
     ratio = process.progress_ratio
-    # Where nothing comes any more, what earlier runs took says nothing of when this one ends.
-    stands = view.rate == 0 and any(report.condition is Condition.STUCK for report in view.conditions)
     return {
         "id": process.id,
         "link": f"/processes/{process.id}",
@@ -56,8 +54,8 @@ def row(view: View) -> Row:
         "percent_text": "" if ratio is None else f"{int(ratio * 100)}%",
         "count": count({"current": activity.current, "total": activity.total, "unit": activity.unit}),
         "rate": rate(None if view.rate is None else view.rate * 60.0),
-        "left": "" if stands or view.eta is None else f"~{format_duration(view.eta)}",
-        "left_range": "" if stands else left_range(view),
+        "left": "" if view.eta is None else f"~{format_duration(view.eta)}",
+        "left_range": left_range(view),
         "cpu": "" if sample is None or sample.cpu_ratio is None else f"{sample.cpu_ratio * 100:.0f}%",
         "memory": "" if sample is None or sample.resident_bytes is None else size(sample.resident_bytes),
         "flags": [
