@@ -76,13 +76,13 @@ def limits() -> table.Panel:
     rows_of = f'{f.ROW}{{code=~"{f.ACTIVE}", kind=~"$kind"}}'
     who = keyed(f"{rows_of} * {f.ADDRESS}", "id", "name", "kind", "external_url")
     columns = [
-        Column(title="Time sink from", expr=keyed(f"{f.SINK_RATIO}{chosen}"), width=110, config=times),
+        Column(title="Time sink from", expr=keyed(f"{f.SINK_RATIO}{chosen}"), width=130, config=times),
         Column(title="Critical from", expr=keyed(f"{f.SINK_CRITICAL}{chosen}"), width=110, config=times),
         Column(title="Expected", expr=keyed(f"{f.EXPECTED}{chosen}"), width=100, config=clock),
         Column(title="Stuck after", expr=keyed(f"{f.STUCK_LIMIT}{chosen}"), width=100, config=clock),
         Column(title="Time limit", expr=keyed(f"{f.TIMEOUT}{chosen}"), width=100, config=clock),
         Column(title="CPU from", expr=keyed(f"{f.CPU_LIMIT}{chosen}"), width=90, config=share),
-        Column(title="Memory from", expr=keyed(f"{f.MEMORY_LIMIT}{chosen}"), width=100, config=share),
+        Column(title="Memory from", expr=keyed(f"{f.MEMORY_LIMIT}{chosen}"), width=120, config=share),
     ]
     first = [
         Column(title="row", expr=who, config=HIDDEN | {"unit": "none"}),

@@ -17,8 +17,8 @@ PLAIN: Final[Config] = {"mode": "absolute", "steps": [{"color": "text", "value":
 Figure = tuple[str, str, Config]
 
 
-def figures(title: str, description: str, empty: str, shown: Iterable[Figure]) -> stat.Panel:
-    """Without colours, unless a figure has thresholds or mappings of its own."""
+def figures(title: str, description: str, empty: str, shown: Iterable[Figure], *, many: bool = False) -> stat.Panel:
+    """Without colours, unless a figure has thresholds or mappings of its own. `many`: too many for one row of a narrow screen."""
     panel = (
         stat.Panel()
         .title(title)
@@ -28,9 +28,9 @@ def figures(title: str, description: str, empty: str, shown: Iterable[Figure]) -
         .graph_mode(common.BigValueGraphMode.NONE)
         .color_mode(common.BigValueColorMode.VALUE)
         .text_mode(common.BigValueTextMode.VALUE_AND_NAME)
-        .orientation(common.VizOrientation.VERTICAL)
+        .orientation(common.VizOrientation.AUTO if many else common.VizOrientation.VERTICAL)
         .wide_layout(False)
-        .text(build.VizTextDisplayOptions().title_size(13).value_size(26))
+        .text(build.VizTextDisplayOptions().title_size(13).value_size(20 if many else 26))
         .no_value(empty)
     )
     for name, expr, look in shown:

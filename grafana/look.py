@@ -107,6 +107,7 @@ CONDITION: Final[Mapping[Condition, Look]] = {
 FADES: Final[Mapping[int, str]] = {0: "1", 100: ".65", 200: ".35", 300: ".35"}
 
 
+_TEXT: Final = {Status.QUEUED: GREY, Status.STARTING: BLUE, Status.PAUSED: GREY, Status.KILLED: RED, Status.ORPHANED: RED}
 PHASE: Final[Mapping[Phase, str]] = {
     Phase.STOPPED: GREY,
     Phase.STARTING: BLUE,
@@ -159,7 +160,8 @@ def special(match: str, **result: str) -> Config:
     return {"type": "special", "options": {"match": match, "result": {**result, "index": 0}}}
 
 
-STATUS_WORDS: Final = values({str(s.code): {"text": words(s), "color": look.colour} for s, look in STATUS.items()})
+# A text needs more contrast than a bar.
+STATUS_WORDS: Final = values({str(s.code): {"text": words(s), "color": _TEXT.get(s, STATUS[s].colour)} for s in STATUS})
 # Without it some versions draw the frame of a missing image.
 NO_PICTURE: Final = [special("null", text=svg("")), special("empty", text=svg(""))]
 SYMBOLS: Final = values(
@@ -173,4 +175,16 @@ BARS: Final = [
     pattern(r"(\d+)\.5", text=bar(RED)),  # failed there
     pattern(r"0\.25", text=bar(light=GREY)),  # running, total unknown
 ]
-FLAGS: Final = [pattern(words(c).lower().replace(" ", "[ _]") + ".*", color=look.colour) for c, look in CONDITION.items()]
+# A picture for every fortieth of what is done, where the ratio itself is what is mapped.
+_STEPS: Final = 40
+RATIO_BARS: Final = [
+    *NO_PICTURE,
+    *(
+        between((n - 0.5) / _STEPS, (n + 0.5) / _STEPS - 1e-9, text=bar(GREY).replace("$1", f"{100 * n / _STEPS:g}"))
+        for n in range(_STEPS + 1)
+    ),
+]
+FLAGS: Final = [pattern(words(c).lower() + ".*", color=look.colour) for c, look in CONDITION.items()]
+# As text, not as white on a colour.
+_LIGHTER: Final = {DARK_RED: RED, DARK_AMBER: AMBER}
+FLAG_TEXTS: Final = [pattern(words(c).lower() + ".*", color=_LIGHTER.get(look.colour, GREY)) for c, look in CONDITION.items()]

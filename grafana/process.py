@@ -123,8 +123,8 @@ def now() -> stat.Panel:
     return figures(
         "Now",
         "Its status, how much is done, how long it has run, how long it will take still (within what range, in eight of ten "
-        "cases) and by when, on how many earlier runs what is expected of it rests, and the tokens and the cost that its metadata "
-        "tell of.",
+        "cases), on which day and by when, on how many earlier runs what is expected of it rests, and the tokens and the cost that "
+        "its metadata tell of.",
         NOT_SEEN,
         (
             ("Status", one(f.CODE), {"mappings": [STATUS_WORDS]}),
@@ -133,12 +133,13 @@ def now() -> stat.Panel:
             ("Time left", one(f.ETA), {"unit": "dthms"}),
             ("At least", one(f.ETA_LOW), {"unit": "dthms"}),
             ("At most", one(f.ETA_HIGH), {"unit": "dthms"}),
-            ("Done by", f"1000 * {one(f.ETA_AT)}", {"unit": "dateTimeAsLocal"}),
+            ("Done by", f"1000 * {one(f.ETA_AT)}", {"unit": "time:ddd HH:mm"}),
             ("Expected", one(f.EXPECTED), {"unit": "dthms"}),
             ("Earlier runs", one(f.EXPECTED_RUNS), {"unit": "none"}),
             ("Tokens", f"sum({one(f.TOKENS)})", {"unit": "short"}),
             ("Cost", one(f.OWN_COST), {"unit": "currencyUSD"}),
         ),
+        many=True,
     )
 
 
@@ -195,21 +196,21 @@ def process() -> dashboard.Dashboard:
         refresh="2s",
         since="now-30m",
         variables=(chosen(), prometheus_url(), logs_source()),
-        rows=(folded(13, 47, "Output, from Loki (without one: Log and tree, above)", Place(14, 0, 48, 24, 16, output())),),
+        rows=(folded(13, 49, "Output, from Loki (without one: Log and tree, above)", Place(14, 0, 50, 24, 16, output())),),
         links=(
             page("Log and tree", "/processes/${id}", "The page of this process: its log, tree and metadata"),
             page("Runbook", "", "What each alert means, and what to do", RUNBOOK),
             page("Cancel", "/processes/${id}?cancel", "Asks first"),
         ),
         places=(
-            Place(1, 0, 0, 24, 3, now()),
-            Place(2, 0, 3, 24, 3, facts()),
-            Place(3, 0, 6, 12, 3, states()),
-            Place(4, 12, 6, 12, 6, gates()),
+            Place(1, 0, 0, 24, 5, now()),
+            Place(2, 0, 5, 24, 3, facts()),
+            Place(3, 0, 8, 12, 3, states()),
+            Place(4, 12, 8, 12, 6, gates()),
             Place(
                 5,
                 0,
-                9,
+                11,
                 12,
                 7,
                 graph(
@@ -224,7 +225,7 @@ def process() -> dashboard.Dashboard:
             Place(
                 6,
                 12,
-                12,
+                14,
                 12,
                 7,
                 graph(
@@ -240,7 +241,7 @@ def process() -> dashboard.Dashboard:
             Place(
                 7,
                 0,
-                16,
+                18,
                 12,
                 7,
                 graph(
@@ -255,7 +256,7 @@ def process() -> dashboard.Dashboard:
             Place(
                 8,
                 12,
-                19,
+                21,
                 12,
                 7,
                 graph(
@@ -278,7 +279,7 @@ def process() -> dashboard.Dashboard:
             Place(
                 9,
                 0,
-                23,
+                25,
                 12,
                 7,
                 graph(
@@ -294,7 +295,7 @@ def process() -> dashboard.Dashboard:
             Place(
                 10,
                 12,
-                26,
+                28,
                 12,
                 7,
                 graph(
@@ -309,7 +310,7 @@ def process() -> dashboard.Dashboard:
             Place(
                 11,
                 0,
-                30,
+                32,
                 12,
                 7,
                 graph(
@@ -321,11 +322,11 @@ def process() -> dashboard.Dashboard:
                     empty=NOT_SAMPLED,
                 ),
             ),
-            Place(15, 0, 40, 24, 7, nested()),
+            Place(15, 0, 42, 24, 7, nested()),
             Place(
                 12,
                 12,
-                33,
+                35,
                 12,
                 7,
                 graph(

@@ -13,7 +13,7 @@ from grafana_foundation_sdk.models import dashboard
 from grafana import facts as f
 from grafana.boards import PAGE, PROCESS, Place, board, choice
 from grafana.graphs import mapped, timeline
-from grafana.look import FLAGS, GREY, STATUS, STATUS_WORDS, SYMBOLS, Config, words
+from grafana.look import FLAG_TEXTS, RATIO_BARS, STATUS, STATUS_WORDS, SYMBOLS, Config, words
 from grafana.promql import ON, if_chosen, keyed, unless_chosen
 from grafana.recording import titled
 from grafana.tables import CENTER, HIDDEN, IMAGE, LEFT, RIGHT, TEXT, Column, rows
@@ -85,20 +85,23 @@ def started() -> str:
 
 def active_table() -> table.Panel:
     """The first column says which rows there are, so the others need no filter: Grafana drops what has no partner."""
-    # Drawn by Grafana itself: a picture for each row, as in the Overview, is too dear for all of them.
-    gauge: Config = {"custom.cellOptions": {"type": "gauge", "mode": "basic", "valueDisplayMode": "text"}, "min": 0, "max": 1}
-    grey: Config = {"color": {"mode": "fixed", "fixedColor": GREY}}
-    flags = f'label_join({f.HELD}, "flag", "", "condition")'
+    flags = f'label_replace(label_join({f.HELD}, "flag", "", "condition"), "flag", "$1 $2", "flag", "(.+)_(.+)")'
+    # Of what is stuck nobody knows.
+    left = f"{f.ETA}{{{_OF_EACH}}} and {ON} {ROWS} unless {ON} {f.STUCK}"
     columns = [
         Column(title="order", expr=keyed(chosen_rows(), "id", "title", "kind", "code", "external_url"), config=HIDDEN),
         Column(title=" ", label="code", width=50, config=IMAGE | CENTER | {"mappings": [SYMBOLS]}),
         Column(title="Process", label="title", links=LINKS, config={"custom.minWidth": 190}),
+        Column(title="Progress", expr=column(f.RATIO), width=126, config=IMAGE | {"mappings": RATIO_BARS}),
+        Column(title="%", expr=column(f.RATIO), width=52, config=PERCENT),
+        Column(title="Time left", expr=keyed(left), width=84, config=CLOCK),
+        Column(
+            title="Flags", expr=keyed(flags, "flag"), label="flag", width=150, many=True, config=TEXT | {"mappings": FLAG_TEXTS}
+        ),
+        # As far as here it is seen on 800 px.
         Column(title="Kind", label="kind", width=90),
-        Column(title="Progress", expr=column(f.RATIO), width=150, config=PERCENT | gauge | grey),
         Column(title="Done", expr=column(f.DONE), width=80, config=RIGHT | {"unit": "short"}),
-        Column(title="Time left", expr=column(f.ETA), width=84, config=CLOCK),
         Column(title="Started", expr=started(), width=120, config=RIGHT | {"unit": "dateTimeFromNow"}),
-        Column(title="Flags", expr=keyed(flags, "flag"), label="flag", width=150, many=True, config=TEXT | {"mappings": FLAGS}),
         Column(title="CPU", expr=column(f.CPU), width=56, config=PERCENT),
         Column(title="Memory", expr=column(f.MEMORY), width=78, config=BYTES),
         Column(title="id", label="id", config=HIDDEN),
@@ -166,8 +169,8 @@ def history_table() -> table.Panel:
         Column(title="Status", label="code", width=90, config=TEXT | LEFT | {"mappings": [STATUS_WORDS]}),
         Column(title="%", expr=last(f.SEEN_RATIO), width=52, config=PERCENT),
         Column(title="Duration", expr=last(f.SEEN_TOOK), width=90, config=CLOCK),
-        Column(title="Started", expr=f"topk({SEEN_ROWS}, {matching()})", width=160, config=moment),
-        Column(title="Ended", expr=last(f.SEEN_FINISH), width=160, config=moment),
+        Column(title="Started", expr=f"topk({SEEN_ROWS}, {matching()})", width=180, config=moment),
+        Column(title="Ended", expr=last(f.SEEN_FINISH), width=180, config=moment),
         Column(title="Exit", label="exit", width=60, config=RIGHT),
         Column(title="Result", label="result", config=RESULT_LOOK),
         Column(title="id", label="id", config=HIDDEN),

@@ -208,6 +208,16 @@ def test_cells_without_a_picture_stay_empty() -> None:
     assert nothing.keys() == {"null", "empty"} and all("%3C/svg%3E" in picture for picture in nothing.values())
 
 
+def test_each_share_has_one_bar_and_what_is_unknown_has_none() -> None:
+    bars = overrides(panel_named("headway-active", "Processes"))["Progress"]["mappings"]
+    ranges = [m["options"] for m in bars if m["type"] == "range"]
+    for share in (0.0, 0.004, 0.0125, 0.5, 0.9874, 0.999, 1.0):
+        (found,) = (r["result"]["text"] for r in ranges if r["from"] <= share <= r["to"])
+        drawn = re.search(r"width='([\d.]+)%25'", found)
+        assert drawn and float(drawn[1]) == pytest.approx(100 * share, abs=1.3)
+    assert {m["options"]["match"] for m in bars if m["type"] == "special"} == {"null", "empty"}
+
+
 def links() -> Iterator[str]:
     """Where the links of dashboards, panels and cells lead to."""
     for board in BOARDS.values():
