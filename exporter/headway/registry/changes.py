@@ -214,19 +214,19 @@ def new_state(process: Process, form: UpdateIn, at: float) -> State:
     exit_code = None if form.exit_code is UNSET else form.exit_code
     signal = None if form.signal is UNSET else form.signal
     error = None if form.error is UNSET else form.error
-    if form.status is not UNSET and form.status is not process.status:
-        to = form.status
-        if to is Status.CANCELLED or process.cancel_requested_at is None:
-            return advance(process, to, at=at, exit_code=exit_code, signal=signal, error=error)
-        return advance(process, to, at=at, exit_code=exit_code, signal=signal, error=error, requested=True)
+    to = process.status if form.status is UNSET else form.status
+    if to is not process.status:
+        requested = to is not Status.CANCELLED and process.cancel_requested_at is not None
+        state = advance(process, to, at=at, exit_code=exit_code, signal=signal, error=error, requested=requested)
     if exit_code is None and signal is None and error is None:
         return state
     given = {"exit_code": exit_code, "signal": signal, "error": error}
     known: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
-    if state.status.ended and all(hasattr(state, name) for name in known):
-        return cast(State, replace(cast(Any, state), **known))
-    field = next(name for name in known if not (state.status.ended and hasattr(state, name)))
-    raise InvalidInput(f"{field}: belongs to an ended process; send it together with the final status", field=field)
+    for field in known:
+        if not hasattr(state, field):
+            fix = "of an orphaned one nobody knows it" if to is Status.ORPHANED else "send it together with the final status"
+            raise InvalidInput(f"{field}: belongs to an ended process; {fix}", field=field)
+    return state if to is not process.status else cast(State, replace(cast(Any, state), **known))
 
 
 def new_spec(spec: Spec, form: UpdateIn) -> Spec:

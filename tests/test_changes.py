@@ -1,0 +1,89 @@
+"""What an update makes of a record: nothing that was sent is dropped without a word."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from headway.errors import InvalidInput
+from headway.model import TRANSITIONS, Process, Status
+from headway.registry.changes import HostFacts, new_process, updated
+from headway.schemas import CreateIn, UpdateIn, decode
+
+START = 1_800_000_000.0
+LATER = START + 60
+HOST = HostFacts("here", None)
+# A value of each field, none of which is what a record has without it.
+FIELDS: dict[str, Any] = {
+    **{"progress": b'{"current":7,"total":9,"unit":"rows","initial":1}', "stage": b'"load"', "summary": b'"412 nodes"'},
+    **{
+        "error": b'"no space"',
+        "exit_code": b"3",
+        "signal": b"9",
+        "metadata": b'{"tokens":5}',
+        "rate": b"120",
+        "eta_seconds": b"30",
+    },
+    **{"expected_duration": b'"5m"', "timeout": b"3600", "thresholds": b'{"stuck_after":90}', "output": b"true", "seq": b"8"},
+}
+# Lines are no part of the record; «alive» and how long ago it was say nothing by themselves.
+ELSEWHERE = {"status", "log", "alive", "age"}
+ENDINGS = {"error", "exit_code", "signal"}
+# The status before, and the one that is sent with the field; None: the field alone.
+WAYS = [
+    *((before, after) for before in Status for after in sorted(TRANSITIONS[before])),
+    *((status, None) for status in Status),
+    *((status, status) for status in Status),
+]
+
+
+def at(status: Status) -> Process:
+    process = new_process("a", CreateIn(name="a", type="task"), now=START, host=HOST, metadata_limit=9999)  # type: ignore[arg-type]
+    if status is Status.QUEUED:
+        return new_process("a", CreateIn(name="a", type="task", status="queued"), now=START, host=HOST, metadata_limit=9999)  # type: ignore[arg-type]
+    if status is Status.STARTING:
+        process = at(Status.QUEUED)
+    return process if status is Status.RUNNING else sent(process, [b'"status":"%s"' % status.encode()], START + 30)
+
+
+def sent(process: Process, parts: list[bytes], now: float = LATER) -> Process:
+    form = decode(b"{%s}" % b",".join(parts), UpdateIn)
+    return updated(process, form, now - form.age, now, None, 9999)[0]
+
+
+def test_every_field_of_an_update_is_looked_at() -> None:
+    assert FIELDS.keys() | ELSEWHERE == set(UpdateIn.__struct_fields__)
+
+
+@pytest.mark.parametrize(("before", "after"), WAYS)
+def test_what_is_sent_is_kept_or_refused_by_its_name(before: Status, after: Status | None) -> None:
+    status = [] if after is None else [b'"status":"%s"' % after.encode()]
+    process, kept = at(before), set()
+    without = sent(process, status)
+    for field, value in FIELDS.items():
+        try:
+            found = sent(process, [*status, b'"%s":%s' % (field.encode(), value)])
+        except InvalidInput as refused:
+            assert refused.field == field and field in refused.detail
+        else:
+            kept.add(field)
+            final = before.ended and before is not Status.ORPHANED
+            work = final and field in {
+                "progress",
+                "stage",
+                "rate",
+                "eta_seconds",
+            }  # of after the end: a repeated last word is normal
+            assert (found == without) is work, field
+    end = before if after is None else after
+    refused_here = ENDINGS if end.active else {"exit_code", "signal"} if end is Status.ORPHANED else set()
+    assert kept == FIELDS.keys() - refused_here
+
+
+def test_the_words_of_a_refusal() -> None:
+    with pytest.raises(InvalidInput, match=r"^error: belongs to an ended process; send it together with the final status$"):
+        sent(at(Status.RUNNING), [b'"status":"paused","error":"no space"'])
+    with pytest.raises(InvalidInput, match=r"^exit_code: belongs to an ended process; of an orphaned one nobody knows it$"):
+        sent(at(Status.RUNNING), [b'"status":"orphaned","exit_code":3'])
+    assert sent(at(Status.RUNNING), [b'"status":"paused","error":null']).status is Status.PAUSED
