@@ -21,6 +21,13 @@ from test_registry import World, in_loop
 MANY = LARGE + 2 * SLICE
 
 
+@pytest.fixture(autouse=True)
+def after_each_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Others have their turn, however fast this machine is."""
+    monkeypatch.setattr(turns, "TURN", 0.0)
+    monkeypatch.setattr(turns, "SHARE", 0.0)
+
+
 def filled(count: int) -> World:
     world = World()
     for n in range(count):
@@ -86,9 +93,7 @@ async def test_others_have_their_turn_meanwhile() -> None:
             await asyncio.sleep(0)
 
     beside = asyncio.create_task(others())
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(turns, "TURN", 0.0)  # however fast this machine is
-        await scrape.page(None, "gzip")
+    await scrape.page(None, "gzip")
     beside.cancel()
     assert had >= MANY // SLICE + len(PROCESS_FAMILIES)
 
@@ -102,14 +107,12 @@ async def test_a_page_that_is_broken_off_takes_nothing_from_the_next() -> None:
         world.registry.end(f"p{10 + turn // 7}", Status.DONE, at=world.clock.now, cause="test")
         collector = Collector(OwnMetrics())
         scrape = Scrape(world.registry, collector)
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(turns, "TURN", 0.0)
-            making = asyncio.create_task(scrape.page(None, None))
-            for _ in range(turn):
-                await asyncio.sleep(0)
-            whole = making.done()
-            making.cancel()
-            await asyncio.gather(making, return_exceptions=True)
+        making = asyncio.create_task(scrape.page(None, None))
+        for _ in range(turn):
+            await asyncio.sleep(0)
+        whole = making.done()
+        making.cancel()
+        await asyncio.gather(making, return_exceptions=True)
         page = (await scrape.page(None, None))[0]
         assert shown(page)["p3"] == turn + 1 and len(shown(page)) == MANY
         fresh = (await Scrape(world.registry, Collector(OwnMetrics())).page(None, None))[0]

@@ -11,6 +11,10 @@ T = TypeVar("T")
 
 # Seconds of work before others have their turn; a step that takes longer is not cut.
 TURN: Final = 0.001
+# Where others take long, because there are many of them, the work goes on for this share of what they took, up to so many seconds:
+# a page has to be made although requests never end.
+SHARE: Final = 0.5
+LONGEST: Final = 0.01
 
 
 async def in_turns(steps: Generator[None, None, T]) -> T:
@@ -20,9 +24,10 @@ async def in_turns(steps: Generator[None, None, T]) -> T:
         until = perf_counter() + TURN
         while True:
             next(steps)
-            if perf_counter() >= until:
+            if (paused := perf_counter()) >= until:
                 await asyncio.sleep(0)
-                until = perf_counter() + TURN
+                now = perf_counter()
+                until = now + max(TURN, min(LONGEST, SHARE * (now - paused)))
     except StopIteration as end:
         done: T = end.value
         return done

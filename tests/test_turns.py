@@ -1,0 +1,94 @@
+"""Long work on the event loop lets others have their turn, and is done all the same."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Generator
+
+import pytest
+
+from headway import turns
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    found = Clock()
+    monkeypatch.setattr(turns, "perf_counter", found)
+    return found
+
+
+def work(clock: Clock, steps: int, each: float) -> Generator[None, None, str]:
+    for _ in range(steps):
+        clock.now += each
+        yield
+    return "done"
+
+
+def others_turns(clock: Clock, steps: int, each: float, others: float) -> int:
+    """How often others, who take so long (s), had their turn while so many steps of so long were done."""
+
+    async def scenario() -> int:
+        had = 0
+
+        async def beside() -> None:
+            nonlocal had
+            while True:
+                had += 1
+                clock.now += others
+                await asyncio.sleep(0)
+
+        task = asyncio.create_task(beside())
+        await asyncio.sleep(0)
+        had = 0
+        assert await turns.in_turns(work(clock, steps, each)) == "done"
+        task.cancel()
+        return had
+
+    return asyncio.run(scenario())
+
+
+def test_others_have_their_turn_after_each_millisecond(clock: Clock) -> None:
+    assert others_turns(clock, steps=1000, each=0.0001, others=0.0) == pytest.approx(100, abs=10)
+    assert others_turns(clock, steps=10, each=0.02, others=0.0) == 10, "a long step is not cut"
+
+
+def test_the_work_has_its_share_where_others_never_end(clock: Clock) -> None:
+    assert others_turns(clock, steps=1000, each=0.0001, others=0.01) == pytest.approx(20, abs=3), "half of what they take"
+    assert others_turns(clock, steps=1000, each=0.0001, others=1.0) == pytest.approx(10, abs=2), "and no more than ten milliseconds"
+
+
+def test_what_is_broken_off_is_closed_and_errors_are_told(clock: Clock) -> None:
+    closed = []
+
+    def steps(error: Exception | None = None) -> Generator[None, None, None]:
+        try:
+            while True:
+                clock.now += 1
+                yield
+                if error is not None:
+                    raise error
+        finally:
+            closed.append(error)
+
+    async def scenario() -> None:
+        task = asyncio.create_task(turns.in_turns(steps()))
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        with pytest.raises(KeyError):
+            await turns.in_turns(steps(KeyError("a")))
+
+    asyncio.run(scenario())
+    assert [type(one) for one in closed] == [type(None), KeyError]
+
+
+def test_all_at_once(clock: Clock) -> None:
+    assert turns.at_once(work(clock, 3, 1.0)) == "done" and clock.now == 3.0
