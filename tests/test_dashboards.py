@@ -223,7 +223,7 @@ def links() -> Iterator[str]:
     for board in BOARDS.values():
         yield from (link["url"] for link in board["links"] if link["type"] == "link")
     for uid in BOARDS:
-        for panel in panels(uid):
+        for panel in (*panels(uid), *log_panels(uid)):
             yield from (link["url"] for properties in overrides(panel).values() for link in properties.get("links", []))
 
 

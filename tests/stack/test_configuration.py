@@ -178,6 +178,8 @@ def test_the_image_is_built_from_what_is_there() -> None:
     copied = [word for line in lines if line.startswith("COPY ") and "--from" not in line for word in line.split()[1:-1]]
     allowed = [line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")]
     assert copied == allowed
+    bases = {line.split()[1] for line in lines if line.startswith("FROM ")}
+    assert len(bases) == 1 and re.fullmatch(r"python:\d+\.\d+\.\d+-slim-\w+", bases.pop()), "pinned, and the same for both stages"
     assert all((ROOT / name).exists() for name in copied)
 
 
