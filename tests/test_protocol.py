@@ -10,7 +10,7 @@ import uvicorn
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from headway.api.protocol import HEADS, Protocol, Reply
+from headway.api.protocol import HEAD_BYTES, HEADS, Protocol, Reply
 
 HOST: Final = b"Host: 127.0.0.1:8080\r\nContent-Type: application/json\r\n"
 CHUNKED: Final = b"PATCH /p HTTP/1.1\r\n" + HOST + b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n"
@@ -139,10 +139,12 @@ def test_the_same_head_again_needs_no_parser() -> None:
     assert written.count(b"HTTP/1.1 200 OK") == 5 and not closed
 
 
-def test_a_connection_remembers_few_heads() -> None:
+def test_a_connection_remembers_few_heads_and_no_large_ones() -> None:
     bodies = [b"x" * n for n in range(2 * HEADS)]
     begun = heard(Counting, [request(body=body) for body in bodies] + [request(body=bodies[0])])[3]
     assert begun == 2 * HEADS + 1
+    assert heard(Counting, [request(more=b"X: %b\r\n" % (b"x" * HEAD_BYTES))] * 3)[3] == 3
+    assert heard(Counting, [request(more=b"X: %b\r\n" % (b"x" * (HEAD_BYTES // 2)))] * 3)[3] == 1
 
 
 LINES: Final = [

@@ -25,8 +25,9 @@ AtOnce = Callable[[bytes, bytes, Scope, bytes, Reply], bool]
 # What an application may answer at once; a larger body goes the usual way while it still comes in.
 METHODS: Final = (b"PATCH", b"POST")
 LARGEST: Final = 2**18
-# Heads that a connection remembers; they differ by the length of the body.
+# Heads that a connection remembers, as a rule the same but for the length of the body; and how many bytes one may have.
 HEADS: Final = 16
+HEAD_BYTES: Final = 2048
 _END: Final = b"\r\n\r\n"
 # A request line that means what it says, letter by letter.
 _PLAIN: Final = re.compile(rb"(PATCH|POST) (/[A-Za-z0-9_/-]*) HTTP/1\.1")
@@ -121,6 +122,7 @@ class Protocol(HttpToolsProtocol):
             return
         self._piece = piece
         super().data_received(data)
+        self._piece = b""
 
     def on_message_begin(self) -> None:
         self._between = False
@@ -170,8 +172,10 @@ class Protocol(HttpToolsProtocol):
         """The head of the request that was just answered, if the request and nothing else came in one piece."""
         piece = self._piece
         line, end = piece.find(b"\r\n"), piece.find(_END)
-        if end < 0 or len(piece) != end + len(_END) + length or _PLAIN.fullmatch(piece, 0, line) is None:
-            return  # chunks are longer than what they carry
+        # Chunks are longer than what they carry.
+        whole = end >= 0 and len(piece) == end + len(_END) + length
+        if not whole or end - line > HEAD_BYTES or _PLAIN.fullmatch(piece, 0, line) is None:
+            return
         if len(self._heads) >= HEADS:
             self._heads.clear()
         self._heads[piece[line:end]] = length, cast(Scope, self.scope)
