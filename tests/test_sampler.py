@@ -16,7 +16,7 @@ import pytest
 
 from headway.model import OSProcess
 from headway.sampler.base import CREATE_TIME_TOLERANCE, host_here, identify, is_alive, is_same, own_pid_namespace
-from headway.sampler.host import Host, Io, boot_time
+from headway.sampler.host import BootTime, Host, Io, boot_time
 from headway.sampler.linux_host import LinuxHost
 from headway.sampler.proportional_memory import EVERY
 from headway.sampler.psutil_host import PsutilHost
@@ -702,6 +702,21 @@ def test_memory_is_that_of_the_cgroup_or_of_the_host(proc: Path, limits: dict[st
 def test_boot_time_agrees_with_the_kernel() -> None:
     told = next(float(line.split()[1]) for line in Path("/proc/stat").read_text().splitlines() if line.startswith("btime"))
     assert abs(boot_time() - told) <= 1.1
+
+
+def test_the_boot_time_is_one_number_until_the_clock_is_set() -> None:
+    read = iter([1000.0, 1000.000_002, 999.999_997, 1000.3, 1000.6, 1000.6, 1000.7, 996.0, 996.0, 995.9])
+    boot = BootTime(read.__next__)
+    assert [boot() for _ in range(7)] == [1000.0, 1000.0, 1000.0, 1000.6, 1000.6, 996.0, 996.0]
+
+
+def test_a_create_time_is_the_same_however_often_and_by_whom_it_is_read(host: Host) -> None:
+    host.rows()
+    rows = [found for found in (host.row(os.getpid()), host.rows()[os.getpid()]) if found is not None]
+    rows += [found for found in (host_here().row(os.getpid()) for _ in range(100)) if found is not None]
+    mine = identify(os.getpid())
+    assert mine is not None and {row.create_time for row in rows if type(host) is LinuxHost} <= {mine.create_time}
+    assert all(is_same(row, mine) for row in rows)
 
 
 def test_this_process_is_found_by_every_way_of_asking(host: Host) -> None:

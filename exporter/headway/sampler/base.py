@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -49,6 +50,12 @@ def host_here() -> Host:
     return PsutilHost()
 
 
+@cache
+def _host_for_one() -> Host:
+    """Asked for single processes from any thread: nothing is kept of them, and no pass is made over it."""
+    return host_here()
+
+
 def own_pid_namespace() -> int | None:
     """The pid namespace of this process, as the inode of /proc/self/ns/pid; None where there is no such thing."""
     try:
@@ -73,11 +80,11 @@ def is_alive(process: OSProcess, host: Host | None = None) -> bool:
     """Whether this very process is in the process table, a zombie too. False without a create time and for a foreign one."""
     if is_foreign(process, own_pid_namespace()):
         return False
-    row = (host or host_here()).row(process.pid)
+    row = (host or _host_for_one()).row(process.pid)
     return row is not None and is_same(row, process)
 
 
 def identify(pid: int, host: Host | None = None) -> OSProcess | None:
     """The process that has this pid now; None when there is none."""
-    row = (host or host_here()).row(pid)
+    row = (host or _host_for_one()).row(pid)
     return None if row is None else OSProcess(pid, row.create_time, own_pid_namespace())

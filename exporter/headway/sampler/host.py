@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Mapping
-from typing import NamedTuple, Protocol
+from collections.abc import Callable, Mapping
+from typing import Final, NamedTuple, Protocol
+
+# The clock was set if the moment of boot moved by more than this (s): unix times of processes are then worked out anew.
+BOOT_MOVED: Final = 0.5
 
 
 class Row(NamedTuple):
@@ -84,6 +88,27 @@ class Host(Protocol):
         """Bytes of memory that this process can have: of its cgroup, or of the host."""
 
 
-def boot_time() -> float:
-    """When the host was booted (unix s). Not a constant: it moves when the clock is set."""
+def read_boot_time() -> float:
+    """When the host was booted (unix s), from two clocks that are read one after the other: some microseconds off at each call."""
     return time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+class BootTime:
+    """When the host was booted (unix s). The same number at each call, from any thread, so that everybody here reads the same
+    create time of a process; a new one once the clock was set, by more than BOOT_MOVED in all. `read` as :func:`read_boot_time`."""
+
+    def __init__(self, read: Callable[[], float] = read_boot_time) -> None:
+        self._read = read
+        self._lock = threading.Lock()
+        self._known = read()
+
+    def __call__(self) -> float:
+        if abs(self._read() - self._known) > BOOT_MOVED:
+            with self._lock:  # of several threads that see it, one decides which number it is from now on
+                now = self._read()
+                if abs(now - self._known) > BOOT_MOVED:
+                    self._known = now
+        return self._known
+
+
+boot_time: Final = BootTime()

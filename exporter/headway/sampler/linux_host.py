@@ -10,7 +10,7 @@ from typing import Final
 
 from headway.sampler.cgroups import MemoryLimits, memory_total
 from headway.sampler.followed import Followed, Thread
-from headway.sampler.host import Figures, Io, Row, boot_time
+from headway.sampler.host import BOOT_MOVED, Figures, Io, Row, boot_time
 from headway.sampler.kept_files import NOT_KEPT, KeptFiles, default_limit
 from headway.sampler.stat_line import parse_stat
 
@@ -22,8 +22,6 @@ _IDLE_PASSES: Final = 8
 # What is read at most of a file: Python has room for so little at hand. Of /proc/PID/stat, what is wanted ends before that even if
 # every number of it is as long as can be.
 _SHORT: Final = 448
-# The clock was set if the moment of boot moved by more than this (s): the unix times of known lines are then worked out anew.
-_BOOT_MOVED: Final = 0.5
 # Where the kernel keeps no such statistics all figures of a thread are 0, and say nothing.
 _NEVER_RAN: Final = b"0 "
 _PSS: Final = re.compile(rb"^Pss:\s*(\d+) kB$", re.MULTILINE)
@@ -224,7 +222,7 @@ class LinuxHost:
 
     def _see_clock(self) -> None:
         booted = self._boot_time()
-        if abs(booted - self._booted) > _BOOT_MOVED:
+        if abs(booted - self._booted) > BOOT_MOVED:
             self._others.clear()
             for entry in self._followed.values():
                 entry.stat_text = b""
