@@ -11,6 +11,8 @@ import pytest
 
 # Benchmarks are no installed package: they work from the clone.
 sys.path.insert(0, str(Path(__file__).parent.parent))
+from calling import Api
+from osprocesses import Started, starting
 from running import RunningExporter, Starter
 
 if TYPE_CHECKING:
@@ -37,6 +39,19 @@ def start_exporter(tmp_path: Path) -> Iterator[Starter]:
 def exporter(start_exporter: Starter) -> RunningExporter:
     """An exporter with default settings and a quick sample interval."""
     return start_exporter("--sample-interval", "0.2")
+
+
+@pytest.fixture
+def admin(exporter: RunningExporter) -> Api:
+    """Calls of an admin of an exporter of the test's own: a scope reaches everything that an exporter knows."""
+    return Api(exporter, exporter.key)
+
+
+@pytest.fixture
+def start() -> Iterator[Started]:
+    """Starts scripts with children of their own; none of them outlives the test."""
+    with starting() as started:
+        yield started
 
 
 @pytest.fixture(scope="session")

@@ -8,18 +8,11 @@ import sys
 import pytest
 import requests
 
+from calling import Api, make_key
 from running import RunningExporter, Starter
-from test_api import Api
 from waiting import wait_until
 
 NEW = {"name": "job", "type": "task"}
-
-
-def make_key(exporter: RunningExporter, role: str, *extra: str) -> str:
-    command = [sys.executable, "-m", "headway", "key", "create", "--data-dir", str(exporter.data_dir)]
-    done = subprocess.run([*command, "--name", f"{role}{len(extra)}", "--role", role, *extra], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return next(word for word in done.stdout.split() if word.startswith("hw_"))
 
 
 def test_on_loopback_without_a_key_one_may_read_and_report_but_not_control(exporter: RunningExporter) -> None:

@@ -8,51 +8,10 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-import requests
 
+from calling import Api
 from running import RunningExporter, Starter
 from waiting import wait_until
-
-
-class Api:
-    """Calls of one caller. `request` answers (status, body)."""
-
-    def __init__(self, exporter: RunningExporter, key: str | None = None) -> None:
-        self.url = exporter.url
-        self.session = requests.Session()
-        self.session.trust_env = False
-        if key is not None:
-            self.session.headers["Authorization"] = f"Bearer {key}"
-
-    def raw(self, method: str, path: str, **kwargs: Any) -> requests.Response:
-        return self.session.request(method, self.url + path, timeout=30, **kwargs)
-
-    def request(self, method: str, path: str, json: Any = None, **kwargs: Any) -> tuple[int, Any]:
-        answer = self.raw(method, path, json=json, **kwargs)
-        return answer.status_code, answer.json()
-
-    def create(self, **fields: Any) -> dict[str, Any]:
-        status, body = self.request("POST", "/api/processes", {"name": "job", "type": "task"} | fields)
-        assert status in (200, 201), body
-        data: dict[str, Any] = body["data"]
-        return data
-
-    def update(self, process_id: str, **fields: Any) -> dict[str, Any]:
-        status, body = self.request("PATCH", f"/api/processes/{process_id}", fields)
-        assert status == 200, body
-        data: dict[str, Any] = body["data"]
-        return data
-
-    def get(self, process_id: str) -> dict[str, Any]:
-        status, body = self.request("GET", f"/api/processes/{process_id}")
-        assert status == 200, body
-        data: dict[str, Any] = body["data"]
-        return data
-
-    def list(self, query: str = "") -> list[str]:
-        status, body = self.request("GET", f"/api/processes?{query}")
-        assert status == 200, body
-        return [process["id"] for process in body["data"]]
 
 
 @pytest.fixture

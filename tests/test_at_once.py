@@ -14,6 +14,7 @@ import pytest
 import requests
 import uvicorn
 
+from calling import Api, make_key
 from headway.api.access import PASSED
 from headway.api.at_once import AtOnce
 from headway.api.protocol import LARGEST, Protocol, Reply
@@ -23,8 +24,6 @@ from headway.keys import KeyRing, Role
 from headway.schemas import CreateIn, decode
 from headway.settings import Settings
 from running import RunningExporter, Starter
-from test_access import make_key
-from test_api import Api
 from waiting import wait_until
 
 JSON = {"Content-Type": "application/json"}

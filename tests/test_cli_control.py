@@ -4,33 +4,20 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
+from calling import Api, make_key
 from cli import headway, on_terminal
 from headway.cli.exits import Exit
 from headway.cli.tree import drawn
-from osprocesses import Started, runs, starting, state
+from osprocesses import Started, runs, state
 from running import RunningExporter
-from test_access import make_key
-from test_api import Api
 from test_control import IDLE, track
 from waiting import wait_until
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="real trees are read from /proc")
-
-
-@pytest.fixture
-def start() -> Iterator[Started]:
-    with starting() as started:
-        yield started
-
-
-@pytest.fixture
-def admin(exporter: RunningExporter) -> Api:
-    return Api(exporter, exporter.key)
 
 
 def test_kill_by_id(exporter: RunningExporter, admin: Api, start: Started) -> None:

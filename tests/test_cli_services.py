@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from calling import make_key
 from cli import HEADWAY, headway, on_terminal, surroundings
 from headway import Client
 from headway.cli.exits import Exit
@@ -24,7 +25,6 @@ from headway.cli.text import clean
 from headway.reporter.client import Unreachable
 from headway.reporter.steady import Steady
 from serving import Serving, free_port
-from test_access import make_key
 from waiting import wait_until
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="services are ended by /proc after the test")

@@ -9,12 +9,12 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from calling import Api, make_key
 from headway import Client
 from headway.control.control import Control
 from headway.control.report import Asked
@@ -22,25 +22,11 @@ from headway.model import Status
 from headway.reporter.client import ApiError
 from headway.sampler.base import identify
 from osprocesses import Script, Started, runs, starting, state, wait_gone, with_pid
+from registry_world import World, in_loop
 from running import RunningExporter, Starter
-from test_access import make_key
-from test_api import Api
-from test_registry import World, in_loop
 from waiting import wait_until
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="real trees are read from /proc")
-
-
-@pytest.fixture
-def start() -> Iterator[Started]:
-    with starting() as started:
-        yield started
-
-
-@pytest.fixture
-def admin(exporter: RunningExporter) -> Api:
-    """Each test has an exporter of its own: a scope reaches everything that an exporter knows."""
-    return Api(exporter, exporter.key)
 
 
 def track(api: Api, script: Script | int, **fields: Any) -> str:

@@ -4,34 +4,21 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from calling import Api, make_key
 from headway.sampler.strays import MARK
-from osprocesses import DAEMON, PRELUDE, Script, Started, runs, starting, state, wait_gone
+from osprocesses import DAEMON, PRELUDE, Script, Started, runs, state, wait_gone
 from running import RunningExporter
-from test_access import make_key
-from test_api import Api
 from test_control import ids, kill, kill_scope, track
 from test_strays import INNER
 from waiting import wait_until
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="real trees are read from /proc")
 LEAVES = DAEMON + "say(daemon())"
-
-
-@pytest.fixture
-def start() -> Iterator[Started]:
-    with starting() as started:
-        yield started
-
-
-@pytest.fixture
-def admin(exporter: RunningExporter) -> Api:
-    return Api(exporter, exporter.key)
 
 
 def marked(start: Started, source: str, run_id: str) -> tuple[Script, list[int]]:

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 import pytest
 import requests
 
+from calling import Api
 from headway.api.direct import BASE, BATCH, ONE, route_of
 from running import RunningExporter
-from test_api import Api
 
 
 def parts(*texts: str) -> Iterator[bytes]:

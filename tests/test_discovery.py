@@ -20,7 +20,7 @@ from headway import Client
 from headway.model import Status
 from headway.registry.unheard import unheard
 from headway.samples import Exit
-from osprocesses import Script, Started, starting, wait_gone
+from osprocesses import Script, Started, wait_gone
 from running import RunningExporter, Starter
 from waiting import wait_until
 
@@ -41,12 +41,6 @@ os.execve(sys.executable, [sys.executable, "-c", then, sys.argv[1]], {**os.envir
 Json = dict[str, Any]
 Watching = Callable[..., tuple[RunningExporter, Client]]
 KERNEL = tuple(int(part) for part in re.findall(r"\d+", platform.release())[:2])
-
-
-@pytest.fixture
-def start() -> Iterator[Started]:
-    with starting() as started:
-        yield started
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from headway.discovery.pidfile import read_pid_files
 from headway.discovery.rule import Rule
 from headway.sampler.base import own_pid_namespace
 from kernel import Kernel
-from osprocesses import Started, starting, wait_gone, with_pid
+from osprocesses import Started, wait_gone, with_pid
 
 LISTEN = """
 import socket
@@ -27,12 +27,6 @@ listener = socket.create_server(("127.0.0.1", 0))
 say(listener.getsockname()[1])
 """
 REST = "say('ready'); rest()"
-
-
-@pytest.fixture
-def start() -> Iterator[Started]:
-    with starting() as started:
-        yield started
 
 
 def look(*rules: Rule, **more: Any) -> Findings:

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,17 +27,11 @@ from headway.model import OSProcess
 from headway.sampler.base import host_here, identify
 from headway.sampler.host import Row
 from kernel import Kernel
-from osprocesses import Started, runs, starting, state, wait_gone, with_pid
+from osprocesses import Started, runs, state, wait_gone, with_pid
 from waiting import wait_until
 
 ROOT = os.geteuid() == 0
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="real trees are read from /proc")
-
-
-@pytest.fixture
-def start() -> Iterator[Started]:
-    with starting() as started:
-        yield started
 
 
 def end(*roots: OSProcess, signal: int = signal.SIGTERM, grace: float = 5.0, **more: Any) -> list[Outcome]:

@@ -19,6 +19,7 @@ from pathlib import Path
 import pytest
 import uvloop
 
+from calling import Api
 from headway.model import OSProcess
 from headway.registry.watch import LAST_WORDS
 from headway.sampler.base import identify
@@ -26,9 +27,8 @@ from headway.sampler.exits import ExitWatch
 from headway.sampler.host import Row
 from headway.sampler.linux_host import LinuxHost
 from headway.samples import Exit, Sample
+from registry_world import HOST, World, in_loop
 from running import RunningExporter, Starter
-from test_api import Api
-from test_registry import HOST, World, in_loop
 from waiting import wait_until
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="this system has no pidfds")

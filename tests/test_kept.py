@@ -35,7 +35,7 @@ from headway.registry.registry import Registry
 from headway.samples import Sample
 from headway.settings import Settings
 from records import T0
-from test_registry import HOST, Clock, HandWriter
+from registry_world import HOST, Clock, HandWriter
 
 TEXT = 'half % done, 100 %b \x00 " \\ ünï'
 SPEC = Spec(name="job", kind=Kind.TASK, created_at=T0)

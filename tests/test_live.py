@@ -7,11 +7,11 @@ import random
 import threading
 from typing import Any
 
+from calling import Api
 from headway.api.live import FRAMES, Channel, Live
 from headway.api.web.row import row
+from registry_world import World, in_loop
 from running import RunningExporter
-from test_api import Api
-from test_registry import World, in_loop
 from waiting import wait_until
 
 

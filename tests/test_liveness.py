@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from calling import Api
 from cli import headway
 from headway.sampler.base import identify
 from headway.sampler.exits import exit_of_zombie
 from running import RunningExporter, Starter
-from test_api import Api
 from waiting import wait_until
 
 SILENT = """

@@ -21,6 +21,7 @@ from mcp.client.streamable_http import streamable_http_client
 from mcp.shared._httpx_utils import create_mcp_http_client
 from mcp_types import TextContent, TextResourceContents
 
+from calling import make_key
 from cli import HEADWAY, headway, surroundings
 from headway import Client as Exporter
 from headway.cli.exits import Exit
@@ -28,7 +29,6 @@ from headway.ids import new_id
 from headway.mcp.shapes import MOST, told
 from running import RunningExporter
 from serving import Serving
-from test_access import make_key
 from waiting import wait_until
 
 TOOLS = {

@@ -22,8 +22,8 @@ from headway.registry.named import NameWatch
 from headway.registry.registry import OTHER
 from headway.settings import ThresholdRule
 from records import T0, process
+from registry_world import World, in_loop
 from running import RunningExporter
-from test_registry import World, in_loop
 from waiting import wait_until
 
 NAME = NameStats(name="nightly", kind=Kind.CRON)

@@ -11,12 +11,12 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from browsing import Visitor, axe, until, until_live
+from calling import Api
 from headway.api.web.row import row as row_of
 from headway.model import Condition, ConditionReport, Severity
 from headway.view import Limits, View
 from records import T0, process
 from running import RunningExporter, Starter
-from test_api import Api
 from waiting import wait_until
 
 LIMITS = Limits(stuck_after=60.0, time_sink_ratio=2.0, cpu_ratio=0.8, memory_ratio=0.7)

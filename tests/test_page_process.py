@@ -11,10 +11,9 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from browsing import Visitor, until, until_live
+from calling import Api, make_key
 from osprocesses import runs
 from running import RunningExporter
-from test_access import make_key
-from test_api import Api
 from waiting import wait_until
 
 COUNTING = "i=0; while :; do i=$((i+1)); printf 'red line %d of <b>many</b>\\n' $i; sleep 0.2; done"

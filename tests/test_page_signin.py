@@ -12,9 +12,9 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from browsing import Visitor
+from calling import make_key
 from certificates import Authority
 from running import RunningExporter
-from test_access import make_key
 
 PROCESS = {"name": "linked", "type": "task", "id": "linked"}
 

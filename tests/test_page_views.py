@@ -11,9 +11,8 @@ import pytest
 from playwright.sync_api import Browser, Page, Route, expect
 
 from browsing import Visitor, axe, until_live
+from calling import Api, make_key
 from serving import Serving, free_port
-from test_access import make_key
-from test_api import Api
 from waiting import wait_until
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
+from calling import make_key
 from headway import Client
 from headway.configuration import load
 from headway.errors import ConfigError
@@ -20,7 +21,6 @@ from headway.polling.definition import Integration
 from headway.polling.picking import Item, Unexpected, entries, item
 from headway.reporter.client import ApiError
 from running import RunningExporter
-from test_access import make_key
 from waiting import wait_until
 
 EXAMPLE = Path(__file__).resolve().parent.parent / "exporter" / "headway.yaml"

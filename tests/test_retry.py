@@ -11,13 +11,12 @@ from typing import Any
 import pytest
 import requests
 
+from calling import Api, make_key
 from cli import headway
 from headway import Client
 from headway.reporter.client import ApiError
 from headway.supervisor.launches import Launch, Launches, Secret
 from running import RunningExporter, Starter
-from test_access import make_key
-from test_api import Api
 from test_control import actions, audit
 from test_track import ended
 from waiting import wait_until
@@ -26,11 +25,6 @@ from waiting import wait_until
 @pytest.fixture
 def client(exporter: RunningExporter) -> Client:
     return Client(exporter.url, exporter.key)
-
-
-@pytest.fixture
-def admin(exporter: RunningExporter) -> Api:
-    return Api(exporter, exporter.key)
 
 
 def refused(client: Client, process_id: str) -> str:

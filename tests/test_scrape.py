@@ -16,7 +16,7 @@ from headway.metrics.own import OwnMetrics
 from headway.model import Status
 from headway.registry.watch import STEP
 from headway.schemas import ProgressIn, UpdateIn
-from test_registry import World, in_loop
+from registry_world import World, in_loop
 
 MANY = LARGE + 2 * SLICE
 

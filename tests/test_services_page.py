@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 import requests
 
+from calling import make_key
 from headway.api.service_row import service_row
 from serving import Serving, free_port
-from test_access import make_key
 
 SLEEP = {"command": "exec sleep 1000", "autostart": False}
 

@@ -12,10 +12,10 @@ from html import unescape
 import pytest
 import requests
 
+from calling import make_key
 from headway.api.entrance import local
 from headway.guesses import BURST, PAUSE, Guesses
 from running import RunningExporter, Starter
-from test_access import make_key
 from waiting import wait_until
 
 PAGE = {"Accept": "text/html"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,17 +21,11 @@ from headway.sampler.details import LinuxDetails
 from headway.sampler.host import Row
 from headway.sampler.strays import ALL_LOOKS, MARK, SETTLED, Marks, Run
 from headway.sampler.tree_sampler import TreeSampler
-from osprocesses import DAEMON, PRELUDE, Script, Started, runs, starting, state, wait_gone
+from osprocesses import DAEMON, PRELUDE, Script, Started, runs, state, wait_gone
 from waiting import wait_until
 
 ROOT = os.geteuid() == 0
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="real trees are read from /proc")
-
-
-@pytest.fixture
-def start() -> Iterator[Started]:
-    with starting() as started:
-        yield started
 
 
 def of(script: Script, run_id: str = "r") -> Run:

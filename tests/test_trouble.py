@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from calling import Api
 from running import RunningExporter, Starter
-from test_api import Api
 from waiting import wait_until
 
 NEW = {"name": "job", "type": "task"}
