@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from headway.costs import cost
-from headway.model import Kind, Status
+from headway.model import Kind, Spec, Status
 from headway.names import NameStats
 from headway.registry.entry import Entry
 from headway.samples import Sample
@@ -17,13 +17,8 @@ from headway.view import Limits, View
 def view_of(entry: Entry, stats: NameStats | None, settings: Settings, now: float) -> View:
     """The process as it is at `now`."""
     process = entry.process
-    spec = process.spec
     rate, eta, eta_range = pace_of(entry, now)
-    expected, expected_runs = spec.expected_duration, None
-    # How long daemons lived before says nothing of how long one should.
-    if expected is None and stats is not None and spec.kind is not Kind.DAEMON:
-        expected = stats.expected_duration
-        expected_runs = None if expected is None else len(stats.good_durations)
+    expected, expected_runs = expected_of(process.spec, stats)
     active = process.state.status.active
     # By place: this runs for each process at each page, and for each answer.
     return View(
@@ -41,6 +36,15 @@ def view_of(entry: Entry, stats: NameStats | None, settings: Settings, now: floa
         entry.usage(),
         cost(process.metadata, settings.prices),
     )
+
+
+def expected_of(spec: Spec, stats: NameStats | None) -> tuple[float | None, int | None]:
+    """How long it should take (s), and on how many earlier runs that rests; None where it was declared, and where nobody knows."""
+    # How long daemons lived before says nothing of how long one should.
+    if spec.expected_duration is not None or stats is None or spec.kind is Kind.DAEMON:
+        return spec.expected_duration, None
+    expected = stats.expected_duration
+    return expected, None if expected is None else len(stats.good_durations)
 
 
 def pace_of(entry: Entry, now: float) -> tuple[float | None, float | None, tuple[float, float] | None]:

@@ -9,6 +9,7 @@ from typing import Final
 from headway import gates
 from headway.duplicates import ancestors_of, duplicates
 from headway.model import DISCOVERED_BY, ConditionReport, OSProcess, Process, Status
+from headway.registry.derive import expected_of, limits_of, pace_of
 from headway.registry.entry import Entry
 from headway.registry.neighbours import Neighbours
 from headway.registry.outcome import Outcome
@@ -188,18 +189,20 @@ class Watch:
             if registry.entries.get(process_id) is not entry or entry.process.status.ended:
                 continue  # meanwhile
             try:
-                view = registry.view(entry, now)
-                limits[process_id] = view.limits
+                process, own = entry.process, limits_of(entry, registry.settings)
+                expected, expected_runs = expected_of(process.spec, registry.stats_for(process))
+                limits[process_id] = own
                 ancestors = frozenset(ancestors_of(process_id, parents)) if waiting else frozenset()
-                neighbours = self.neighbours.near(entry.process, entry.sample, view.limits, waiting)
+                neighbours = self.neighbours.near(process, entry.sample, own, waiting)
                 found = gates.conditions(
-                    entry.process,
+                    process,
                     now=now,
-                    limits=view.limits,
-                    expected=view.expected_duration,
-                    expected_runs=view.expected_runs,
+                    limits=own,
+                    expected=expected,
+                    expected_runs=expected_runs,
                     sample=last_seen(entry, now),
-                    eta=view.eta,
+                    # Nobody else asks for it, and to work it out costs more than all gates.
+                    eta=None if expected is None else pace_of(entry, now)[1],
                     child_activity_at=children.get(process_id),
                     watching_since=self.watching_since,
                     neighbours=neighbours,
@@ -210,7 +213,7 @@ class Watch:
                 )
                 if neighbours and found:
                     by_cpu, by_memory = gates.blocks(
-                        entry.process, limits=view.limits, sample=entry.sample, neighbours=neighbours, ancestors=ancestors
+                        process, limits=own, sample=entry.sample, neighbours=neighbours, ancestors=ancestors
                     )
                     for neighbour in (*by_cpu, *by_memory):
                         blocked.setdefault(neighbour.id, []).append(process_id)
