@@ -106,6 +106,9 @@ class CreateIn(Struct, forbid_unknown_fields=True, kw_only=True):
     started_age: Annotated[float, Meta(ge=0, le=1e10, description="seconds between the start and the sending")] = 0.0
 
 
+Age = Annotated[float, Meta(ge=0, le=1e10)]
+
+
 class UpdateIn(Struct, forbid_unknown_fields=True, kw_only=True):
     """Any of these; what is not sent stays. `seq` makes a repeat harmless, `age` is how many seconds ago it happened."""
 
@@ -126,13 +129,25 @@ class UpdateIn(Struct, forbid_unknown_fields=True, kw_only=True):
     output: Annotated[bool, Meta(description="true: something was written that is no line yet")] | UnsetType = UNSET
     alive: Annotated[bool, Meta(description="true only renews the lease; it is not progress")] = False
     seq: Sequence | UnsetType = UNSET
-    age: Annotated[float, Meta(ge=0, le=1e10)] = 0.0
+    age: Age = 0.0
 
 
 class KnownItem(UpdateIn, forbid_unknown_fields=True, kw_only=True):
     """An update in a batch whose id was not looked at."""
 
     id: str
+
+
+class ProgressItem(Struct, forbid_unknown_fields=True, kw_only=True):
+    """What nearly every item of a batch says, and nothing else."""
+
+    id: str
+    progress: ProgressIn
+    seq: Sequence | UnsetType = UNSET
+    age: Age = 0.0
+
+    def whole(self) -> UpdateIn:
+        return UpdateIn(progress=self.progress, seq=self.seq, age=self.age)
 
 
 class BatchItem(KnownItem, forbid_unknown_fields=True, kw_only=True):
@@ -148,6 +163,10 @@ class BatchIn(Struct, forbid_unknown_fields=True):
 
 class _KnownBatch(Struct, forbid_unknown_fields=True):
     items: Annotated[list[KnownItem], Meta(max_length=MAX_BATCH)]
+
+
+class _ProgressBatch(Struct, forbid_unknown_fields=True):
+    items: Annotated[list[ProgressItem], Meta(max_length=MAX_BATCH)]
 
 
 class _RawBatch(Struct, forbid_unknown_fields=True):
@@ -371,6 +390,7 @@ STATE_WORDS: Final = (*(s.value for s in Status), *(c.value for c in Condition),
 T = TypeVar("T", bound=Struct)
 _decoders: dict[type, msgspec.json.Decoder[Any]] = {}
 _known_batch: Final = msgspec.json.Decoder(_KnownBatch).decode
+_progress_batch: Final = msgspec.json.Decoder(_ProgressBatch).decode
 
 
 def decode(body: bytes, shape: type[T]) -> T:
@@ -389,7 +409,7 @@ def decode(body: bytes, shape: type[T]) -> T:
         raise MalformedRequest("the body is nested too deeply; at most some hundred levels can be read") from None
 
 
-def decode_batch(body: bytes, known: Container[str] = ()) -> list[KnownItem | InvalidInput | MalformedRequest]:
+def decode_batch(body: bytes, known: Container[str] = ()) -> list[ProgressItem | KnownItem | InvalidInput | MalformedRequest]:
     """The items of a batch; a wrong item becomes its error, so that the others are not lost with it.
 
     `known` are ids of processes there are. Items that only update those are the bulk of all batches, and read at half the cost:
@@ -401,7 +421,7 @@ def decode_batch(body: bytes, known: Container[str] = ()) -> list[KnownItem | In
         return list(decode(body, BatchIn).items)
     except InvalidInput:
         raw = decode(body, _RawBatch)
-    items: list[KnownItem | InvalidInput | MalformedRequest] = []
+    items: list[ProgressItem | KnownItem | InvalidInput | MalformedRequest] = []
     for part in raw.items:
         try:
             items.append(decode(bytes(part), BatchItem))
@@ -410,12 +430,16 @@ def decode_batch(body: bytes, known: Container[str] = ()) -> list[KnownItem | In
     return items
 
 
-def decode_known(body: bytes, known: Container[str]) -> list[KnownItem] | None:
+def decode_known(body: bytes, known: Container[str]) -> list[ProgressItem] | list[KnownItem] | None:
     """The items of a batch that only updates processes in `known`; None for any other, and where something is wrong."""
+    items: list[ProgressItem] | list[KnownItem]
     try:
-        items: list[KnownItem] = _known_batch(body).items
+        items = _progress_batch(body).items
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return None
+        try:
+            items = _known_batch(body).items
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            return None
     for item in items:
         if item.id not in known:
             return None

@@ -24,7 +24,18 @@ from headway.model import Process
 from headway.registry.changes import about_state, pid_missing, same_creation
 from headway.registry.entry import Entry
 from headway.registry.outcome import Outcome
-from headway.schemas import BatchItem, CreateIn, KnownItem, NoParams, UpdateIn, decode, decode_batch, decode_known, parse_params
+from headway.schemas import (
+    BatchItem,
+    CreateIn,
+    KnownItem,
+    NoParams,
+    ProgressItem,
+    UpdateIn,
+    decode,
+    decode_batch,
+    decode_known,
+    parse_params,
+)
 
 # Reads the whole body; raises what the guard found wrong with it meanwhile, and ClientDisconnect.
 Body = Callable[[], Awaitable[bytes]]
@@ -199,7 +210,7 @@ async def update_many(context: Context, who: Caller, body: Body, durable: bool) 
             results.append(refused(None, item))
             continue
         try:
-            if type(item) is KnownItem and everyone and item.id in entries:
+            if everyone and not isinstance(item, BatchItem) and item.id in entries:
                 outcome = update(item.id, item)
                 if outcome.stored is not None:
                     waiting.append((len(results), outcome))
@@ -233,7 +244,7 @@ def update_many_at_once(context: Context, who: Caller, body: bytes) -> bytes | N
     if items is None:
         return None
     for item in items:
-        if about_state(item) or entries[item.id].pending is not None:
+        if entries[item.id].pending is not None or (not isinstance(item, ProgressItem) and about_state(item)):
             return None
     now, report = registry.clock(), registry.report
     results: list[bytes] = []
@@ -247,7 +258,7 @@ def update_many_at_once(context: Context, who: Caller, body: bytes) -> bytes | N
     return b'{"data":[%b]}' % b",".join(results)
 
 
-def accepted(item: KnownItem, outcome: Outcome | None) -> bytes:
+def accepted(item: ProgressItem | KnownItem, outcome: Outcome | None) -> bytes:
     """The result of an item of a batch. An id has nothing in it that JSON writes differently."""
     return b'{"id":"%b","status":200,%b}' % (item.id.encode(), said(outcome))
 
@@ -294,7 +305,9 @@ def made(context: Context, who: Caller, form: CreateIn, process_id: str | None, 
     return context.registry.create(form, process_id=process_id)
 
 
-async def apply(context: Context, who: Caller, item: KnownItem, archive: Mapping[str, Process | None]) -> list[Outcome]:
+async def apply(
+    context: Context, who: Caller, item: ProgressItem | KnownItem, archive: Mapping[str, Process | None]
+) -> list[Outcome]:
     """The creation (if any) and the update of one item; the last outcome is the item's. `archive`: see :func:`create`."""
     outcomes: list[Outcome] = []
     if isinstance(item, BatchItem) and item.create is not UNSET:

@@ -27,7 +27,7 @@ from headway.model import (
     TimedOut,
 )
 from headway.registry.lifecycle import advance
-from headway.schemas import CreateIn, ProgressIn, ThresholdsIn, UpdateIn, check_metadata, seconds
+from headway.schemas import CreateIn, ProgressIn, ProgressItem, ThresholdsIn, UpdateIn, check_metadata, seconds
 
 T = TypeVar("T")
 
@@ -120,7 +120,7 @@ def same_creation(process: Process, form: CreateIn) -> bool:
 
 
 def updated(
-    process: Process, form: UpdateIn, at: float, now: float, last_line: str | None, metadata_limit: int
+    process: Process, form: UpdateIn | ProgressItem, at: float, now: float, last_line: str | None, metadata_limit: int
 ) -> tuple[Process, bool]:
     """The record after an update that happened at `at` and arrived at `now`, and whether work was seen to advance; `last_line` is
     the last of its log lines.
@@ -128,10 +128,10 @@ def updated(
     Raises Conflict for an illegal transition, InvalidInput or TooLarge naming the field; the record is unchanged then.
     """
     if type(process.state) in _FINAL:
-        form = after_the_end(process, form, at)
+        form = after_the_end(process, form.whole() if isinstance(form, ProgressItem) else form, at)
     # Written out rather than with replace(), fields by place, no call where there is nothing to do: this runs for every update.
     old, progress = process.activity, form.progress
-    current, total, unit, initial, stage = old.current, old.total, old.unit, old.initial, old.stage
+    current, total, unit, initial = old.current, old.total, old.unit, old.initial
     if progress is not UNSET:
         if progress.current is not UNSET:
             current = progress.current
@@ -141,18 +141,25 @@ def updated(
             unit = progress.unit
         if progress.initial is not UNSET:
             initial = progress.initial
-    if form.stage is not UNSET:
-        stage = form.stage
-    rate, ends_at = old.rate, old.ends_at
-    if form.rate is not UNSET:
-        rate = None if form.rate is None else form.rate / SECONDS_PER_MINUTE
-    if form.eta_seconds is not UNSET:
-        ends_at = None if form.eta_seconds is None else at + form.eta_seconds
+    stage = old.stage if isinstance(form, ProgressItem) or form.stage is UNSET else form.stage
     progressed = current != old.current or stage != old.stage
     last_progress_at = old.last_progress_at
     # A time in the future was before the clock was set back.
     if progressed and (last_progress_at is None or last_progress_at < at or last_progress_at > now):
         last_progress_at = at
+    seq = old.seq if form.seq is UNSET else form.seq
+    asked, dismissed, usage = process.cancel_requested_at, process.dismissed_at, process.usage
+    if isinstance(form, ProgressItem):
+        written, line = old.last_output_at, old.last_line
+        activity = Activity(
+            now, current, initial, total, unit, stage, old.summary, old.rate, old.ends_at, written, last_progress_at, line, seq
+        )
+        return Process(process.id, process.spec, process.state, activity, process.metadata, asked, dismissed, usage), progressed
+    rate, ends_at = old.rate, old.ends_at
+    if form.rate is not UNSET:
+        rate = None if form.rate is None else form.rate / SECONDS_PER_MINUTE
+    if form.eta_seconds is not UNSET:
+        ends_at = None if form.eta_seconds is None else at + form.eta_seconds
     activity = Activity(
         now if not form.alive or changes_anything(form) else old.updated_at,
         current,
@@ -166,7 +173,7 @@ def updated(
         latest(old.last_output_at, at, now) if last_line is not None or form.output is True else old.last_output_at,
         last_progress_at,
         old.last_line if last_line is None else last_line,
-        old.seq if form.seq is UNSET else form.seq,
+        seq,
     )
     metadata = process.metadata
     if form.metadata is not UNSET:
@@ -177,9 +184,7 @@ def updated(
         spec = new_spec(spec, form)
     if about_state(form):
         state = new_state(process, form, at)
-    asked, dismissed, usage = process.cancel_requested_at, process.dismissed_at, process.usage
-    after = Process(process.id, spec, state, activity, metadata, asked, dismissed, usage)
-    return after, progressed
+    return Process(process.id, spec, state, activity, metadata, asked, dismissed, usage), progressed
 
 
 def after_the_end(process: Process, form: UpdateIn, at: float) -> UpdateIn:

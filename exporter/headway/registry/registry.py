@@ -32,7 +32,7 @@ from headway.registry.hub import Hub
 from headway.registry.lifecycle import advance, needs_attention
 from headway.registry.logs import LogTail, split_lines
 from headway.registry.outcome import NameKey, Outcome, Undo, Writes
-from headway.schemas import CreateIn, UpdateIn
+from headway.schemas import CreateIn, ProgressItem, UpdateIn
 from headway.settings import Settings
 from headway.store.base import LogLine
 from headway.view import View
@@ -110,12 +110,12 @@ class Registry:
         )
         return Outcome(process, stored, created=True)
 
-    def update(self, process_id: str, form: UpdateIn) -> Outcome:
+    def update(self, process_id: str, form: UpdateIn | ProgressItem) -> Outcome:
         """Applies what the reporter said. Raises NotFound, Conflict (illegal transition), InvalidInput, TooLarge."""
         entry = self.entry(process_id)
         return self.report(entry, form, self.clock()) or Outcome(entry.process)
 
-    def report(self, entry: Entry, form: UpdateIn, now: float) -> Outcome | None:
+    def report(self, entry: Entry, form: UpdateIn | ProgressItem, now: float) -> Outcome | None:
         """The same at `now` for a process in hand; None: it is done, and there is nothing to wait for or to tell of it."""
         # Arguments by place, and no call where there is nothing to do: this runs for every update.
         before = entry.process
@@ -127,7 +127,7 @@ class Registry:
             at, born = now - form.age, before.spec.created_at
             if at < born:  # a creation that lies in the future was before the clock was set back
                 at = min(born, now)
-        texts = () if form.log is UNSET else split_lines(form.log)
+        texts = () if isinstance(form, ProgressItem) or form.log is UNSET else split_lines(form.log)
         last_line = texts[-1] if texts else None
         process, progressed = updated(before, form, at, now, last_line, self.settings.max_metadata_bytes)
         lines = entry.log.append(process.id, at, texts) if texts else ()
