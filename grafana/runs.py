@@ -93,7 +93,7 @@ def active_table() -> table.Panel:
         Column(title=" ", label="code", width=50, config=IMAGE | CENTER | {"mappings": [SYMBOLS]}),
         Column(title="Process", label="title", links=LINKS, config={"custom.minWidth": 190}),
         Column(title="Progress", expr=column(f.RATIO), width=126, config=IMAGE | {"mappings": RATIO_BARS}),
-        Column(title="%", expr=column(f.RATIO), width=52, config=PERCENT),
+        Column(title="%", copy="Progress", width=52, config=PERCENT),
         Column(title="Time left", expr=keyed(left), width=84, config=CLOCK),
         Column(
             title="Flags", expr=keyed(flags, "flag"), label="flag", width=150, many=True, config=TEXT | {"mappings": FLAG_TEXTS}

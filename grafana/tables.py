@@ -30,11 +30,13 @@ HIDDEN: Final[Config] = {"custom.hidden": True, "custom.hideFrom": {"viz": True,
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Column:
     """`expr`: its query; without one it is a label of the leading column's. `label`: the label that is shown; without one it is the
-    number. `width` in px, 0 = what is left. `many`: several rows per key become one text `a, b`. `links`: title → URL."""
+    number. `copy`: shows the number of the column with this title once more. `width` in px, 0 = what is left. `many`: several rows per
+    key become one text `a, b`. `links`: title → URL."""
 
     title: str
     expr: str = ""
     label: str = ""
+    copy: str = ""
     width: int = 0
     many: bool = False
     links: Mapping[str, str] = field(default_factory=dict)
@@ -46,6 +48,8 @@ class Column:
 
     def source(self, alone: bool) -> str:
         """The name of its field before it gets its title. Grafana calls a number `Value #ref`, or `Value` if the query is alone."""
+        if self.copy:
+            return f"{self.copy} again"
         if self.label:
             return f"{self.label} (allValues)" if self.many else self.label
         return "Value" if alone else f"Value #{self.ref}"
@@ -99,6 +103,10 @@ def rows(
         leading = next(c for c in queries if lead in ("", c.title))
         present = {"fieldName": leading.source(alone), "config": {"id": "isNotNull", "options": {}}}
         panel.with_transformation(step("filterByValue", type="include", match="all", filters=[present]))
+    for column in columns:
+        if column.copy:
+            reduced = {"reducer": "lastNotNull", "include": [sources[column.copy]]}  # of one field: itself, and nothing of nothing
+            panel.with_transformation(step("calculateField", mode="reduceRow", reduce=reduced, alias=column.source(alone)))
     panel.with_transformation(step("sortBy", sort=[{"field": sources[sort], "desc": descending}]))
     names = list(sources.values())
     panel.with_transformation(
