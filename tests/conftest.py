@@ -14,6 +14,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from calling import Api
 from osprocesses import Started, starting
 from running import RunningExporter, Starter
+from serving import Serve, Serving
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -52,6 +53,14 @@ def start() -> Iterator[Started]:
     """Starts scripts with children of their own; none of them outlives the test."""
     with starting() as started:
         yield started
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Iterator[Serve]:
+    """Starts an exporter with these services; everything is ended after the test."""
+    serving = Serving(tmp_path)
+    yield lambda services: serving.start(services)
+    serving.end()
 
 
 @pytest.fixture(scope="session")

@@ -7,12 +7,14 @@ import json
 import os
 import signal
 import socket
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import requests
 
+from headway.services.probe import port_open
 from running import RunningExporter
 from waiting import wait_until
 
@@ -96,6 +98,19 @@ class Serving:
             for pid in found:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
+
+
+# Starts an exporter with these services.
+Serve = Callable[..., Serving]
+
+
+def server(port: int, **more: Any) -> dict[str, Any]:
+    """A service that listens on this port; the script is in the folder of a :class:`Serving`."""
+    return {"command": [sys.executable, "-u", "server.py", str(port)], "port": port, **more}
+
+
+def listens(port: int) -> bool:
+    return port_open(port)
 
 
 def started_in(folder: Path) -> Iterator[int]:

@@ -35,7 +35,13 @@ LONGEST: Final = (
     *("test_durability.py", "test_discovery.py", "test_control.py", "test_webconfig.py", "test_cli_control.py", "test_shipping.py"),
     *("test_liveness.py", "test_cli_client.py", "test_page_views.py", "test_page_process.py", "test_reporter_endings.py"),
     *("test_access.py", "test_sampler.py", "test_cli.py", "test_retry.py", "test_run.py", "test_signin.py", "test_analysis_api.py"),
-    *("test_reporter_failures.py", "test_services_outlive.py", "test_announcing.py", "test_memory_growth.py"),
+    *(
+        "test_reporter_failures.py",
+        "test_services_adopted.py",
+        "test_services_outlive.py",
+        "test_announcing.py",
+        "test_memory_growth.py",
+    ),
 )
 
 

@@ -10,11 +10,11 @@ import pytest
 
 from calling import Api, make_key
 from cli import headway, on_terminal
+from controlling import IDLE, track
 from headway.cli.exits import Exit
 from headway.cli.tree import drawn
 from osprocesses import Started, runs, state
 from running import RunningExporter
-from test_control import IDLE, track
 from waiting import wait_until
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="real trees are read from /proc")

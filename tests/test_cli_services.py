@@ -10,7 +10,6 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,25 +23,18 @@ from headway.cli.services import remark
 from headway.cli.text import clean
 from headway.reporter.client import Unreachable
 from headway.reporter.steady import Steady
-from serving import Serving, free_port
+from serving import Serve, Serving, free_port
+from serving import server as autostarted
 from waiting import wait_until
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="services are ended by /proc after the test")
-Serve = Callable[..., Serving]
 Said = subprocess.CompletedProcess[str]
 SLEEP = {"command": "exec sleep 1000", "autostart": False}
 BROKEN = {"command": "echo 'OSError: no space' >&2; exit 4", "autostart": False, "restart": "never"}
 
 
-@pytest.fixture
-def serve(tmp_path: Path) -> Iterator[Serve]:
-    serving = Serving(tmp_path)
-    yield lambda services: serving.start(services)
-    serving.end()
-
-
 def server(port: int, **more: Any) -> dict[str, Any]:
-    return {"command": [sys.executable, "-u", "server.py", str(port)], "port": port, "autostart": False, **more}
+    return autostarted(port, autostart=False, **more)
 
 
 def said(serving: Serving, *args: str, key: str | None = None) -> Said:

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from calling import Api, make_key
+from controlling import ids, kill, kill_scope, track
 from headway.sampler.strays import MARK
 from osprocesses import DAEMON, PRELUDE, Script, Started, runs, state, wait_gone
 from running import RunningExporter
-from test_control import ids, kill, kill_scope, track
 from test_strays import INNER
 from waiting import wait_until
 

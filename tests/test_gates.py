@@ -10,13 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headway.duplicates import ancestors_of, duplicates
+from gate_cases import LIMITS, OFF, START, process, sample, the
 from headway.gates import (
     Neighbour,
     bottleneck,
     can_observe,
     conditions,
-    cpu_wait_ratio,
     expected_duration,
     overdue,
     span,
@@ -25,46 +24,20 @@ from headway.gates import (
     zombie,
 )
 from headway.model import (
-    Activity,
     Condition,
-    ConditionReport,
     Done,
     Kind,
     OSProcess,
     Paused,
-    Process,
     Queued,
     Running,
     Severity,
-    Spec,
     Starting,
     State,
     Stopping,
 )
 from headway.names import NameStats
 from headway.samples import Sample
-from headway.view import Limits
-
-START = 1000.0
-LIMITS = Limits(stuck_after=60.0, time_sink_ratio=2.0, cpu_ratio=0.8, memory_ratio=0.7)
-OFF = Limits(stuck_after=None, time_sink_ratio=None, cpu_ratio=None, memory_ratio=None)
-
-
-def process(id: str = "p1", state: State | None = None, **fields: Any) -> Process:
-    """A running process of START; `fields` go to spec or activity, wherever they belong."""
-    activity = {k: fields.pop(k) for k in list(fields) if k in Activity.__dataclass_fields__}
-    spec = {"name": "build", "created_at": START, **fields}
-    return Process(id=id, spec=Spec(**spec), state=state or Running(START), activity=Activity(**{"updated_at": START, **activity}))
-
-
-def sample(at: float, **fields: Any) -> Sample:
-    return Sample(at=at, **{"alive": True, **fields})
-
-
-def the(report: ConditionReport | None) -> ConditionReport:
-    assert report is not None
-    return report
-
 
 # ── stuck ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -252,93 +225,6 @@ def test_expected_duration_is_declared_or_the_median_of_three_good_ends() -> Non
     assert expected_duration(process(expected_duration=7.0), two) == 7.0
 
 
-# ── bottleneck ──────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-@pytest.mark.parametrize(
-    ("cpu", "waits", "fires"), [(0.8, 0.1, True), (0.799, 0.5, False), (0.8, 0.099, False), (None, 0.5, False), (0.9, None, False)]
-)
-def test_bottleneck_needs_a_hog_and_someone_who_waits(cpu: float | None, waits: float | None, fires: bool) -> None:
-    found = bottleneck(
-        process(),
-        limits=LIMITS,
-        sample=sample(START, cpu_ratio=cpu),
-        neighbours=[Neighbour(id="n", name="tests", cpu_wait_ratio=waits)],
-    )
-    assert (found is not None) is fires
-
-
-def test_a_hog_alone_is_no_bottleneck() -> None:
-    assert bottleneck(process(), limits=LIMITS, sample=sample(START, cpu_ratio=2.0)) is None
-    assert bottleneck(process(), limits=LIMITS, sample=None, neighbours=[Neighbour(id="n", name="t", cpu_wait_ratio=1.0)]) is None
-
-
-def test_bottleneck_names_whom_it_blocks() -> None:
-    waiting = [Neighbour(id=f"n{i}", name=f"job{i}", cpu_wait_ratio=0.1 * i) for i in range(1, 6)]
-    read = sample(START + 4, cpu_ratio=1.204)
-    one = the(bottleneck(process(), limits=LIMITS, sample=read, neighbours=waiting[:1]))
-    assert one.reason == "CPU at 1.20 of a core while job1 waits for it (up to 0.10 s per second)"
-    assert (one.severity, one.since) == (Severity.WARNING, START + 4)
-    all_five = the(bottleneck(process(), limits=LIMITS, sample=read, neighbours=waiting))
-    assert all_five.reason == "CPU at 1.20 of a core while job5, job4, job3 and 2 more wait for it (up to 0.50 s per second)"
-
-
-def test_memory_bottleneck() -> None:
-    waiting = [Neighbour(id="n", name="tests", memory_wait_ratio=0.1)]
-    found = the(bottleneck(process(), limits=LIMITS, sample=sample(START, memory_ratio=0.7), neighbours=waiting))
-    assert found.reason == "memory at 70% of what there is while tests waits for it"
-    assert bottleneck(process(), limits=LIMITS, sample=sample(START, memory_ratio=0.699), neighbours=waiting) is None
-    assert bottleneck(process(), limits=LIMITS, sample=sample(START, cpu_ratio=1.0), neighbours=waiting) is None
-    both = the(
-        bottleneck(
-            process(),
-            limits=LIMITS,
-            sample=sample(START, memory_ratio=0.75, cpu_ratio=0.9),
-            neighbours=[*waiting, Neighbour(id="m", name="lint", cpu_wait_ratio=0.3)],
-        )
-    )
-    assert (
-        both.reason
-        == "CPU at 0.90 of a core and memory at 75% of what there is while lint, tests wait for it (up to 0.30 s per second)"
-    )
-
-
-def test_its_own_family_is_not_blocked_by_it() -> None:
-    read = sample(START, cpu_ratio=1.0)
-    parent = Neighbour(id="parent", name="parent", cpu_wait_ratio=1.0)
-    child = Neighbour(id="child", name="child", cpu_wait_ratio=1.0, ancestors=frozenset({"p1", "parent"}))
-    itself = Neighbour(id="p1", name="build", cpu_wait_ratio=1.0)
-    found = bottleneck(process(), limits=LIMITS, sample=read, neighbours=[parent, child, itself], ancestors={"parent"})
-    assert found is None
-
-
-def test_what_shares_its_os_process_is_not_blocked_by_it() -> None:
-    here, elsewhere = OSProcess(7, 100.0), OSProcess(8, 100.0)
-    hog = replace(process(), spec=replace(process().spec, os_process=here))
-    read = sample(START, cpu_ratio=1.0)
-    twin = Neighbour(id="twin", name="second half", os_process=here, cpu_wait_ratio=1.0)
-    other = Neighbour(id="other", name="tests", os_process=elsewhere, cpu_wait_ratio=1.0)
-    assert bottleneck(hog, limits=LIMITS, sample=read, neighbours=[twin]) is None
-    assert "tests waits" in the(bottleneck(hog, limits=LIMITS, sample=read, neighbours=[twin, other])).reason
-
-
-def test_a_lasting_bottleneck_keeps_its_beginning() -> None:
-    waiting = [Neighbour(id="n", name="tests", cpu_wait_ratio=0.3)]
-    first = conditions(process(), now=START, limits=LIMITS, sample=sample(START, cpu_ratio=1.0), neighbours=waiting)
-    later = conditions(
-        process(), now=START + 9, limits=LIMITS, sample=sample(START + 9, cpu_ratio=1.0), neighbours=waiting, before=first
-    )
-    assert [r.since for r in later] == [START]
-
-
-def test_cpu_wait_ratio_is_the_delay_per_second() -> None:
-    before, after = sample(10.0, cpu_wait_seconds=5.0), sample(12.0, cpu_wait_seconds=5.5)
-    assert cpu_wait_ratio(before, after) == 0.25
-    assert cpu_wait_ratio(after, before._replace(at=14.0)) == 0.0
-    for unknown in (None, sample(10.0), sample(12.0, cpu_wait_seconds=1.0), sample(13.0, cpu_wait_seconds=1.0)):
-        assert cpu_wait_ratio(unknown, after) is None
-
-
 # ── overdue, zombie ─────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -389,63 +275,6 @@ def test_zombie_says_which() -> None:
     assert zombie(process(), now=START + 9999, sample=sample(START)) is None
     assert zombie(process(), now=START + 9999, sample=None) is None
     assert zombie(process(), now=START + 10, sample=sample(START + 10, zombie_since=START), zombie_after=10.0) is not None
-
-
-# ── duplicate ───────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def twin(id: str, started: float, **fields: Any) -> Process:
-    return process(id, state=Running(started), **{"command": "make all", "cwd": "/src", "host": "h", **fields})
-
-
-def test_the_later_of_two_is_the_duplicate() -> None:
-    found = duplicates([twin("b", START + 75), twin("a", START)])
-    assert list(found) == ["b"]
-    assert found["b"] == ConditionReport(
-        Condition.DUPLICATE,
-        Severity.WARNING,
-        START + 75,
-        "same command and directory as build (a), which started 75 s earlier and still runs",
-        ("a",),
-        "same command and directory as another process, which started 75 s earlier and still runs",
-    )
-    assert conditions(twin("b", START + 75), now=START + 80, limits=LIMITS, duplicate=found["b"]) == (found["b"],)
-
-
-@pytest.mark.parametrize("other", [{"command": "make one"}, {"cwd": "/other"}, {"host": "i"}, {"command": None}])
-def test_something_else_is_no_duplicate(other: dict[str, Any]) -> None:
-    assert duplicates([twin("a", START), twin("b", START + 1, **other)]) == {}
-    assert duplicates([twin("a", START, **other), twin("b", START + 1)]) == {}
-
-
-@pytest.mark.parametrize("state", [Queued(), Stopping(START, START + 1), Done(START, START + 1)])
-def test_what_does_not_run_is_no_duplicate(state: State) -> None:
-    idle = process("b", state=state, command="make all", cwd="/src", host="h")
-    assert duplicates([twin("a", START), idle]) == {}
-
-
-def test_workers_and_nested_records_are_no_duplicates() -> None:
-    assert duplicates([twin("a", START), twin("b", START + 1, parent_id="a")]) == {}
-    assert duplicates([twin("a", START, parent_id="x"), twin("b", START + 1, parent_id="x")]) == {}
-    assert duplicates([twin("a", START), process("m", parent_id="a"), twin("b", START + 1, parent_id="m")]) == {}
-    found = [
-        replace(twin(id, START, name=name), metadata={"discovered_by": "pm2"}) for id, name in (("a", "api-0"), ("b", "api-1"))
-    ]
-    assert duplicates(found) == {}
-    assert list(duplicates([found[0], replace(found[1], spec=found[0].spec)])) == ["b"], "of one name they are"
-    same = {"os_process": OSProcess(7, 1.0, 4)}
-    assert duplicates([twin("a", START, **same), twin("b", START + 1, **same)]) == {}
-    assert list(duplicates([twin("a", START, **same), twin("b", START + 1, os_process=OSProcess(8, 1.0, 4))])) == ["b"]
-
-
-def test_a_stranger_among_many_workers_is_found() -> None:
-    workers = [twin(f"w{i}", START + i, parent_id="pool") for i in range(50)]
-    assert list(duplicates([*workers, twin("z", START + 99)])) == ["z"]
-
-
-def test_ancestors_end_at_a_cycle() -> None:
-    assert list(ancestors_of("a", {"a": "b", "b": "c", "c": "a"})) == ["b", "c"]
-    assert list(ancestors_of("a", {"a": "a"})) == []
 
 
 # ── all together ────────────────────────────────────────────────────────────────────────────────────────────────────

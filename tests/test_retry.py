@@ -13,11 +13,11 @@ import requests
 
 from calling import Api, make_key
 from cli import headway
+from controlling import actions, audit
 from headway import Client
 from headway.reporter.client import ApiError
 from headway.supervisor.launches import Launch, Launches, Secret
 from running import RunningExporter, Starter
-from test_control import actions, audit
 from test_track import ended
 from waiting import wait_until
 

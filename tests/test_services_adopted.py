@@ -1,0 +1,154 @@
+"""Services that run already: taken over from others, and adopted again by an exporter that was away."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from osprocesses import wait_gone
+from running import RunningExporter
+from serving import Serve, Serving, free_port, listens, server
+from waiting import wait_until
+
+
+def test_one_that_runs_already_is_taken_over(serve: Serve, tmp_path: Path) -> None:
+    port = free_port()
+    (tmp_path / "server.py").exists()
+    child = subprocess.Popen([sys.executable, "-u", "server.py", str(port)], cwd=tmp_path, stdout=subprocess.DEVNULL)
+    try:
+        wait_until(lambda: listens(port), 30, "the service")
+        serving = serve({"web": server(port)})
+        found = serving.until("web", "running")
+        assert found["pid"] == child.pid
+        record = serving.process(found["process_id"])
+        assert record["metadata"] == {"service": "web", "taken_over": f"its port {port}"}
+        serving.exporter.restart()
+        assert serving.until("web", "running")["process_id"] == found["process_id"]
+        assert serving.call("POST", "/stop", {"name": "web"})["status"] == "stopped"
+        assert child.wait(30) == 0
+        assert serving.call("POST", "/start", {"name": "web"})["pid"] != child.pid
+    finally:
+        child.kill()
+        child.wait()
+
+
+def test_a_program_that_goes_into_the_background(serve: Serve, tmp_path: Path) -> None:
+    port = free_port()
+    command = f"setsid {sys.executable} -u server.py {port} </dev/null >/dev/null 2>&1 & echo $! > s.pid"
+    serving = serve({"d": {"command": command, "port": port, "pid_file": "s.pid"}})
+    found = serving.until("d", "running")
+    assert found["pid"] == int((tmp_path / "s.pid").read_text())
+    assert serving.call("POST", "/stop", {"name": "d"})["status"] == "stopped"
+    wait_gone(found["pid"])
+
+
+def test_two_with_the_same_words_are_two(serve: Serve) -> None:
+    serving = serve({f"worker-{n}": {"command": ["sleep", "1234.5"], "env": {"N": str(n)}} for n in range(4)})
+    pids = {serving.until(f"worker-{n}", "running")["pid"] for n in range(4)}
+    assert len(pids) == 4
+    before = serving.status("worker-2")
+    os.kill(before["pid"], signal.SIGKILL)
+    again = serving.until("worker-2", "running", restarts=1)
+    assert again["pid"] not in pids
+    # Nor is what a person runs in the same folder through Headway.
+    tracked = serving.call("POST", "/track", {"command": ["sleep", "4321.5"], "cwd": str(serving.folder)}, 201)
+    serving.exporter.stop()
+    serving.configure({"mine": {"command": ["sleep", "4321.5"]}})
+    serving.exporter.start()
+    assert serving.until("mine", "running")["pid"] != tracked["pid"]
+
+
+def test_what_runs_already_is_not_ended_for_its_silence(serve: Serve, tmp_path: Path) -> None:
+    (tmp_path / "well").touch()
+    health = {"command": ["test", "-e", "well"], "interval": "0.5s"}
+    serving = serve({"s": {"command": "sleep 1000", "health": health, "start_timeout": "1s"}})
+    before = serving.until("s", "running")
+    serving.exporter.stop()
+    (tmp_path / "well").unlink()
+    serving.exporter.start()
+    found = serving.until("s", "error")
+    assert (found["reason"], found["pid"]) == ("it runs, but does not answer: its check test -e well ended with 1", before["pid"])
+    (tmp_path / "well").touch()
+    assert serving.until("s", "running")["pid"] == before["pid"]
+
+
+@pytest.mark.parametrize("pause", ["0", "0.5", "2"])
+@pytest.mark.parametrize("sign", ["pid_file", "port"])
+def test_a_daemon_whose_starter_takes_its_time(serve: Serve, tmp_path: Path, pause: str, sign: str) -> None:
+    port = free_port()
+    command = f"setsid {sys.executable} -u server.py {port} </dev/null >/dev/null 2>&1 & echo $! > s.pid; sleep {pause}"
+    known = {"pid_file": "s.pid"} if sign == "pid_file" else {"port": port}
+    serving = serve({"d": {"command": command, **known}})
+    serving.until("d", "running", 30)
+    pid = int((tmp_path / "s.pid").read_text())
+    found = serving.until("d", "running", 30, pid=pid)
+    assert found["restarts"] == 0
+    assert serving.call("POST", "/stop", {"name": "d"})["status"] == "stopped"
+    wait_gone(pid)
+
+
+def test_one_that_was_taken_over_and_is_a_zombie_has_ended(serve: Serve, tmp_path: Path) -> None:
+    port = free_port()
+    child = subprocess.Popen([sys.executable, "-u", "server.py", str(port)], cwd=tmp_path, stdout=subprocess.DEVNULL)
+    wait_until(lambda: listens(port), 30, "the service")
+    serving = serve({"web": server(port, restart={"backoff": "0.1s"})})
+    assert serving.until("web", "running")["pid"] == child.pid
+    child.kill()  # and nobody waits for it
+    try:
+        assert serving.until("web", "running", 30, restarts=1)["pid"] != child.pid
+    finally:
+        child.wait()
+
+
+def test_a_relative_data_directory(tmp_path: Path) -> None:
+    """The folder that services run in is another than the exporter's."""
+    (tmp_path / "site").mkdir()
+    config = tmp_path / "headway.yaml"
+    config.write_text('{"services": {"s": {"command": "pwd; sleep 1000", "cwd": "site"}}}')
+    serving = Serving(tmp_path)
+    serving.exporter = RunningExporter(Path(os.path.relpath(tmp_path / "data")), ("--config", str(config)))
+    try:
+        serving.exporter.start()
+        serving.until("s", "running")
+        wait_until(lambda: serving.call("GET", "/s/logs") == [str(tmp_path / "site")], 30, "its log")
+    finally:
+        serving.end()
+
+
+def test_a_changed_configuration_is_said(serve: Serve) -> None:
+    port = free_port()
+    serving = serve({"web": server(port)})
+    before = serving.until("web", "running")
+    serving.configure({"web": server(port, env={"NEW": "1"})})
+    serving.exporter.restart()
+    found = serving.until("web", "running")
+    assert (found["outdated"], found["process_id"]) == (True, before["process_id"])
+    assert serving.call("POST", "/restart", {"name": "web"})["outdated"] is False
+
+
+def test_one_that_is_no_longer_configured_is_said_and_left_alone(serve: Serve) -> None:
+    serving = serve({"web": server(free_port()), "other": {"command": "sleep 1000"}})
+    found = serving.until("web", "running")
+    serving.configure({"other": {"command": "sleep 1000"}})
+    serving.exporter.restart()
+    said = f"service web is no longer configured, and its process runs on: headway kill {found['process_id']} ends it"
+    wait_until(lambda: any(said in line for line in serving.exporter.output), 30, "the warning")
+    assert serving.process(found["process_id"])["status"] == "running"
+
+
+def test_services_that_died_while_no_exporter_ran(serve: Serve) -> None:
+    serving = serve({"web": server(free_port(), restart={"backoff": "0.1s"}), "off": {"command": "sleep 1000", "restart": "never"}})
+    web, off = serving.until("web", "running"), serving.until("off", "running")
+    serving.exporter.kill()
+    for one in (web, off):
+        os.kill(one["pid"], signal.SIGKILL)
+        wait_gone(one["pid"])
+    serving.exporter.start()
+    again = serving.until("web", "running", 30)
+    assert again["process_id"] != web["process_id"] and again["restarts"] == 1
+    assert serving.until("off", "error", 30)["reason"].startswith("ended by signal SIGKILL")
