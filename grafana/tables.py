@@ -30,7 +30,7 @@ HIDDEN: Final[Config] = {"custom.hidden": True, "custom.hideFrom": {"viz": True,
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Column:
     """`expr`: its query; without one it is a label of the leading column's. `label`: the label that is shown; without one it is the
-    number. `copy`: shows the number of the column with this title once more. `width` in px, 0 = what is left. `many`: several rows per
+    number. `copy`: shows the number of the column with this title again. `width` in px, 0 = what is left. `many`: several rows per
     key become one text `a, b`. `links`: title → URL."""
 
     title: str
