@@ -12,7 +12,7 @@ from msgspec import UNSET
 
 from headway.model import Status
 from headway.schemas import KnownItem, ProgressIn, ProgressItem, UpdateIn, decode_known
-from test_registry import World, in_loop
+from registry_world import World, in_loop
 
 PROGRESS = st.builds(
     ProgressIn,
