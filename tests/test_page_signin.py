@@ -26,7 +26,7 @@ def exporter(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningExport
     certificate, key = Authority(folder).issue("exporter", "127.0.0.1")
     config = folder / "web.yml"
     config.write_text(json.dumps({"tls_server_config": {"cert_file": str(certificate), "key_file": str(key)}}))
-    flags = ("--web-config-file", str(config), "--anonymous", "none", "--sample-interval", "0.5")
+    flags = ("--web-config-file", str(config), "--anonymous", "none", "--sample-interval", "0.5", "--grafana-url", "none")
     found = RunningExporter(folder / "data", flags).start()
     yield found
     found.kill()
@@ -51,6 +51,20 @@ def chat(exporter: RunningExporter) -> Iterator[str]:
     yield f"http://localhost:{server.server_address[1]}/"
     server.shutdown()
     server.server_close()
+
+
+def test_the_form_fits_a_phone_and_nothing_leads_to_a_grafana_that_is_not_there(
+    browser: Browser, exporter: RunningExporter
+) -> None:
+    visitor = Visitor(browser, exporter, ignore_https_errors=True, viewport={"width": 390, "height": 800})
+    try:
+        page = visitor.open("/login", live=False)
+        width = page.get_by_label("Key").evaluate("field => field.getBoundingClientRect().right")
+        assert width <= 390, "the field ends within the screen"
+        assert page.evaluate("document.scrollingElement.scrollLeft") == 0, "its focus has not moved the page"
+        expect(page.locator("header .elsewhere a")).to_have_text(["Prometheus", "Alertmanager", "API"])
+    finally:
+        visitor.close()
 
 
 def test_in_with_a_key_by_a_link_from_elsewhere_and_out_again(

@@ -117,6 +117,25 @@ def test_an_end_between_the_page_and_its_script_is_not_missed(api: Api, operator
     other.close()
 
 
+def test_rows_are_whole_and_narrow_screens_do_not_scroll_sideways(api: Api, operator: Visitor) -> None:
+    wide = api.create(name="nothing-to-break-at-" * 12, project="narrow")["id"]
+    api.update(wide, progress={"current": 1234567, "total": 7654321, "unit": "rows of the archive"})
+    past = api.create(name="Over", project="narrow")["id"]
+    api.update(past, status="done")
+    page = operator.open("/history?project=narrow")
+    bottoms = page.locator("#history tbody tr").evaluate("row => [...row.cells].map(cell => cell.getBoundingClientRect().bottom)")
+    assert len(set(bottoms)) == 1, "the line above a row is one line, through cells without figures too"
+    page.set_viewport_size({"width": 390, "height": 800})
+    for path in (f"/processes/{wide}", "/processes", "/history", "/services"):
+        page.goto(path)
+        until_live(page)
+        assert page.evaluate("document.scrollingElement.scrollWidth <= innerWidth"), path
+    page.goto("/processes")
+    assert page.locator(f'[data-key="{wide}"] .name').first.evaluate("name => name.clientHeight") < 100, "a long name is cut"
+    api.update(wide, status="done")
+    page.close()
+
+
 def service(page: Page, name: str) -> Any:
     return page.locator(f'#services tr[data-key="{name}"]')
 

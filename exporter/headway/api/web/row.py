@@ -23,7 +23,7 @@ MARKS: Final[Mapping[Status, str]] = {
     Status.FAILED: "✗",
     Status.CANCELLED: "⊘",
     Status.KILLED: "⊘",
-    Status.TIMED_OUT: "⏱",
+    Status.TIMED_OUT: "◷",
     Status.ORPHANED: "?",
 }
 # Conditions that say something is wrong (red); the others say that something is slow (amber).
