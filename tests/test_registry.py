@@ -382,3 +382,23 @@ async def test_a_run_with_more_to_do_may_take_longer() -> None:
     world.update("slow", progress={"current": 1})
     world.watch.evaluate()
     assert Condition.TIME_SINK in world.conditions("slow")
+
+
+@in_loop
+async def test_a_failure_that_is_run_again_needs_no_attention() -> None:
+    world = World()
+    for number, (name, user) in enumerate((("flaky", "ann"), ("flaky", "bob"), ("other", "ann"))):
+        world.create(id=f"f{number}", name=name, user=user)
+        world.update(f"f{number}", status="failed", error="no luck")
+    dismissed = {process_id: entry.process.dismissed_at is not None for process_id, entry in world.registry.entries.items()}
+    assert dismissed == {"f0": False, "f1": False, "f2": False}
+    again = world.create(id="again", name="flaky", user="ann", metadata={"retry": 1, "retry_of": "f0"})
+    assert world.registry.entry("f0").process.dismissed_at is not None
+    world.update(again.id, status="failed")
+    world.create(id="last", name="flaky", user="ann", metadata={"retry": 2, "retry_of": "f0"})
+    assert world.registry.entry("again").process.dismissed_at is not None, "the one between is of the same row"
+    world.update("last", status="failed")
+    assert world.registry.entry("last").process.dismissed_at is None, "the last one stands for all"
+    for victim in ("f1", "f2"):
+        world.create(name="flaky", user="ann", metadata={"retry_of": victim})
+        assert world.registry.entry(victim).process.dismissed_at is None, "another's, or another job, is nobody's to take away"

@@ -217,6 +217,7 @@ def test_a_failed_one_is_run_again(environ: dict[str, str], shared_exporter: Run
 
     again, first = wait_until(both, 30, "two processes of that name")
     assert (again["metadata"]["retry"], first["metadata"].get("retry")) == (1, None)
+    assert first["dismissed_at"] is not None, "nobody needs to look at a failure that was mended"
 
 
 def test_on_a_terminal_a_bar_is_progress_and_ctrl_c_a_cancellation(environ: dict[str, str], record: Record) -> None:

@@ -108,7 +108,25 @@ class Registry:
             transition=Transition(process.id, process.spec.created_at, None, process.status, "created"),
             names=None if born is None else (key, stats, born),
         )
+        if "retry_of" in process.metadata:
+            self._superseded_by(process)
         return Outcome(process, stored, created=True)
+
+    def _superseded_by(self, process: Process) -> None:
+        """A failure that is being run again needs nobody's attention: this one says how it ends. It stays in the history.
+
+        Only those of the same job are believed to be that: whoever reports one could as well have ended it so.
+        """
+        first = process.metadata["retry_of"]
+        for entry in list(self.entries.values()):
+            before = entry.process
+            row = before.id == first or before.metadata.get("retry_of") == first
+            same = (before.name, before.kind, before.spec.user) == (process.name, process.kind, process.spec.user)
+            if not (row and same and before.status.ended and before.dismissed_at is None and needs_attention(before)):
+                continue
+            stored = self.dismiss(before.id).stored
+            if stored is not None:  # what cannot be stored is undone, and somebody dismisses it by hand
+                stored.add_done_callback(lambda future: future.cancelled() or future.exception())
 
     def update(self, process_id: str, form: UpdateIn | ProgressItem) -> Outcome:
         """Applies what the reporter said. Raises NotFound, Conflict (illegal transition), InvalidInput, TooLarge."""
