@@ -13,6 +13,8 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent.parent))
 from calling import Api
 from osprocesses import Started, starting
+from recording_server import RecordingServer, recording_server
+from reporting import fresh_hub
 from running import RunningExporter, Starter
 from serving import Serve, Serving
 
@@ -61,6 +63,13 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
     serving = Serving(tmp_path)
     yield lambda services: serving.start(services)
     serving.end()
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[RecordingServer]:
+    """What stands in for an exporter, and the reporters of this OS process speak to it."""
+    with recording_server() as started, fresh_hub(monkeypatch, started.url, tmp_path / "spool"):
+        yield started
 
 
 @pytest.fixture(scope="session")

@@ -255,16 +255,21 @@ def test_what_is_refused_for_good_is_given_up(start_exporter: Starter, manager: 
     assert manager.asked == 1
 
 
+def batches_of(manager: Manager) -> dict[str, str]:
+    """By id; what was not answered in time is sent once more, as it was."""
+    return {one["labels"]["id"]: one["labels"]["batch"] for one in list(manager.alerts)}
+
+
 def test_ends_of_a_moment_are_one_message_and_later_ones_another(start_exporter: Starter, manager: Manager) -> None:
     exporter = start_exporter("--alertmanager-url", manager.url)
     client = Client(exporter.url, exporter.key)
     for number in range(3):
         client.create("Crawl", "pipeline", id=f"crawl-{number}")
         client.update(f"crawl-{number}", status="failed" if number == 2 else "done")
-    wait_until(lambda: len(manager.alerts) == 3, 30, "three announcements")
+    wait_until(lambda: len(batches_of(manager)) == 3, 60, "three announcements")
     client.create("Crawl", "pipeline", id="crawl-3")
     client.update("crawl-3", status="done")
-    wait_until(lambda: len(manager.alerts) == 4, 30, "the fourth")
-    batches = {one["labels"]["id"]: one["labels"]["batch"] for one in manager.alerts}
+    wait_until(lambda: len(batches_of(manager)) == 4, 60, "the fourth")
+    batches = batches_of(manager)
     assert batches["crawl-0"] == batches["crawl-1"], "they are told together"
     assert len(set(batches.values())) == 3, "what failed and what comes later are told apart, so that nothing is told twice"

@@ -11,11 +11,9 @@ import socket
 import subprocess
 import sys
 import textwrap
-import threading
 import time
 from collections.abc import Iterator, Mapping
 from functools import partial
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +21,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from answering import answering
 from cli import HEADWAY, headway, surroundings
 from headway import Client
 from headway.cli.exits import Exit
@@ -634,50 +633,3 @@ def test_what_a_report_imports(tmp_path: Path) -> None:
     slow = {"requests", "urllib3", "http.client", "ssl", "rich", "psutil", "fastapi", "msgspec", "dataclasses", "pathlib"}
     slow |= {"headway.settings", "headway.keys", "headway.cli.ps"}
     assert set(done.stdout.split()) & slow - set(unavoidable) == set()
-
-
-# ── a server that answers as it is told ─────────────────────────────────────────────────────────────────────────────
-
-
-class Answering:
-    """`status` of every answer, its `body` (None: that of an update), and `delay` before it."""
-
-    def __init__(self) -> None:
-        self.requests: list[tuple[str, str, bytes]] = []
-        self.status = 200
-        self.body: bytes | None = None
-        self.delay = 0.0
-        outer = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_PATCH(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                outer.requests.append((self.command, self.path, body))
-                threading.Event().wait(outer.delay)
-                default = {"data": {"id": "x", "progress": {"current": 1}}} if outer.status == 200 else {"title": "Busy"}
-                self.send_response(outer.status)
-                self.end_headers()
-                try:
-                    self.wfile.write(json.dumps(default).encode() if outer.body is None else outer.body)
-                except OSError:
-                    pass  # whoever asked has given up
-
-            def log_message(self, format: str, *args: Any) -> None:
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.thread = threading.Thread(target=self.server.serve_forever, args=(0.02,))
-        self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
-
-    def __enter__(self) -> Answering:
-        self.thread.start()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.server.shutdown()
-        self.thread.join()
-        self.server.server_close()
-
-
-def answering() -> Answering:
-    return Answering()

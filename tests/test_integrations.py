@@ -22,15 +22,9 @@ from headway.integrations.rich import track as rich_track
 from headway.integrations.tqdm import tqdm as bar
 from headway.integrations.tqdm import trange
 from live_stack import free_ports
-from recording_server import RecordingServer, recording_server
-from reporting import fresh_hub, run_script
+from recording_server import RecordingServer
+from reporting import run_script
 from waiting import wait_until
-
-
-@pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[RecordingServer]:
-    with recording_server() as started, fresh_hub(monkeypatch, started.url, tmp_path / "spool"):
-        yield started
 
 
 @pytest.fixture

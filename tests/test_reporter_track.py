@@ -12,15 +12,9 @@ from pathlib import Path
 import pytest
 
 from headway import Cancelled, track
-from recording_server import RecordingServer, recording_server
-from reporting import fresh_hub, run_script, script_environment
+from recording_server import RecordingServer
+from reporting import run_script, script_environment
 from waiting import wait_until
-
-
-@pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[RecordingServer]:
-    with recording_server() as started, fresh_hub(monkeypatch, started.url, tmp_path / "spool"):
-        yield started
 
 
 async def numbers(n: int) -> AsyncIterator[int]:

@@ -16,6 +16,7 @@ from headway.announcing.rule import AnnounceRule, is_announced
 from headway.announcing.words import alert, times
 from headway.errors import StoreUnavailable
 from headway.registry.entry import Entry
+from headway.registry.news import news
 from headway.registry.registry import Registry
 
 log = logging.getLogger(__name__)
@@ -68,20 +69,12 @@ class Announcer:
             tasks.create_task(self._deliver())
 
     async def _watch(self) -> None:
-        hub, seen = self.registry.hub, self.registry.version
-        changed = hub.subscribe()
-        try:
-            while not hub.closed:
-                await changed.wait()
-                await asyncio.sleep(PAUSE)
-                changed.clear()
-                news, seen = self.registry.newer_than(seen), self.registry.version
-                found = [entry for entry in news if self._consider(entry)]
+        async with contextlib.aclosing(news(self.registry, PAUSE)) as following:
+            async for changed in following:
+                found = [entry for entry in changed if self._consider(entry)]
                 if found:
                     await self._save()
                     self._changed.set()
-        finally:
-            hub.unsubscribe(changed)
 
     def _consider(self, entry: Entry) -> bool:
         """Whether its end is to be announced, and was not yet. What is not yet on the disk has not happened."""

@@ -15,6 +15,7 @@ from headway.control.control import Control
 from headway.errors import NotFound, StoreUnavailable
 from headway.model import Process
 from headway.registry.hub import Hub
+from headway.registry.news import news
 from headway.registry.registry import Registry
 from headway.sampler.base import host_here
 from headway.sampler.details import Details, details_here
@@ -202,20 +203,13 @@ class Supervisor:
     # ── time and news ──────────────────────────────────────────────────────────────────────────────────────────────
 
     async def _follow(self) -> None:
-        hub, seen = self.registry.hub, self.registry.version
-        changed = hub.subscribe()
-        try:
-            while not hub.closed:
-                await changed.wait()
-                await asyncio.sleep(PAUSE)
-                changed.clear()
-                news, seen = {entry.process.id for entry in self.registry.newer_than(seen)}, self.registry.version
+        async with contextlib.aclosing(news(self.registry, PAUSE)) as following:
+            async for changed in following:
+                ids = {entry.process.id for entry in changed}
                 for unit in self.units.values():
-                    if unit.remembered.process_id in news:
+                    if unit.remembered.process_id in ids:
                         unit.look()
                         self.hub.wake()
-        finally:
-            hub.unsubscribe(changed)
 
     async def _tick(self) -> None:
         while True:
