@@ -46,6 +46,16 @@ class RunningExporter:
             "HEADWAY_SPOOL": str(self.data_dir / "spool"),
         }
 
+    def environ_of_runs(self, folder: Path) -> dict[str, str]:
+        """Lets `headway run` find it; log files and spool are the test's own."""
+        return {
+            "HEADWAY_URL": self.url,
+            "HEADWAY_KEY": self.key,
+            "HEADWAY_SPOOL": str(folder / "spool"),
+            "HEADWAY_LOG_DIR": str(folder / "logs"),
+            "HEADWAY_INTERVAL": "0.1",
+        }
+
     def start(self) -> RunningExporter:
         """Starts it and waits until it says that it is ready; the port stays the same over restarts."""
         command = [*self.prefix, sys.executable, "-m", "headway", "serve", "--listen", f"127.0.0.1:{self.port}"]

@@ -49,13 +49,7 @@ def python(code: str) -> list[str]:
 
 @pytest.fixture
 def environ(shared_exporter: RunningExporter, tmp_path: Path) -> dict[str, str]:
-    return {
-        "HEADWAY_URL": shared_exporter.url,
-        "HEADWAY_KEY": shared_exporter.key,
-        "HEADWAY_SPOOL": str(tmp_path / "spool"),
-        "HEADWAY_LOG_DIR": str(tmp_path / "logs"),
-        "HEADWAY_INTERVAL": "0.1",
-    }
+    return shared_exporter.environ_of_runs(tmp_path)
 
 
 @pytest.fixture
