@@ -114,7 +114,6 @@ names = any_of(
     gate_trips=st.dictionaries(texts, st.integers(0, 2**40), max_size=3),
     project_costs=st.dictionaries(texts, numbers, max_size=3),
     good_durations=st.lists(numbers, max_size=10).map(tuple),
-    good_works=st.lists(st.none() | st.tuples(numbers, st.none() | texts), max_size=10).map(tuple),
     shapes=st.lists(st.lists(numbers, max_size=5).map(tuple), max_size=3).map(tuple),
     recent=st.lists(st.tuples(numbers, st.booleans()), max_size=20).map(tuple),
 )

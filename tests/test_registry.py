@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
 import pytest
 
 from headway.errors import Conflict, InvalidInput, NotFound, StoreUnavailable, TooLarge
-from headway.model import Condition, Status
+from headway.model import Status
 from headway.schemas import CreateIn, ProgressIn, UpdateIn
 from headway.store.base import LogLine
 from headway.store.codec import decode_process, encode_process
@@ -352,36 +351,6 @@ async def test_load_takes_over_what_was_active() -> None:
     assert later.registry.entries["a"].process == process
     later.update("a", log="after")
     assert [(line.number, line.text) for line in later.registry.entries["a"].log.tail()] == [(7, "before"), (8, "after")]
-
-
-@in_loop
-async def test_a_run_with_more_to_do_may_take_longer() -> None:
-    """Three runs of 20 photos took 10 s each; what counts otherwise, or does not say how much there is, is compared as a whole."""
-    world = World()
-    for number in range(3):
-        world.create(id=f"e{number}", progress={"total": 20, "unit": "photos"})
-        world.clock.now += 10
-        world.update(f"e{number}", status="done", progress={"current": 20})
-
-    def expected(progress: dict[str, Any]) -> float | None:
-        return world.registry.view(world.registry.entry(world.create(progress=progress).id)).expected_duration
-
-    assert expected({"total": 300, "unit": "photos"}) == 150
-    assert expected({"total": 300, "initial": 100, "current": 100, "unit": "photos"}) == 100, "what was done before is no work"
-    assert expected({"total": 5, "unit": "photos"}) == 10, "less to do is no promise to be faster"
-    assert expected({"total": 300, "unit": "MB"}) == 10
-    assert expected({"unit": "photos"}) == 10
-    world.create(id="large", progress={"total": 300, "unit": "photos"})
-    for done in range(1, 12):
-        world.clock.now += 10
-        world.update("large", progress={"current": 20 * done})
-        world.watch.evaluate()
-        assert world.conditions("large") == [], "on its way at the usual pace"
-    world.create(id="slow", progress={"total": 20, "unit": "photos"})
-    world.clock.now += 21
-    world.update("slow", progress={"current": 1})
-    world.watch.evaluate()
-    assert Condition.TIME_SINK in world.conditions("slow")
 
 
 @in_loop

@@ -21,8 +21,6 @@ OTHER: Final = "other"
 RECENT_ENDS_KEPT: Final = 20
 OUTCOMES: Final = tuple(s for s in Status if s in ENDED)
 
-Work = tuple[float, str | None]  # so many items, and their unit
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NameStats:
@@ -30,8 +28,7 @@ class NameStats:
     ("" for none; beyond twenty projects "other"). `shapes`: for each of the last good
     runs the seconds at which fixed shares of the work were done (see headway.estimate), newest last. `recent`: when the latest
     runs ended, oldest first, and whether badly; those that somebody ended on purpose are left out, and those that are older than
-    the window of the failure rate are forgotten. `good_works`: what the runs of `good_durations` did, as number and unit;
-    None where they did not count. It can be the shorter one: both end with the newest."""
+    the window of the failure rate are forgotten."""
 
     name: str
     kind: Kind
@@ -42,7 +39,6 @@ class NameStats:
     last_status: Status | None = None
     gate_trips: Mapping[str, int] = field(default_factory=dict)
     good_durations: tuple[float, ...] = ()
-    good_works: tuple[Work | None, ...] = ()
     shapes: tuple[tuple[float, ...], ...] = ()
     recent: tuple[tuple[float, bool], ...] = ()
     cost_dollars: float = 0.0
@@ -55,22 +51,12 @@ class NameStats:
             return None
         return _middle(self.good_durations)
 
-    def expected_for(self, items: float | None, unit: str | None) -> float | None:
-        """The same for a run that is to do `items` of `unit`: one that has more to do than earlier ones may take longer, at their
-        median time per item. Never less than the median: there is time that does not depend on how much there is."""
-        usual = self.expected_duration
-        if usual is None or items is None or items <= 0 or not self.good_works:
-            return usual
-        each = _middle_each(self.good_durations, self.good_works, unit)
-        return usual if each is None else max(usual, each * items)
-
     def with_end(self, process: Process, shape: tuple[float, ...] | None = None, cost: float | None = None) -> NameStats:
         """These totals and one more ended process. `shape` is kept when the end was good; `cost` in dollars."""
         finished_at, status = process.finished_at, process.status
         if finished_at is None:
             raise ValueError(f"process {process.id} has not ended: {status}")
         counts, total, good, shapes = self.duration_counts, self.duration_sum, self.good_durations, self.shapes
-        works = self.good_works
         duration = process.elapsed(finished_at)
         if duration is not None:
             slot = bisect_left(DURATION_BUCKETS, duration)
@@ -79,7 +65,6 @@ class NameStats:
         if status is Status.DONE:
             if duration is not None:
                 good = (*good, duration)[-GOOD_DURATIONS_KEPT:]
-                works = (*works, work_done(process))[-GOOD_DURATIONS_KEPT:]
             if shape is not None:
                 shapes = (*shapes, shape)[-SHAPES_KEPT:]
         return replace(
@@ -90,7 +75,6 @@ class NameStats:
             last_success_at=finished_at if status is Status.DONE else self.last_success_at,
             last_status=status,
             good_durations=good,
-            good_works=works,
             shapes=shapes,
             cost_dollars=self.cost_dollars + (cost or 0.0),
             project_costs=self.project_costs if cost is None else self._with_cost(process.spec.project or "", cost),
@@ -111,20 +95,6 @@ class NameStats:
         return replace(self, gate_trips={**self.gate_trips, gate: self.gate_trips.get(gate, 0) + 1})
 
 
-def work_done(process: Process) -> Work | None:
-    """How many items this run did, and of what: not those that were done before it. None where it did not count."""
-    activity = process.activity
-    if activity.current is None or (items := activity.current - (activity.initial or 0.0)) <= 0:
-        return None
-    return items, activity.unit
-
-
-def work_ahead(process: Process) -> float | None:
-    """How many items this run has to do in all; None where nobody said."""
-    total = process.activity.total
-    return None if total is None else total - (process.activity.initial or 0.0)
-
-
 def ended_badly(process: Process) -> bool | None:
     """Whether the end of a run counts against its name; None when somebody ended it on purpose: that says nothing."""
     state = process.state
@@ -137,11 +107,3 @@ def ended_badly(process: Process) -> bool | None:
 def _middle(durations: tuple[float, ...]) -> float:
     """It is asked for at every look at every process of the name."""
     return median(durations)
-
-
-@lru_cache(maxsize=4096)
-def _middle_each(durations: tuple[float, ...], works: tuple[Work | None, ...], unit: str | None) -> float | None:
-    """The median time of an item (s) in those runs that counted in `unit`; None with fewer than a median of durations needs."""
-    pairs = zip(reversed(durations), reversed(works), strict=False)
-    each = [duration / work[0] for duration, work in pairs if work is not None and work[1] == unit]
-    return median(each) if len(each) >= GOOD_DURATIONS_NEEDED else None

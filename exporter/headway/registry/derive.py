@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from headway.costs import cost
-from headway.model import Kind, Process, Status
-from headway.names import NameStats, work_ahead
+from headway.model import Kind, Spec, Status
+from headway.names import NameStats
 from headway.registry.entry import Entry
 from headway.samples import Sample
 from headway.settings import Settings
@@ -18,7 +18,7 @@ def view_of(entry: Entry, stats: NameStats | None, settings: Settings, now: floa
     """The process as it is at `now`."""
     process = entry.process
     rate, eta, eta_range = pace_of(entry, now)
-    expected, expected_runs = expected_of(process, stats)
+    expected, expected_runs = expected_of(process.spec, stats)
     active = process.state.status.active
     # By place: this runs for each process at each page, and for each answer.
     return View(
@@ -38,13 +38,12 @@ def view_of(entry: Entry, stats: NameStats | None, settings: Settings, now: floa
     )
 
 
-def expected_of(process: Process, stats: NameStats | None) -> tuple[float | None, int | None]:
+def expected_of(spec: Spec, stats: NameStats | None) -> tuple[float | None, int | None]:
     """How long it should take (s), and on how many earlier runs that rests; None where it was declared, and where nobody knows."""
-    spec = process.spec
     # How long daemons lived before says nothing of how long one should.
     if spec.expected_duration is not None or stats is None or spec.kind is Kind.DAEMON:
         return spec.expected_duration, None
-    expected = stats.expected_for(work_ahead(process), process.activity.unit)
+    expected = stats.expected_duration
     return expected, None if expected is None else len(stats.good_durations)
 
 
