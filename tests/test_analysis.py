@@ -372,6 +372,14 @@ def test_services_in_error_and_missing_runs() -> None:
     assert (cron.priority, cron.command) == ("medium", "headway ps --all --name job --limit 5")
 
 
+def test_what_only_waits_for_a_failing_service_is_not_told_beside_it() -> None:
+    db = ServiceFact(name="db", status="error", reason="exit code 3", gave_up=True)
+    web = ServiceFact(name="web", status="error", reason="it needs db, which is in error", waits_for=("db",))
+    assert [one.command for one in whole(services=[db, web]).recommendations] == ["headway up db"]
+    stopped = ServiceFact(name="db", status="stopped", wanted=False)
+    assert [one.command for one in whole(services=[stopped, web]).recommendations] == ["headway up web"], "which starts db"
+
+
 # ── suggestions and costs ───────────────────────────────────────────────────────────────────────────────────────────
 
 

@@ -219,6 +219,19 @@ def test_output(client: Client, environ: dict[str, str]) -> None:
     assert "two red" in command.text and "\x1b" not in command.text
 
 
+def test_a_name_shows_its_newest_run_and_ends_nobody(client: Client, environ: dict[str, str], project: str) -> None:
+    name = f"Sync photos {project}"
+    client.update(client.create(name, "task")["id"], log="the old one", status="done")
+    newest = client.create(name, "task")["id"]
+    client.update(newest, log="the new one")
+    assert headway("show", name, environ=environ).stdout.splitlines()[1].strip() == newest
+    assert headway("output", name, environ=environ).stdout == "the new one\n"
+    refused = headway("kill", name, "--yes", environ=environ)
+    assert refused.returncode == Exit.NOT_FOUND and f"is a name and no id; its newest run is {newest}" in refused.stderr
+    assert client.get(newest)["status"] == "running"
+    client.update(newest, status="done")
+
+
 @pytest.mark.parametrize("verb", ["output", "show"])
 def test_following_goes_on_until_the_end(client: Client, environ: dict[str, str], verb: str) -> None:
     made = client.create("x")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from enum import Enum
+from functools import lru_cache
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import msgspec
@@ -109,6 +110,12 @@ _UNITS = {
 
 def suggestion(name: str, known: list[str]) -> str:
     """`: did you mean …?` for a misspelt name, else the accepted names."""
+    return _suggestion(name, tuple(known))
+
+
+@lru_cache(maxsize=1024)
+def _suggestion(name: str, known: tuple[str, ...]) -> str:
+    """Kept, because the comparison takes milliseconds, and a batch of a thousand items has the same mistake in each."""
     snake = re.sub(r"(?<=[a-z0-9])([A-Z])", r"_\1", name).lower().replace("-", "_")
     close = [snake] if snake in known else difflib.get_close_matches(snake, known, n=1)
     synonym = _SYNONYMS.get(snake)

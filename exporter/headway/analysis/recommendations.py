@@ -204,11 +204,13 @@ def _zombies(subjects: Sequence[Subject], lost: Sequence[Process]) -> Iterator[R
 
 
 def _services(services: Iterable[ServiceFact], windows: Iterable[Window]) -> Iterator[Recommendation]:
+    failing = {one.name for one in services if one.wanted and (one.status == "error" or one.gave_up)}
     for service in services:
-        if service.wanted and (service.status == "error" or service.gave_up):
+        # One that lacks another which is failing is started as soon as that runs: what to do is said of the other.
+        if service.name in failing and failing.isdisjoint(service.waits_for):
             yield Recommendation(
                 priority=Level.HIGH,
-                action="start the service again",
+                action="find out why it fails (headway logs), then start the service again",
                 about=service.name,
                 id=None,
                 reason=brief(service.reason or "it is in error", 200),

@@ -7,13 +7,15 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceFact:
-    """`status` and `reason` as the supervisor has them; `cron` of one with a schedule. Times are unix seconds."""
+    """`status` and `reason` as the supervisor has them; `cron` of one with a schedule; `waits_for`: what it needs that does not
+    run, where that is why it is in error. Times are unix seconds."""
 
     name: str
     status: str
     reason: str | None = None
     wanted: bool = True
     gave_up: bool = False
+    waits_for: tuple[str, ...] = ()
     cron: str | None = None
     next_run_at: float | None = None
     last_run_at: float | None = None

@@ -191,6 +191,7 @@ def services_of(context: Context, who: Caller) -> list[ServiceFact]:
                 reason=unit.reason or None,
                 wanted=unit.wanted,
                 gave_up=unit.gave_up,
+                waits_for=tuple(unit.service.depends_on) if unit.blocked else (),
                 cron=None if schedule is None else schedule.cron,
                 next_run_at=None if schedule is None else context.supervisor.next_run(unit),
                 last_run_at=known.last_run_at,

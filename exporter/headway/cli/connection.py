@@ -74,13 +74,13 @@ class Connection:
             found = list(islice(self._client.iterate(**{"limit": min(limit + 1, LARGEST_PAGE), **filters}), limit + 1))
         return found[:limit], len(found) > limit
 
-    def resolve(self, wanted: str) -> dict[str, Any]:
-        """The process with this id, or the only one whose id begins so."""
+    def resolve(self, wanted: str, by_name: bool = False) -> dict[str, Any]:
+        """The process with this id, or the only one whose id begins so; `by_name`: or the newest of this name."""
         from headway.reporter.beginning import NotOne, resolve
 
         with told(self._client.url):
             try:
-                return resolve(self._client, wanted)
+                return resolve(self._client, wanted, by_name)
             except NotOne as error:
                 raise CommandError(f"{error}: headway ps --all lists those that are kept", Exit.NOT_FOUND) from None
 
@@ -225,7 +225,9 @@ def unreached(error: Unreachable) -> str:
         return f"{words}Give its address with http:// in --url or HEADWAY_URL"
     if "certificate" in error.reason:
         return f"{words}HEADWAY_CA_FILE names the certificates by which it is verified"
-    return f"{words}Start it (headway serve), or give another address with --url or HEADWAY_URL"
+    # In a shell with the environment of a clone's stack it is that stack that does not run.
+    how = "make up, in its clone" if os.environ.get("HEADWAY_SHELL") else "headway serve"
+    return f"{words}Start it ({how}), or give another address with --url or HEADWAY_URL"
 
 
 # ── the key of an exporter on this machine ──────────────────────────────────────────────────────────────────────────

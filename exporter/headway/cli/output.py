@@ -28,7 +28,7 @@ MOST_LINES: Final = 100_000
 
 def add_parser(commands: Subparsers) -> None:
     parser = add_command(commands, "output", run, "print the output of a process", DESCRIPTION, EXAMPLES)
-    parser.add_argument("id", metavar="ID", help="the id, or a beginning that only it has")
+    parser.add_argument("id", metavar="ID", help="the id, or a beginning that only it has; or a name, of which the newest is meant")
     add_output_flags(parser, 500)
     add_connection_flags(parser)
 
@@ -40,7 +40,7 @@ def add_output_flags(parser: argparse.ArgumentParser, tail: int) -> None:
 
 def run(args: argparse.Namespace) -> int:
     connection = connect(args)
-    process_id = connection.resolve(args.id)["id"]
+    process_id = connection.resolve(args.id, by_name=True)["id"]
     write(connection.follow(process_id, args.tail) if args.follow else connection.output(process_id, args.tail))
     return Exit.OK
 

@@ -26,6 +26,7 @@ Shows one process: progress and time left, what is wrong with it and why, what i
 statuses, its children and the end of its output."""
 EXAMPLES = """\
   headway show 0192f0c1-8f7a
+  headway show "Nightly import"             the newest run of that name
   headway show 0192f0c1-8f7a --follow       and then its output as it comes
   headway show 0192f0c1-8f7a --json | jq .metadata
 """
@@ -58,7 +59,7 @@ ANSI: Final = {"red": "31", "green": "32", "yellow": "33", "cyan": "36", "dim": 
 
 def add_parser(commands: Subparsers) -> None:
     parser = add_command(commands, "show", run, "show one process", DESCRIPTION, EXAMPLES)
-    parser.add_argument("id", metavar="ID", help="the id, or a beginning that only it has")
+    parser.add_argument("id", metavar="ID", help="the id, or a beginning that only it has; or a name, of which the newest is meant")
     parser.add_argument("--json", action="store_true", help="as the JSON that the API gives")
     add_output_flags(parser, 10)
     add_connection_flags(parser)
@@ -66,7 +67,7 @@ def add_parser(commands: Subparsers) -> None:
 
 def run(args: argparse.Namespace) -> int:
     connection = connect(args)
-    process = connection.resolve(args.id)
+    process = connection.resolve(args.id, by_name=True)
     if args.json:
         print(json.dumps(process, indent=2))
         return Exit.OK

@@ -32,14 +32,14 @@ NARROWEST: Final = 40
 
 def add_parser(commands: Subparsers) -> None:
     parser = add_command(commands, "tree", run, "draw the OS processes of a process", DESCRIPTION, EXAMPLES)
-    parser.add_argument("id", metavar="ID", help="the id, or a beginning that only it has")
+    parser.add_argument("id", metavar="ID", help="the id, or a beginning that only it has; or a name, of which the newest is meant")
     parser.add_argument("--json", action="store_true", help="as the JSON that the API gives")
     add_connection_flags(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     connection = connect(args)
-    tree = connection.tree(connection.resolve(args.id)["id"])
+    tree = connection.tree(connection.resolve(args.id, by_name=True)["id"])
     if args.json:
         print(json.dumps(tree, indent=2))
         return Exit.OK

@@ -14,6 +14,7 @@ SHORTEST: Final = 4
 SEARCHED: Final = 5000
 PAGE: Final = 1000
 _SHOWN: Final = 5
+LONGEST_NAME: Final = 512
 
 
 class NotOne(Exception):
@@ -24,8 +25,23 @@ class NotOne(Exception):
         self.ids = ids
 
 
-def resolve(client: Client, wanted: str) -> dict[str, Any]:
-    """The process with this id, or the only one whose id begins so. Raises NotOne, ApiError, Unreachable."""
+def resolve(client: Client, wanted: str, by_name: bool = False) -> dict[str, Any]:
+    """The process with this id, or the only one whose id begins so; `by_name`: or the newest of this name. Where names do not
+    count, the error names that one. Raises NotOne, ApiError, Unreachable."""
+    try:
+        return _with_id(client, wanted)
+    except NotOne as error:
+        named = (
+            [] if error.ids or not wanted.strip() or len(wanted) > LONGEST_NAME else client.list(name=wanted, state="all", limit=1)
+        )
+        if not named:
+            raise
+        if not by_name:
+            raise NotOne(f"{wanted[:80]!r} is a name and no id; its newest run is {named[0]['id']}", [named[0]["id"]]) from None
+        return client.get(named[0]["id"])
+
+
+def _with_id(client: Client, wanted: str) -> dict[str, Any]:
     try:
         check_id(wanted)
     except ValueError as error:
