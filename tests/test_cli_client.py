@@ -219,6 +219,15 @@ def test_output(client: Client, environ: dict[str, str]) -> None:
     assert "two red" in command.text and "\x1b" not in command.text
 
 
+def test_since_is_a_moment_or_so_long_ago(client: Client, environ: dict[str, str], project: str) -> None:
+    made = client.create("x", project=project)["id"]
+    for since, there in (("1h", True), ("1m30s", True), ("0s", False), ("2026-01-31T08:00:00Z", True), ("4000000000", False)):
+        done = headway("ps", "--project", project, "--since", since, environ=environ)
+        assert done.returncode == 0 and (made in done.stdout) == there, since
+    wrong = headway("ps", "--since", "yesterday", environ=environ)
+    assert wrong.returncode == Exit.USAGE and "since: expected a time" in wrong.stderr
+
+
 def test_a_name_shows_its_newest_run_and_ends_nobody(client: Client, environ: dict[str, str], project: str) -> None:
     name = f"Sync photos {project}"
     client.update(client.create(name, "task")["id"], log="the old one", status="done")

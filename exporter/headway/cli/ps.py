@@ -69,7 +69,7 @@ HELP: Final = {
     "group": "of this group",
     "parent": "children of this id",
     "name": "with exactly this name",
-    "since": "updated since this time (2026-01-31T08:00:00Z, or unix seconds)",
+    "since": "updated since this time (2026-01-31T08:00:00Z, or unix seconds), or so long ago (2h)",
 }
 
 
@@ -112,9 +112,21 @@ def look(connection: Connection, filters: dict[str, str], limit: int) -> tuple[l
 
 def filters_of(args: argparse.Namespace) -> dict[str, str]:
     filters = {name: value for name in FILTERS if (value := getattr(args, name)) is not None}
+    if "since" in filters:
+        filters["since"] = moment_of(filters["since"])
     if args.executors_only:
         filters["executors_only"] = "true"
     return {"state": "all" if args.all else args.state or ACTIVE, **filters}
+
+
+def moment_of(since: str) -> str:
+    """What is a duration with a unit means so long ago; the rest is for the exporter to read."""
+    from headway.durations import parse_duration
+
+    try:
+        return since if since[-1:].isdigit() else f"{time.time() - parse_duration(since):.3f}"
+    except ValueError:
+        return since
 
 
 def terminal() -> Console | None:

@@ -29,6 +29,7 @@ WRAPPERS: Final = {
 }
 RUN_WORD: Final = frozenset({"uv", "poetry", "pipenv"})  # these say `run` before the command
 NUMBER_FIRST: Final = frozenset({"timeout", "taskset", "chrt"})  # these take a value before the command
+SCRIPT_RUNNERS: Final = frozenset({"npm", "pnpm", "yarn", "bun"})  # these run what the project calls so
 LONGEST: Final = 80
 
 
@@ -41,6 +42,8 @@ def derive_name(command: Sequence[str]) -> str:
     program = PurePath(words[0]).name or words[0]
     if INTERPRETERS.fullmatch(program):
         return (_script(words[1:]) or program)[:LONGEST]
+    if program in SCRIPT_RUNNERS and words[1:2] == ["run"] and len(words) > 2 and not words[2].startswith("-"):
+        return f"{program} run {words[2]}"[:LONGEST]  # build and test of one project are two jobs
     following = words[1] if len(words) > 1 else ""
     subcommand = f" {following}" if re.fullmatch(r"[A-Za-z][\w:-]*", following) else ""
     return f"{program}{subcommand}"[:LONGEST]
