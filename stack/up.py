@@ -44,7 +44,8 @@ def up(layout: Layout, environ: Mapping[str, str], say: Callable[[str], None]) -
     said = settings_of(layout)
     changed = [name for name in alive if name in every and every[name].fingerprint != said.get(name)]
     if changed:
-        say(f"{', '.join(changed)}: running with other settings than these would be; `make down up`, with the same variables before it, starts anew")
+        advice = "`make down up`, with the same variables before it, starts anew"
+        say(f"{', '.join(changed)}: running with other settings than these would be; {advice}")
     if not missing:
         say("everything runs already, nothing was changed")
         return
