@@ -216,11 +216,14 @@ def test_started_again_while_it_fails_until_given_up(serve: Serve) -> None:
     assert found["reason"] == "given up after 3 failures in a row: ValueError: 7 (exit code 1)"
     assert (found["restarts"], found["failures"], found["next_start"]) == (2, 3, None)
     assert serving.call("GET", "/bad/logs").count("try") == 3
-    names = [one["name"] for one in serving.call("GET", "?state=failed")]
-    assert names == ["bad"] * 3
+    failed = serving.call("GET", "?state=failed")
+    assert [one["name"] for one in failed] == ["bad"] * 3
+    assert [one["dismissed_at"] is not None for one in failed] == [False, True, True], "the last one is what needs somebody"
     page = requests.get(f"{serving.exporter.url}/metrics", timeout=30).text
     assert 'headway_service_status_code{group="",service="bad"} 4.0' in page
     assert 'headway_service_restarts_total{group="",service="bad"} 2.0' in page
+    serving.call("POST", "/start", {"name": "bad", "wait": 0})
+    wait_until(lambda: serving.process(failed[0]["id"])["dismissed_at"] is not None, 30, "the failure that a start by hand follows")
 
 
 def test_restarts_are_counted_over_restarts_of_the_exporter(serve: Serve) -> None:

@@ -119,6 +119,8 @@ class Unit:
             return
         if self.phase is Phase.ERROR and (process := self.process) is not None and process.status.active:
             return  # it runs, and does not answer
+        if self.service.schedule is None:  # the next run of a schedule mends nothing that the last one left undone
+            self._put_away()
         self.again_at, self.gave_up, self.blocked = None, False, False
         self.remembered = replace(self.remembered, over=None)
         self.scheduled_for = scheduled_for
