@@ -183,11 +183,15 @@ def test_batches_answer_item_by_item(api: Api) -> None:
                 {"id": "batch-a", "seq": 1, "log": "again"},
                 {"id": "batch-a", "sequence": 2},
                 {"id": "batch-b", "status": "running"},
+                {"id": "no id", "seq": 1},
+                {"seq": 1},
             ]
         },
     )
     assert status == 200
-    assert [item["status"] for item in body["data"]] == [200, 200, 404, 200, 422, 409]
+    assert [item["status"] for item in body["data"]] == [200, 200, 404, 200, 422, 409, 422, 422]
+    said = ["batch-a", "batch-b", "batch-unknown", "batch-a", "batch-a", "batch-b", None, None]
+    assert [item["id"] for item in body["data"]] == said, "of a wrong item too, where it has one"
     assert body["data"][3]["duplicate"] is True
     assert body["data"][4]["error"]["field"] == "sequence"
     assert api.get("batch-a")["progress"]["current"] == 3 and api.get("batch-a")["log_tail"] == []

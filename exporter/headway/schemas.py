@@ -7,13 +7,13 @@ suggestion. The same declarations make the OpenAPI document.
 from __future__ import annotations
 
 from collections.abc import Container, Mapping
-from typing import Annotated, Any, Final, Literal, TypeVar
+from typing import Annotated, Any, Final, Literal, NamedTuple, TypeVar
 
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from headway.durations import parse_duration
-from headway.errors import InvalidInput, MalformedRequest, TooLarge
+from headway.errors import HeadwayError, InvalidInput, MalformedRequest, TooLarge
 from headway.explanation import explain
 from headway.model import Condition, Kind, Status
 
@@ -155,6 +155,17 @@ class BatchItem(KnownItem, forbid_unknown_fields=True, kw_only=True):
 
     id: Id
     create: CreateIn | UnsetType = UNSET
+
+
+class WrongItem(NamedTuple):
+    """An item of a batch that cannot be read, and its id if that can."""
+
+    id: str | None
+    error: HeadwayError
+
+
+class _Named(Struct):
+    id: Id
 
 
 class BatchIn(Struct, forbid_unknown_fields=True):
@@ -390,6 +401,7 @@ STATE_WORDS: Final = (*(s.value for s in Status), *(c.value for c in Condition),
 T = TypeVar("T", bound=Struct)
 _decoders: dict[type, msgspec.json.Decoder[Any]] = {}
 _known_batch: Final = msgspec.json.Decoder(_KnownBatch).decode
+_named: Final = msgspec.json.Decoder(_Named).decode
 _progress_batch: Final = msgspec.json.Decoder(_ProgressBatch).decode
 
 
@@ -409,8 +421,8 @@ def decode(body: bytes, shape: type[T]) -> T:
         raise MalformedRequest("the body is nested too deeply; at most some hundred levels can be read") from None
 
 
-def decode_batch(body: bytes, known: Container[str] = ()) -> list[ProgressItem | KnownItem | InvalidInput | MalformedRequest]:
-    """The items of a batch; a wrong item becomes its error, so that the others are not lost with it.
+def decode_batch(body: bytes, known: Container[str] = ()) -> list[ProgressItem | KnownItem | WrongItem]:
+    """The items of a batch; what is wrong with one is said in its place, so that the others are not lost with it.
 
     `known` are ids of processes there are. Items that only update those are the bulk of all batches, and read at half the cost:
     whether such an id is well formed was found out when it was created.
@@ -421,13 +433,22 @@ def decode_batch(body: bytes, known: Container[str] = ()) -> list[ProgressItem |
         return list(decode(body, BatchIn).items)
     except InvalidInput:
         raw = decode(body, _RawBatch)
-    items: list[ProgressItem | KnownItem | InvalidInput | MalformedRequest] = []
+    items: list[ProgressItem | KnownItem | WrongItem] = []
     for part in raw.items:
         try:
             items.append(decode(bytes(part), BatchItem))
         except (InvalidInput, MalformedRequest) as error:
-            items.append(error)
+            items.append(WrongItem(_id_of(bytes(part)), error))
     return items
+
+
+def _id_of(item: bytes) -> str | None:
+    """Of an item with which something else is wrong; None where it has none, or one that is no id."""
+    try:
+        found: str = _named(item).id
+        return found
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
 
 
 def decode_known(body: bytes, known: Container[str]) -> list[ProgressItem] | list[KnownItem] | None:

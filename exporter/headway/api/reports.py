@@ -31,6 +31,7 @@ from headway.schemas import (
     NoParams,
     ProgressItem,
     UpdateIn,
+    WrongItem,
     decode,
     decode_batch,
     decode_known,
@@ -206,8 +207,8 @@ async def update_many(context: Context, who: Caller, body: Body, durable: bool) 
         with suppress(HeadwayError):  # then each item says so itself
             archived = await context.archive.find_all(unknown)
     for item in items:
-        if isinstance(item, HeadwayError):
-            results.append(refused(None, item))
+        if isinstance(item, WrongItem):
+            results.append(refused(item.id, item.error))
             continue
         try:
             if everyone and not isinstance(item, BatchItem) and item.id in entries:

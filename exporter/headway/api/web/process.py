@@ -105,7 +105,7 @@ def usual(view: View) -> dict[str, Any] | None:
     source = "declared" if runs is None else f"median of the last {runs} good run{'' if runs == 1 else 's'}"
     return {
         "ratio": f"{elapsed / expected:.2g}×" if elapsed < 10 * expected else f"{elapsed / expected:.0f}×",
-        "text": f"{format_duration(elapsed)} of the usual {format_duration(expected)}",
+        "text": f"{format_duration(elapsed)} of the {'expected' if runs is None else 'usual'} {format_duration(expected)}",
         "source": source,
         "percent": round(100 * elapsed / longest, 1),
         "mark": round(100 * expected / longest, 1),
