@@ -33,6 +33,7 @@ from headway.model import (
     Killed,
     Kind,
     Orphaned,
+    OSProcess,
     Process,
     Severity,
     State,
@@ -441,6 +442,22 @@ def test_the_report_of_nothing() -> None:
         "Headway 2024-11-19T07:23:20Z\nactive 0 (0 flagged), ended in 11d 14h: 0, failed 0\nrunning: nothing\nfailed: nothing\n"
         "to do: nothing\nscheduled: nothing\n"
     )
+
+
+def test_who_would_take_a_healthy_one_along_is_not_to_be_ended() -> None:
+    quiet = report(Condition.STUCK, Severity.CRITICAL, "no output for 9 min; CPU and I/O quiet for 9 min")
+
+    def living_in(pid: int, one: Subject) -> Subject:
+        spec = replace(one.process.spec, os_process=OSProcess(pid, 1.0))
+        return replace(one, view=replace(one.view, process=replace(one.process, spec=spec)))
+
+    silent, other = subject("silent", conditions=quiet), subject("other", name="Other work")
+    (shared,) = whole([living_in(7, silent), living_in(7, other)]).recommendations
+    assert shared.priority == "high" and shared.command == "headway output silent --tail 20" and "Other work too" in shared.action
+    (alone,) = whole([living_in(7, silent), living_in(8, other)]).recommendations
+    assert alone.command == "headway kill silent"
+    both = whole([living_in(7, silent), living_in(7, subject("still", conditions=quiet))]).recommendations
+    assert {one.command for one in both} == {"headway kill silent", "headway kill still"}, "nobody there who works"
 
 
 def test_the_report_of_twenty_processes_fits_into_two_kilobytes() -> None:

@@ -7,7 +7,7 @@ threshold is a line for headway.yaml.
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 from headway.analysis.findings import ORDER, Bottleneck, Duplicate, Level, Stuck, Subject, TimeSink
@@ -19,7 +19,7 @@ from headway.analysis.recommendation import Recommendation
 from headway.analysis.services import ServiceFact
 from headway.analysis.suggestion import exact
 from headway.cleaning import brief, clean
-from headway.gates import span
+from headway.gates import lives_in, span
 from headway.model import Condition, Process, Status
 
 MOST: Final = 30
@@ -51,7 +51,7 @@ def recommendations(
     ended: set[str] = set()  # of whom the end is recommended already: the same command twice helps nobody
     for found in (
         _overdue(subjects, owners),
-        _stuck(stuck, sinks, owners),
+        _stuck(stuck, sinks, owners, housemates(subjects, {one.id for one in stuck})),
         _duplicates(duplicates),
         _sinks(sinks, owners),
     ):
@@ -88,20 +88,33 @@ def _overdue(subjects: Sequence[Subject], owners: Mapping[str, str]) -> Iterator
             )
 
 
-def _stuck(found: Sequence[Stuck], sinks: Sequence[TimeSink], owners: Mapping[str, str]) -> Iterator[Recommendation]:
+def housemates(subjects: Sequence[Subject], stuck: Container[str]) -> dict[str, str]:
+    """By the id of each stuck one whose OS process another lives in that is not stuck: the name of that one. To end the OS process
+    would end both."""
+    places = [(one.process, (one.process.spec.host, lives_in(one.process.spec.os_process))) for one in subjects]
+    well = {place: process.name for process, place in places if place[1] is not None and process.id not in stuck}
+    return {process.id: well[place] for process, place in places if process.id in stuck and place in well}
+
+
+def _stuck(
+    found: Sequence[Stuck], sinks: Sequence[TimeSink], owners: Mapping[str, str], beside: Mapping[str, str]
+) -> Iterator[Recommendation]:
     late = {sink.id: sink for sink in sinks if sink.severity is not Level.LOW}
     for one in found:
         dead = one.severity is Level.HIGH
+        action = "end it: it does nothing" if dead else _SILENT[one.works]
+        if dead and one.id in beside:
+            action = f"look at its output: it does nothing, but to end it would end {clean(brief(beside[one.id], 60))} too"
         reason = one.evidence
         if one.id in late:
             reason += f"; {late[one.id].ratio:.1f}x its expected {span(late[one.id].expected_seconds)}"
         yield Recommendation(
             priority=Level.HIGH if dead or one.id in late else Level.MEDIUM,
-            action="end it: it does nothing" if dead else _SILENT[one.works],
+            action=action,
             about=clean(one.name),
             id=one.id,
             reason=reason,
-            command=_end(one.id, owners) if dead else f"headway output {one.id} --tail 20",
+            command=_end(one.id, owners) if dead and one.id not in beside else f"headway output {one.id} --tail 20",
         )
 
 
