@@ -8,6 +8,7 @@ import pytest
 
 from headway.errors import Conflict, InvalidInput, NotFound, StoreUnavailable, TooLarge
 from headway.model import Status
+from headway.registry.outcome import Outcome
 from headway.schemas import CreateIn, ProgressIn, UpdateIn
 from headway.store.base import LogLine
 from headway.store.codec import decode_process, encode_process
@@ -371,3 +372,18 @@ async def test_a_failure_that_is_run_again_needs_no_attention() -> None:
     for victim in ("f1", "f2"):
         world.create(name="flaky", user="ann", metadata={"retry_of": victim})
         assert world.registry.entry(victim).process.dismissed_at is None, "another's, or another job, is nobody's to take away"
+
+
+@in_loop
+async def test_a_repetition_stands_though_the_failure_before_it_cannot_be_put_away() -> None:
+    world = World()
+    world.create(id="first")
+    world.update("first", status="failed")
+
+    def full(process_id: str) -> Outcome:
+        raise StoreUnavailable("the queue is full")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(world.registry, "dismiss", full)
+        assert world.create(id="again", metadata={"retry_of": "first"}).id == "again"
+    assert world.registry.entry("first").process.dismissed_at is None

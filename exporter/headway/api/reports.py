@@ -297,11 +297,11 @@ def made(context: Context, who: Caller, form: CreateIn, process_id: str | None, 
     """Creates, unless the id is known by now or is that of `archived`. Raises as :func:`create`."""
     given = form.id if form.id is not UNSET else process_id
     known = None if given is None else context.registry.entries.get(given)
-    if known is not None and not who.sees(known.process.spec.user):
+    taken = archived if known is None else known.process
+    # Of one that is known the registry finds out whether it is the same creation.
+    if taken is not None and not (who.sees(taken.spec.user) and (known is not None or same_creation(taken, form))):
         raise Conflict(f"id {given} is in use; leave id away to get a new one", field="id")
     if known is None and archived is not None:
-        if not (same_creation(archived, form) and who.sees(archived.spec.user)):
-            raise Conflict(f"id {given} is in use; leave id away to get a new one", field="id")
         return Outcome(archived)
     return context.registry.create(form, process_id=process_id)
 

@@ -7,6 +7,7 @@ Sample lines are the same in the text format and in OpenMetrics: one cache serve
 from __future__ import annotations
 
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from functools import lru_cache
 from itertools import chain, repeat
@@ -77,7 +78,7 @@ def header(family: Family, openmetrics: bool) -> bytes:
     return f"# HELP {name} {text}\n# TYPE {name} {kind}\n{unit}".rstrip("\n").encode()
 
 
-class Block(Generic[K]):
+class Block(ABC, Generic[K]):
     """The lines of one family for one population, joined when asked for and not before.
 
     `data` is the join, each line led by a line end; `series` counts the lines. Both hold until the next change. `labels` are those
@@ -108,15 +109,17 @@ class Block(Generic[K]):
         _ = self.data
         return self._series
 
+    @abstractmethod
     def _join(self) -> tuple[bytes, int]:
-        raise NotImplementedError
+        """`data`, and how many lines that is."""
 
+    @abstractmethod
     def discard(self, key: K) -> None:
-        raise NotImplementedError
+        """Takes the lines of a key away; unknown ones are fine."""
 
+    @abstractmethod
     def __bool__(self) -> bool:
         """Whether there are lines."""
-        raise NotImplementedError
 
 
 class Column(Block[K]):

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from itertools import takewhile
 from typing import Final
@@ -124,9 +125,10 @@ class Registry:
             same = (before.name, before.kind, before.spec.user) == (process.name, process.kind, process.spec.user)
             if not (row and same and before.status.ended and before.dismissed_at is None and needs_attention(before)):
                 continue
-            stored = self.dismiss(before.id).stored
-            if stored is not None:  # what cannot be stored is undone, and somebody dismisses it by hand
-                stored.add_done_callback(lambda future: future.cancelled() or future.exception())
+            # What cannot be stored is undone, and somebody dismisses it by hand: the creation stands.
+            with suppress(StoreUnavailable):
+                if (stored := self.dismiss(before.id).stored) is not None:
+                    stored.add_done_callback(lambda future: future.cancelled() or future.exception())
 
     def update(self, process_id: str, form: UpdateIn | ProgressItem) -> Outcome:
         """Applies what the reporter said. Raises NotFound, Conflict (illegal transition), InvalidInput, TooLarge."""
