@@ -53,6 +53,12 @@ def test_creation_is_idempotent_by_id(api: Api) -> None:
     assert api.request("POST", "/api/processes", body)[0] == 200, "from the history too"
 
 
+def test_a_name_stands_on_one_line_without_blanks_around_it(api: Api) -> None:
+    untidy = {"name": " Nightly\tdump \r\n  of  é ", "type": "task", "id": "untidy"}
+    assert api.create(**untidy)["name"] == "Nightly dump of  é"
+    assert api.request("POST", "/api/processes", untidy)[0] == 200, "it is the same creation"
+
+
 @pytest.mark.parametrize(
     ("body", "status", "field", "says"),
     [
@@ -70,7 +76,8 @@ def test_creation_is_idempotent_by_id(api: Api) -> None:
         ({"name": "x", "type": "task", "timeout": "soon"}, 422, "timeout", "90s"),
         ({"name": "x", "type": "task", "id": "stats"}, 422, "id", "word of the API"),
         ({"name": "x", "type": "task", "id": "no/slash"}, 422, "id", "expected 1 to 64 letters, digits, _ and -"),
-        ({"name": "", "type": "task"}, 422, "name", "length"),
+        ({"name": "", "type": "task"}, 422, "name", "not blanks alone"),
+        ({"name": " \t\u200b", "type": "task"}, 422, "name", "not blanks alone: the words that people know it by"),
         ({"name": "x" * 513, "type": "task"}, 422, "name", "length <= 512, got 513"),
         ({"name": "x", "type": "task", "rate": "fast"}, 422, "rate", "expected number or null, got text"),
         ({"name": "x", "type": "task", "timeout": []}, 422, "timeout", "expected number or text or null, got array"),

@@ -598,6 +598,7 @@ def test_off_reports_nothing(tmp_path: Path) -> None:
         ("create --name x --total many", "argument --total: 'many' is not a number"),
         ("create --name x --total -1", "argument --total"),
         ("create --name x --total inf", "argument --total: inf is not within 0 to 2^53"),
+        ("create --name ' '", "argument --name: it is blank"),
         ("create --name x --timeout soon", "argument --timeout: 'soon' is not a duration"),
         ("create --name x --type job", "unknown --type job: there are subagent, pipeline"),
         ("create --name x --metadata novalue", "argument --metadata: it must be KEY=VALUE"),

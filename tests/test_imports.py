@@ -24,6 +24,7 @@ LAYERS = (
         "datadir",
         "garbage",
         "ids",
+        "labels",
         "masking",
         "notify",
         "places",
@@ -87,11 +88,25 @@ LAYERS = (
 )
 # The client side stands apart: scripts import it, and it imports only this of the rest.
 REPORTER = ("reporter", "reporter.*", "integrations", "integrations.*")
-OPEN_TO_REPORTER = {"", "version", "durations", "ids", "places"}
+OPEN_TO_REPORTER = {"", "version", "durations", "ids", "labels", "places"}
 USERS_OF_REPORTER = ("", "intake", "app", "mcp.*", "cli.*", *REPORTER)
 # Nothing but the standard library, and each other.
 PURE = (
-    *("version", "durations", "figures", "cleaning", "costs", "ids", "masking", "model", "errors", "forms", "samples", "view"),
+    *(
+        "version",
+        "durations",
+        "figures",
+        "cleaning",
+        "costs",
+        "ids",
+        "labels",
+        "masking",
+        "model",
+        "errors",
+        "forms",
+        "samples",
+        "view",
+    ),
     *("datadir", "garbage", "turns"),
     *("settings", "gates", "estimate", "forecast", "names", "name_gates", "duplicates"),
     *(f"analysis.{name}" for name in ("findings", "forecasts", "history", "messages", "name_advice", "numbers", "patterns")),

@@ -247,10 +247,12 @@ def test_wrong_values_are_left_out_with_one_warning_each(exporter: RunningExport
     for (let i = 0; i < 2000; i++) run.log(`${i} ${"x".repeat(9000)}`);
     run.done();
     run.fail("too late");
+    new Reporter(" ").done();
     """
     code, out, err = run(script, exporter.url, tmp_path)
     assert (code, out) == (0, "")
     words = (
+        "name ignored",
         "there is no option totle",
         "id ignored",
         "type ignored",

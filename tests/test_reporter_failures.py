@@ -429,7 +429,7 @@ def test_what_one_reporter_cannot_show_holds_back_no_other(server: RecordingServ
 
 def test_every_wrong_value_is_named_with_its_reporter(server: RecordingServer, warnings: pytest.LogCaptureFixture) -> None:
     wrong: Any = {"total": "many", "timeout": "soon", "project": ["a"], "pid": "me"}
-    first, second, nameless = Reporter("first", **wrong), Reporter("second", 5, timeout="soon"), Reporter("")  # type: ignore[arg-type]
+    first, second, nameless = Reporter("first", **wrong), Reporter("second", 5, timeout="soon"), Reporter(" \t")  # type: ignore[arg-type]
     second.update("five")  # type: ignore[arg-type]
     counting = Reporter("counting", total=9)
     counting.advance("x")  # type: ignore[arg-type]
@@ -444,7 +444,7 @@ def test_every_wrong_value_is_named_with_its_reporter(server: RecordingServer, w
         "pid of 'first' ignored: 'me' is not a number",
         "timeout of 'second' ignored",
         "current of 'second' ignored: 'five' is not a number",
-        "name of '' ignored: it is empty; it is reported as 'unnamed'",
+        "name of ' \\t' ignored: it is blank; it is reported as 'unnamed'",
         "advance of 'counting' ignored: 'x' is not a number",
     ):
         assert words in found

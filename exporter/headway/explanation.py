@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from headway.errors import InvalidInput
 from headway.ids import ACCEPTED
+from headway.labels import VISIBLE
 
 _PATH = re.compile(r"^(?P<what>.*?)(?: - at `(?P<path>[^`]*)`)?$", re.S)
 _UNKNOWN = re.compile(r"unknown field `(.*)`", re.S)
@@ -24,6 +25,7 @@ _PATTERNS = {
     "text matching regex '^[A-Za-z0-9_-]{1,64}$'": ACCEPTED,
     r"text matching regex '^[^\x00]*$'": "text without NUL",
     "text matching regex '^[A-Za-z_][A-Za-z0-9_]*$'": "a name of letters, digits and _ that begins with no digit",
+    f"text matching regex {VISIBLE!r}": "text that can be seen, not blanks alone: the words that people know it by",
 }
 
 

@@ -15,6 +15,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from headway.durations import parse_duration
 from headway.errors import HeadwayError, InvalidInput, MalformedRequest, TooLarge
 from headway.explanation import explain
+from headway.labels import VISIBLE, tidied
 from headway.model import Condition, Kind, Status
 
 MAX_BATCH: Final = 1000
@@ -28,7 +29,7 @@ Id = Annotated[
     Meta(pattern="^[A-Za-z0-9_-]{1,64}$", description="1 to 64 of A-Z a-z 0-9 _ -", examples=["nightly-backfill-42"]),
 ]
 Label = Annotated[str, Meta(max_length=256)]
-Name = Annotated[str, Meta(min_length=1, max_length=512, examples=["NLP Backfill"])]
+Name = Annotated[str, Meta(pattern=VISIBLE, max_length=512, examples=["NLP Backfill"])]
 Text = Annotated[str, Meta(max_length=4096)]
 Command = Annotated[str, Meta(max_length=16384)]
 # No NUL: the kernel ends a word there.
@@ -104,6 +105,9 @@ class CreateIn(Struct, forbid_unknown_fields=True, kw_only=True):
     metadata: dict[str, Any] | UnsetType = UNSET
     thresholds: ThresholdsIn | UnsetType = UNSET
     started_age: Annotated[float, Meta(ge=0, le=1e10, description="seconds between the start and the sending")] = 0.0
+
+    def __post_init__(self) -> None:
+        self.name = tidied(self.name)
 
 
 Age = Annotated[float, Meta(ge=0, le=1e10)]

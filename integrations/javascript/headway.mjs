@@ -692,7 +692,11 @@ function known(options) {
 }
 
 function created(name, options) {
-  const found = { name: cut(name ?? "unnamed", LONGEST.name) || "unnamed", type: "task", ...surroundings() };
+  const found = { name: cut(name ?? "unnamed", LONGEST.name), type: "task", ...surroundings() };
+  if (!/[^\s\x00-\x1f\x7f-\x9f\u200b-\u200f\u2060\ufeff]/.test(found.name)) {
+    warn("value name", `name ignored: ${brief(name)} is blank; it is reported as "unnamed"`);
+    found.name = "unnamed";
+  }
   if (options.pid === false) for (const field of ["pid", "create_time", "pid_namespace"]) delete found[field];
   const parent = options.parent_id ?? process.env.HEADWAY_PARENT_ID;
   if (parent) found.parent_id = parent;

@@ -10,13 +10,14 @@ from typing import Any, Final
 
 from headway.durations import parse_duration
 from headway.ids import check_id
+from headway.labels import blank
 
 KINDS: Final = ("subagent", "pipeline", "cron", "daemon", "task")
 MAX_COUNT: Final = 2**53
 
 
 def add_create_flags(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--name", required=True, type=text(512), help="the label that earlier and later executions share")
+    parser.add_argument("--name", required=True, type=process_name, help="the label that earlier and later executions share")
     parser.add_argument("--type", default="task", choices=KINDS, help="what sort of work it is (default task)")
     parser.add_argument("--id", type=process_id, help="an id of your own; the same one again is the same process")
     parser.add_argument("--status", choices=("queued", "running"), help="queued: it waits for its turn (default running)")
@@ -133,6 +134,12 @@ def text(longest: int) -> Callable[[str], str]:
         return value if len(value) <= longest else value[: longest - 1] + "…"
 
     return read
+
+
+def process_name(value: str) -> str:
+    if blank(value):
+        raise wrong("it is blank: give the words that people know the job by")
+    return text(512)(value)
 
 
 def number(value: str) -> int | float:

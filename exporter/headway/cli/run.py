@@ -20,6 +20,7 @@ from headway.cli.report_flags import (
     add_metadata_flag,
     duration,
     process_id,
+    process_name,
     text,
 )
 from headway.cli.resource_flags import add_resource_flags, resources_of
@@ -66,7 +67,7 @@ KEY_VARIABLE: Final = "HEADWAY_RUN_KEY_FILE"
 
 def add_parser(commands: Subparsers) -> None:
     parser = add_command(commands, "run", run, "run a command and track it", DESCRIPTION, EXAMPLES)
-    parser.add_argument("--name", type=text(512), help="the label that all executions share (default: from COMMAND)")
+    parser.add_argument("--name", type=process_name, help="the label that all executions share (default: from COMMAND)")
     parser.add_argument("--type", default="task", choices=KINDS, help="what sort of work it is (default task)")
     parser.add_argument("--id", type=process_id, help="an id of your own; what --retry starts later gets others")
     parser.add_argument("--parent", metavar="ID", type=process_id, help="the process it is part of (default: what runs this)")

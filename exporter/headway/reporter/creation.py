@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from headway.durations import parse_duration
 from headway.ids import check_id
+from headway.labels import blank
 from headway.reporter import values
 
 KINDS: Final = ("subagent", "pipeline", "cron", "daemon", "task")
@@ -44,8 +45,8 @@ def _accepted(field: str, value: Any) -> Any:
     if field == "type":
         return kind(value)
     if field == "name":
-        if not (found := values.text(value, values.MAX_NAME)):
-            raise values.WrongValue("it is empty; it is reported as 'unnamed'")
+        if blank(found := values.text(value, values.MAX_NAME)):
+            raise values.WrongValue("it is blank; it is reported as 'unnamed'")
         return found
     if field in _LABELS:
         if isinstance(value, Mapping | list | tuple | set | frozenset):
