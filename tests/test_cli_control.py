@@ -60,9 +60,20 @@ def test_a_scope_is_shown_first_and_asked_about(exporter: RunningExporter, admin
     assert dry.returncode == 0 and dry.stdout.splitlines()[1].split() == ["job", str(script.pid), "1", one] and runs(script.pid)
     done = headway("kill", *flags, "--yes", "--json", environ=environ)
     assert done.returncode == 0 and json.loads(done.stdout)["killed_count"] == 1 and not runs(script.pid)
-    assert headway("kill", *flags, "--yes", environ=environ).stdout == "nothing to end\n"
-    unasked = headway("kill", *flags, environ=environ)
-    assert unasked.returncode == 0 and unasked.stdout == "nothing would be ended\n", unasked.stderr
+    why = "nothing is active" if len(flags) == 1 else f"nothing of the {flags[0][2:]} x is active; what belonged to it has ended"
+    for more in ([], ["--yes"], ["--dry-run"]):
+        nobody = headway("kill", *flags, *more, environ=environ)
+        assert (nobody.returncode, nobody.stdout, nobody.stderr) == (Exit.NOT_FOUND, "", f"headway: nothing was ended: {why}\n")
+    assert json.loads(headway("kill", *flags, "--dry-run", "--json", environ=environ).stdout)["killed"] == []
+
+
+def test_a_scope_that_is_misspelt_is_said_with_what_was_probably_meant(exporter: RunningExporter, admin: Api) -> None:
+    admin.create(name="job", project="Kira-search", task="t-1")
+    typo = headway("kill", "--project", "kira-serch", "--yes", environ=exporter.client_env)
+    assert typo.returncode == Exit.NOT_FOUND and typo.stdout == ""
+    assert typo.stderr == "headway: nothing was ended: no process has the project kira-serch: did you mean Kira-search?\n"
+    other = headway("kill", "--task", "nightly", environ=exporter.client_env)
+    assert (other.returncode, other.stderr) == (5, "headway: nothing was ended: no process has the task nightly\n")
 
 
 @pytest.mark.parametrize(("answer", "code", "lives"), [("n", Exit.FAILED, True), ("", Exit.FAILED, True), ("y", Exit.OK, False)])

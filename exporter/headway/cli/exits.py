@@ -23,7 +23,7 @@ class Exit(IntEnum):
     USAGE = 2, "the command line or the configuration is wrong"
     UNREACHABLE = 3, "the exporter, or Alertmanager, cannot be reached"
     REFUSED = 4, "the exporter refused: a key, or one with another role, is needed"
-    NOT_FOUND = 5, "there is no such process, service or key"
+    NOT_FOUND = 5, "there is no such process, service or key, or nothing active in what `headway kill` was to end"
     INTERRUPTED = 130, "ended by Ctrl-C"
     PIPE_CLOSED = 141, "whoever read the output went away"
 

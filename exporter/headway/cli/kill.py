@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 DESCRIPTION = """\
 Ends the OS processes of tracked processes with everything below them, children first: a polite signal, and SIGKILL for those that
 live after the grace. It says what was ended once that was seen. By scope it shows first what it would end, and asks. Never ended
-are init, the kernel's threads, the exporter and what it runs below. Needs a key of the role operator; --pid of an OS process that
-is not tracked needs admin."""
+are init, the kernel's threads, the exporter and what it runs below. A scope of which nothing is active is said, with
+exit code 5. Needs a key of the role operator; --pid of an OS process that is not tracked needs admin."""
 EXAMPLES = """\
   headway kill 0192f0c1-8f7a
   headway kill 0192f0c1-8f7a --signal INT --grace 30s
@@ -29,6 +29,7 @@ EXAMPLES = """\
   headway kill --all-except-executors --yes
 """
 SCOPES: Final = ("task", "project", "group", "attempt")
+KNOWN: Final = 1000  # so many of the newest processes are looked at for what a misspelt scope may have meant
 
 
 def add_parser(commands: Subparsers) -> None:
@@ -87,6 +88,8 @@ def scope_of(args: argparse.Namespace) -> dict[str, Any] | None:
 def by_scope(connection: Connection, scope: dict[str, Any], args: argparse.Namespace) -> int:
     if args.dry_run or not args.yes:
         plan = connection.kill_scope(scope, True, args.signal, args.grace)
+        if empty(plan):
+            return matched_nothing(connection, scope, plan if args.json and args.dry_run else None)
         if plan["killed"] and not args.dry_run and not sys.stdin.isatty():
             raise CommandError(
                 "nobody can be asked here: give --yes to end them all the same, or --dry-run to see whom", Exit.USAGE
@@ -97,7 +100,38 @@ def by_scope(connection: Connection, scope: dict[str, Any], args: argparse.Names
         if not agreed(plan["killed_count"]):
             print("headway: nothing was ended", file=sys.stderr)
             return Exit.FAILED
-    return tell(connection.kill_scope(scope, False, args.signal, args.grace), args.json)
+    outcome = connection.kill_scope(scope, False, args.signal, args.grace)
+    if empty(outcome):
+        return matched_nothing(connection, scope, outcome if args.json else None)
+    return tell(outcome, args.json)
+
+
+def empty(outcome: Json) -> bool:
+    return not any(outcome[part] for part in ("killed", "failed", "skipped", "survivors"))
+
+
+def matched_nothing(connection: Connection, scope: Json, shown: Json | None) -> Exit:
+    """Says so, and what was probably meant: a scope that is misspelt ends nothing."""
+    if shown is not None:
+        print(json.dumps(shown, indent=2))
+    print(f"headway: nothing was ended: {why_nothing(connection, scope)}", file=sys.stderr)
+    return Exit.NOT_FOUND
+
+
+def why_nothing(connection: Connection, scope: Json) -> str:
+    kind = scope["type"]
+    wanted = scope.get(f"{kind}_id")
+    if wanted is None:
+        return "nothing is active"
+    ended, _ = connection.processes({kind: wanted, "state": "all"}, 1)
+    if ended:
+        return f"nothing of the {kind} {clean(wanted)} is active; what belonged to it has ended"
+    from difflib import get_close_matches
+
+    recent, _ = connection.processes({"state": "all"}, KNOWN)
+    named = {row[kind].lower(): row[kind] for row in reversed(recent) if row[kind]}
+    near = get_close_matches(wanted.lower(), named, n=1)
+    return f"no process has the {kind} {clean(wanted)}" + (f": did you mean {clean(named[near[0]])}?" if near else "")
 
 
 def agreed(count: int) -> bool:
@@ -136,8 +170,6 @@ def tell(outcome: Json, as_json: bool) -> Exit:
             more = f", {hit['os_processes']} OS processes" if hit["os_processes"] > 1 else ""
             word = f", {hit['status']}" if hit["status"] not in (None, "killed") else ""
             print(f"{hit['id'] or 'pid ' + str(hit['pid'])}{name} {how}{more}{word}")
-        if not any(outcome[part] for part in ("killed", "failed", "skipped")):
-            print("nothing to end")
         left(outcome)
     return Exit.FAILED if outcome["failed"] or outcome["survivors"] else Exit.OK
 
