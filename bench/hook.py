@@ -73,6 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         spool = Path(folder) / "spool"
         environ = {name: value for name, value in os.environ.items() if not name.startswith("HEADWAY_")}
         environ["HEADWAY_SPOOL"] = str(spool)
+        environ.pop("PYTHONDONTWRITEBYTECODE", None)  # what is installed has its bytecode: a developer's shell may forbid it
         for _ in range(options.rounds):
             figures: dict[str, list[tuple[float, float]]] = {}
             for _ in range(options.calls):

@@ -261,6 +261,7 @@ def test_little_is_loaded() -> None:
     code = (
         "import sys; from headway.hook import command; command.meaning('claude-code', "
         "{'session_id': 's', 'hook_event_name': 'PreToolUse', 'tool_name': 'Bash', 'tool_input': {'command': 'make'}}); "
+        "from headway import masking; assert masking._pattern.cache_info().currsize == 0, 'patterns were compiled'; "
         "print(*sys.modules)"
     )
     loaded = set(subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split())

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from headway import masking
 from headway.masking import mask_command
 
 JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.dozjgNryP4J3jVmNHl0w5N_XgL0n3I9PlFUP0THsR8U"
@@ -136,6 +138,27 @@ PARTS = st.sampled_from([*WORDS.split(), " ", " ", "\0", HEX, JWT, OURS])
 def test_masking_twice_is_masking_once(text: str) -> None:
     once = mask_command(text)
     assert mask_command(once) == once
+
+
+@pytest.mark.parametrize("name", sorted({*masking._SECRET_WORDS, *masking._SECRET_ENDS, *masking._MAYBE, "master_key"}))
+def test_every_name_of_a_secret_is_looked_for(name: str) -> None:
+    for spelt in (name, name.title(), f"DB_{name}".upper()):
+        assert mask_command(f"{spelt}={HEX}") == f"{spelt}=***"
+
+
+GLUED = st.lists(
+    st.sampled_from([*MASKED, *KEPT, *WORDS.split(), HEX, JWT, OURS, " ", "\0", "aB3" * 7, "A1" * 9, "=", ":"]), max_size=5
+)
+
+
+@given(GLUED.map("".join), st.sampled_from([str, str.upper, str.lower, str.swapcase]))
+def test_no_pattern_is_left_out_that_would_have_matched(text: str, spelt: Callable[[str], str]) -> None:
+    """Most are not even compiled where a text has none of the words without which they cannot match."""
+    text = spelt(text)
+    quick = mask_command(text)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(masking, "_any_of", lambda parts, text: True)
+        assert mask_command(text) == quick
 
 
 @given(

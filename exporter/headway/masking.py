@@ -4,11 +4,15 @@ Two ways to know one: by the name before it (`--password X`, `DB_TOKEN=X`, `"api
 in an address, the password flags of some programs) and by its shape (the prefixes that issuers give their tokens). In doubt
 about where a secret ends, more is masked rather than less. Every pattern reads each part of the text a bounded number of times,
 so that the time is linear in the length, whatever the text.
+
+Compiling all patterns takes longer than what an agent's hook does with its event. So each is compiled when it is first needed, and
+needed only where the text holds a word without which it cannot match.
 """
 
 from __future__ import annotations
 
 import re
+from functools import cache
 
 TYPE_CHECKING = False  # as in typing, which is slow to import: hooks of agents load this
 if TYPE_CHECKING:
@@ -30,10 +34,15 @@ def mask_command(text: str) -> str:
 # A mask can end a word that was glued to the next one, which then is seen for the first time; further passes settle that.
 _PASSES: Final = 4
 
+
+@cache
+def _pattern(text: str) -> re.Pattern[str]:
+    return re.compile(text)
+
+
 # ── by shape ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-_SHAPES: Final = re.compile(
-    r"""(?<![A-Za-z0-9])(?:
+_SHAPES: Final = r"""(?xa)(?<![A-Za-z0-9])(?:
       (?P<dashed> sk-[A-Za-z0-9_-]{16,} | pypi-[A-Za-z0-9_-]{16,} )                        # OpenAI, Anthropic; PyPI
     | (?P<jwt>    eyJ[A-Za-z0-9_.-]{20,} )
     | (?:gh[pousr]|npm|hf)_[A-Za-z0-9]{20,} | github_pat_\w{20,} | glpat-[\w-]{20,}        # GitHub, npm, Hugging Face, GitLab
@@ -44,24 +53,32 @@ _SHAPES: Final = re.compile(
     | dop_v1_[a-f0-9]{64} | SG\.[\w-]{22}\.[\w-]{20,}                                      # DigitalOcean, SendGrid
     | glsa_\w{20,} | hvs\.[\w-]{20,} | dckr_pat_[\w-]{20,}                                 # Grafana, Vault, Docker
     | hw_[0-9a-f]{8}_[\w-]{43}                                                             # ours
-    )""",
-    re.VERBOSE | re.ASCII,
+    )"""
+# How they begin.
+_BEGINNINGS: Final = (
+    *("sk-", "pypi-", "eyJ", "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "npm_", "hf_", "github_pat_", "glpat-", "xox", "xapp-"),
+    *("AKIA", "ASIA", "AIza", "ya29.", "rk_", "sk_", "dop_v1_", "SG.", "glsa_", "hvs.", "dckr_pat_", "hw_"),
 )
-_OTHER_SHAPES: Final = re.compile(
-    r"""(?P<keep>
+_OTHER_SHAPES: Final = r"""(?xas)(?P<keep>
       hooks\.slack\.com/services/ | discord(?:app)?\.com/api/webhooks/\d{1,20}/ | (?<![0-9])\d{8,10}:(?=[\w-]{35}(?![\w-]))
     )[\w/-]+
-    | -----BEGIN[ ][A-Z ]{0,32}PRIVATE[ ]KEY-----.*?(?:-----END[ ][A-Z ]{0,32}PRIVATE[ ]KEY-----|\Z)""",
-    re.VERBOSE | re.ASCII | re.DOTALL,
-)
-_BEARER: Final = re.compile(r"(?i:\b(bearer|basic)[ \t]+)([A-Za-z0-9._~+/-]{8,}=*)", re.ASCII)
+    | -----BEGIN[ ][A-Z ]{0,32}PRIVATE[ ]KEY-----.*?(?:-----END[ ][A-Z ]{0,32}PRIVATE[ ]KEY-----|\Z)"""
+_OTHER_PARTS: Final = ("hooks.slack.com/", "/api/webhooks/", "-----BEGIN ", *(f"{digit}:" for digit in range(10)))
+_BEARER: Final = r"(?a)(?i:\b(bearer|basic)[ \t]+)([A-Za-z0-9._~+/-]{8,}=*)"
 
 
 def _by_shape(text: str) -> str:
-    text = _SHAPES.sub(_shape, text)
-    if "/" in text or ":" in text or "-----" in text:
-        text = _OTHER_SHAPES.sub(lambda match: f"{match['keep'] or ''}{MASK}", text)
-    return _BEARER.sub(lambda m: f"{text[m.start() : m.start(2)]}{MASK}" if _looks_random(m[2], 16) else m[0], text)
+    if _any_of(_BEGINNINGS, text):
+        text = _pattern(_SHAPES).sub(_shape, text)
+    if _any_of(_OTHER_PARTS, text):
+        text = _pattern(_OTHER_SHAPES).sub(lambda match: f"{match['keep'] or ''}{MASK}", text)
+    if not _any_of(("bearer", "basic"), text.lower()):
+        return text
+    return _pattern(_BEARER).sub(lambda m: f"{text[m.start() : m.start(2)]}{MASK}" if _looks_random(m[2], 16) else m[0], text)
+
+
+def _any_of(parts: tuple[str, ...], text: str) -> bool:
+    return any(map(text.__contains__, parts))
 
 
 def _shape(match: re.Match[str]) -> str:
@@ -75,12 +92,12 @@ def _shape(match: re.Match[str]) -> str:
 
 # ── in addresses: scheme://user:password@host ───────────────────────────────────────────────────────────────────────
 
-_ADDRESS: Final = re.compile(r"""://(?P<user>[^\s\0/@:'"]{0,256})(?::(?P<password>[^\s\0/'"]{1,512}))?@""")
+_ADDRESS: Final = r"""://(?P<user>[^\s\0/@:'"]{0,256})(?::(?P<password>[^\s\0/'"]{1,512}))?@"""
 _LONG_USER: Final = 20  # https://TOKEN@host, as against git@host
 
 
 def _in_addresses(text: str) -> str:
-    return _ADDRESS.sub(_address, text) if "://" in text else text
+    return _pattern(_ADDRESS).sub(_address, text) if "://" in text and "@" in text else text
 
 
 def _address(match: re.Match[str]) -> str:
@@ -95,7 +112,7 @@ def _address(match: re.Match[str]) -> str:
 _START: Final = r"(?:^|(?<=[\s\0/;|&('\"]))"
 _VALUE: Final = r"""("(?:[^"\\]|\\.)*"|'[^']*'|[^\s\0]+)"""
 _PROGRAMS: Final = tuple(
-    (hint, re.compile(rf"{_START}(?:{program})(?=[\s\0])"), re.compile(rf"((?<=[\s\0]){flag}){_VALUE}"))
+    (hint, rf"{_START}(?:{program})(?=[\s\0])", rf"((?<=[\s\0]){flag}){_VALUE}")
     for hint, program, flag in (
         ("my", r"mysql\w{0,16}", r"-p(?=[^\s\0])"),
         ("mariadb", r"mariadb(?:-\w{1,16})?", r"-p(?=[^\s\0])"),
@@ -114,56 +131,67 @@ _PROGRAMS: Final = tuple(
 
 def _by_program(text: str) -> str:
     for hint, program, flag in _PROGRAMS:
-        if hint in text and (match := program.search(text)):
+        if hint in text and (match := _pattern(program).search(text)):
             start = match.end()
-            text = text[:start] + flag.sub(lambda found: found[1] + _masked(found[2]), text[start:])
+            text = text[:start] + _pattern(flag).sub(lambda found: found[1] + _masked(found[2]), text[start:])
     return text
 
 
 # ── by name ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-_NAMED: Final = re.compile(
-    r"""(?<![\w.-])(?P<dash>--?)?(?P<name>[A-Za-z_][\w.-]{0,127}+)\\?["']?
-        (?:(?P<sign>[ \t]+[:=][ \t]+|=|:[ \t]*)|(?(dash)[ \t\0]+|(?!)))""",
-    re.VERBOSE | re.ASCII,
-)
-_QUOTED: Final = re.compile(r""""(?:[^"\\]|\\.)*"|'[^']*'""")
-_RUN: Final = re.compile(r"[^\s\0]+")
-_QUERY_RUN: Final = re.compile(r"[^\s\0&#]+")
-_LINE: Final = re.compile(r"""[^\r\n\0"']+""")
-_SCHEME: Final = re.compile(r"(?:bearer|basic|token|digest|negotiate|apikey|key)[ \t]+(?=[^\s\0])", re.IGNORECASE)
+_NAMED: Final = r"""(?xa)(?<![\w.-])(?P<dash>--?)?(?P<name>[A-Za-z_][\w.-]{0,127}+)\\?["']?
+    (?:(?P<sign>[ \t]+[:=][ \t]+|=|:[ \t]*)|(?(dash)[ \t\0]+|(?!)))"""
+_QUOTED: Final = r""""(?:[^"\\]|\\.)*"|'[^']*'"""
+_RUN: Final = r"[^\s\0]+"
+_QUERY_RUN: Final = r"[^\s\0&#]+"
+_LINE: Final = r"""[^\r\n\0"']+"""
+_SCHEME: Final = r"(?i)(?:bearer|basic|token|digest|negotiate|apikey|key)[ \t]+(?=[^\s\0])"
 _CLOSERS: Final = "\"'`,;)]}\\"
-_WORDS: Final = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+", re.ASCII)
+_WORDS: Final = r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+"
 _PLAIN: Final = frozenset({MASK, "", "true", "false", "null", "none", "yes", "no", "on", "off"})
 
 # The last word of a name decides: password_file and max_tokens hold no secret, db_password does.
 _SECRET_ENDS: Final = ("password", "passwd", "passphrase", "secret", "token", "apikey", "secretkey", "accesskey", "privatekey")
-_SECRET_WORD: Final = re.compile(rf"pass|pw|pwd|sshpass|jwt|otp|authorization|\w*(?:{'|'.join(_SECRET_ENDS)})")
-_SECRET_KEY: Final = re.compile(
-    "access|account|api|auth|client|encryption|decryption|hmac|license|master|private|secret|service|session|shared|signing"
+_SECRET_WORDS: Final = frozenset({"pass", "pw", "pwd", "sshpass", "jwt", "otp", "authorization"})
+_SECRET_KEYS: Final = frozenset(
+    {
+        *("access", "account", "api", "auth", "client", "encryption", "decryption", "hmac"),
+        *("license", "master", "private", "secret", "service", "session", "shared", "signing"),
+    }
 )
-_MAYBE_WORD: Final = re.compile("key|auth|session|sid|cookie|sig|signature|credentials?|pat|creds?")
+_MAYBE: Final = frozenset(
+    {*("key", "auth", "session", "sid", "cookie", "sig", "signature"), *("credential", "credentials", "pat", "cred", "creds")}
+)
 # Tokens of text and of pages are no secrets.
-_HARMLESS_TOKEN: Final = re.compile("eos|bos|pad|unk|mask|sep|cls|stop|max|min|per|next|page|start|end|new")
+_HARMLESS_TOKENS: Final = frozenset(
+    {*("eos", "bos", "pad", "unk", "mask", "sep", "cls", "stop"), *("max", "min", "per", "next", "page", "start", "end", "new")}
+)
+# The name of a secret holds one of these.
+_PARTS: Final = (
+    *("pass", "pw", "jwt", "otp", "auth", "secret", "token"),
+    *("key", "session", "sid", "cookie", "sig", "cred", "pat"),
+)
 
 
 def _by_name(text: str) -> str:
-    done: list[str] = []
+    if not _any_of(_PARTS, text.lower()):
+        return text
+    named, done = _pattern(_NAMED), list[str]()
     position = copied = 0
-    while match := _NAMED.search(text, position):
+    while match := named.search(text, position):
         position = match.end()
         certain = _is_secret(match["name"])
         if certain is None:
             continue
         header = bool(match["sign"])
         start = position
-        if header and (scheme := _SCHEME.match(text, start)):
+        if header and (scheme := _pattern(_SCHEME).match(text, start)):
             start = scheme.end()
         if _last_word(match["name"]) == "cookie" and ":" in (match["sign"] or ""):
-            value, certain = _LINE.match(text, start), True
+            value, certain = _pattern(_LINE).match(text, start), True
         else:
             in_query = match.start() > 0 and text[match.start() - 1] in "?&"
-            value = _QUOTED.match(text, start) or (_QUERY_RUN if in_query else _RUN).match(text, start)
+            value = _pattern(_QUOTED).match(text, start) or _pattern(_QUERY_RUN if in_query else _RUN).match(text, start)
         if value is None or (not match["sign"] and value[0].startswith("-")):
             continue
         masked = _masked(value[0])
@@ -175,7 +203,7 @@ def _by_name(text: str) -> str:
 
 
 def _words(name: str) -> list[str]:
-    return [word.lower() for word in _WORDS.findall(name)]
+    return [word.lower() for word in _pattern(_WORDS).findall(name)]
 
 
 def _last_word(name: str) -> str:
@@ -191,15 +219,17 @@ def _is_secret(name: str) -> bool | None:
     if not words or name == "PWD" or name == "OLDPWD":
         return None
     last, before = words[-1], words[-2] if len(words) > 1 else ""
-    if _SECRET_WORD.fullmatch(last):
-        return None if last == "token" and _HARMLESS_TOKEN.fullmatch(before) else True
-    if (last == "key" and _SECRET_KEY.fullmatch(before)) or words[-3:] == ["secret", "key", "base"]:
+    if last in _SECRET_WORDS or last.endswith(_SECRET_ENDS):
+        return None if last == "token" and before in _HARMLESS_TOKENS else True
+    if (last == "key" and before in _SECRET_KEYS) or words[-3:] == ["secret", "key", "base"]:
         return True
-    return False if _MAYBE_WORD.fullmatch(last) else None
+    return False if last in _MAYBE else None
 
 
 def _looks_random(value: str, least: int = 20) -> bool:
     """Hex, or letters in both cases with digits, as keys are and neither words nor paths."""
+    if len(value) < 16:
+        return False
     if re.fullmatch(r"[0-9a-fA-F]{16,}", value):
         return bool(re.search("[0-9]", value) and re.search("[a-fA-F]", value))
     body = value.rstrip("=")
