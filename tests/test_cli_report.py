@@ -515,6 +515,25 @@ def test_a_second_end_leaves_the_summary_and_says_so(client: Client, environ: di
         assert client.get(ended)["summary"] == "first"
 
 
+def test_an_update_after_the_end_says_what_is_ignored(client: Client, environ: dict[str, str]) -> None:
+    ended = client.create("x", progress={"total": 3})["id"]
+    client.update(ended, status="done", summary="first")
+    for args, code, words in (
+        (["--current", "2", "--stage", "late", "--line", "more"], 1, "ignored: progress, stage; added: lines"),
+        (["--advance", "1"], 1, "ignored: progress"),
+        (["--summary", "again"], 1, "ignored: summary"),
+        (["--line", "last"], 0, "added: lines"),
+    ):
+        for flags, expected in (((), 0), (("--strict",), code)):
+            done = headway("report", "update", ended, *args, *flags, environ=environ)
+            assert (done.returncode, done.stderr) == (expected, f"headway: {ended} has ended before, it is done; {words}\n")
+    pipe = piped(b"piped\n", "update", ended, "--stdin", environ=environ)
+    assert (pipe.returncode, pipe.stderr.decode()) == (0, f"headway: {ended} has ended before, it is done; added: lines\n")
+    found = client.get(ended)
+    assert (found["progress"]["current"], found["stage"], found["summary"]) == (None, None, "first")
+    assert found["log_tail"] == ["more", "more", "last", "last", "piped"]
+
+
 def test_keys(start_exporter: Starter, tmp_path: Path) -> None:
     exporter = start_exporter("--anonymous", "none")
     spool = {"HEADWAY_URL": exporter.url, "HEADWAY_SPOOL": str(tmp_path / "spool")}

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from headway.cli.command import Subparsers
     from headway.cli.delivery import Delivery, Trouble
 
+# What an update of a process that has ended says in vain.
+SETTLED: Final = ("progress", "stage", "rate", "eta_seconds")
 DESCRIPTION = """\
 Tells the exporter what a shell script does. `create` prints an id, `update` says how far it is, and `done`, `fail` or `cancel` how
 it ended. The script is watched: if it dies without a word, its process is shown as orphaned.
@@ -56,6 +58,9 @@ CREATE_EXAMPLES = """\
 UPDATE = """\
 Says how far a process is; what is not given stays. --advance adds to what the exporter knows; commands of one user on one host wait
 for each other, so that steps in parallel are all counted, but from several hosts at once one can be lost.
+
+Of a process that has ended, progress and stage are ignored, and lines and metadata are added; stderr says so, and where something
+was ignored --strict ends with code 1.
 
 --stdin makes every line of standard input a log line, until it ends; they are sent at most once a second, the last 500 of each
 second. It reads on whatever happens, so that the program before it never blocks. In a pipeline the exit code is that of this
@@ -172,20 +177,20 @@ def update(args: argparse.Namespace) -> int:
     code: int = Exit.OK
     if (body or args.advance is not None) and not delivery.off:
         try:
-            updated(args, delivery, body)
+            code = after_the_end(args, *updated(args, delivery, body))
         except Trouble as trouble:
             code = outcome(args, trouble, "only its count is kept" if trouble.counted else "what this update said is lost")
     return (pumped(args, delivery) or code) if args.stdin else code
 
 
-def updated(args: argparse.Namespace, delivery: Delivery, body: dict[str, Any]) -> None:
-    """Raises Trouble. A count that does not arrive is remembered, for the next report of this process."""
+def updated(args: argparse.Namespace, delivery: Delivery, body: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What was said, and the process then. Raises Trouble. A count that does not arrive is remembered, for the next report of this
+    process."""
     from headway.cli.delivery import Trouble
 
     unsent = Unsent(args.id)
     if args.advance is None and args.current is None:
-        delivery.update(args.id, body)
-        return
+        return body, delivery.update(args.id, body)
     with alone("advance", args.id, args.wait):
         waiting = unsent.read()
         try:
@@ -195,13 +200,29 @@ def updated(args: argparse.Namespace, delivery: Delivery, body: dict[str, Any]) 
                     known = delivery.update(args.id, {"alive": True})["progress"]["current"] or 0
                     current = known + waiting.get("advance", 0)
                 body = {**body, "progress": {**body.get("progress", {}), "current": current + args.advance}}
-            delivery.update(args.id, body)
+            found = delivery.update(args.id, body)
         except Trouble as trouble:
             if trouble.later:
                 trouble.counted = unsent.write(added(waiting, body.get("progress", {}).get("current"), args.advance or 0))
             raise
         if waiting:
             unsent.clear()
+    return body, found
+
+
+def after_the_end(args: argparse.Namespace, said: dict[str, Any], found: dict[str, Any]) -> int:
+    """Of a process that has ended, what it did is settled; the rest of an update is added to it."""
+    from headway.cli.delivery import warn
+
+    if found.get("finished_at") is None:
+        return Exit.OK
+    void = [field for field in said if field in SETTLED and found["status"] != "orphaned"]
+    if "summary" in said and found["summary"] != said["summary"]:
+        void.append("summary")
+    added = ["lines" if field == "log" else field for field in said if field not in void]
+    parts = [f"{word} {', '.join(fields)}" for word, fields in (("ignored:", void), ("added:", added)) if fields]
+    warn(f"{args.id} has ended before, it is {found['status']}; {'; '.join(parts)}")
+    return int(Exit.FAILED) if void and args.strict else Exit.OK
 
 
 def added(waiting: dict[str, float], current: float | None, step: float) -> dict[str, float]:
@@ -216,10 +237,15 @@ def pumped(args: argparse.Namespace, delivery: Delivery) -> int:
     from headway.cli.pump import Pump
 
     codes: list[int] = []
+    ended = False
 
     def send(lines: list[str]) -> None:
+        nonlocal ended
         if not delivery.off:
-            delivery.update(args.id, {"log": lines})
+            found = delivery.update(args.id, {"log": lines})
+            if found.get("finished_at") is not None and not ended:
+                ended = True
+                after_the_end(args, {"log": lines}, found)
 
     def told(trouble: Trouble) -> None:
         after = "standard input is read on, and the last lines are sent when it is back" if trouble.later else "its lines are lost"
