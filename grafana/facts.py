@@ -142,7 +142,7 @@ def top(family: str) -> str:
 
 TOP_ROW: Final = "instance_id_code:headway_process_info:top"
 # What changes from refresh to refresh, and what stays, mostly.
-COPIED: Final = (CODE, RATIO, DONE, RATE, CPU, MEMORY)
+COPIED: Final = (CODE, RATIO, DONE, RATE, ETA, CPU, MEMORY)
 COPIED_SELDOM: Final = (START, FINISH, TOTAL)
 
 # Each exporter says where its own pages are; without that a row is still shown, only its links lead nowhere.

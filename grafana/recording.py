@@ -195,8 +195,6 @@ LIVE: Final[dict[str, str]] = {
     f.STATUS_COUNT: f'count_values by (instance) ("code", {_LISTED})',
     **{f.top(family): f.by_row(f"{family} and {ON} {f.TOP_ROW}") for family in f.COPIED},
     f.TOP_BAR: bar(),
-    # Of what is stuck nobody knows.
-    f.top(f.ETA): f.by_row(f"{f.ETA} and {ON} {f.TOP_ROW} unless {ON} {f.STUCK}"),
 }
 _OF_NAME: Final = "instance, kind, name"
 # What hours are drawn from: a sample of it in half a minute is enough, and cheap to read.

@@ -86,15 +86,13 @@ def started() -> str:
 def active_table() -> table.Panel:
     """The first column says which rows there are, so the others need no filter: Grafana drops what has no partner."""
     flags = f'label_replace(label_join({f.HELD}, "flag", "", "condition"), "flag", "$1 $2", "flag", "(.+)_(.+)")'
-    # Of what is stuck nobody knows.
-    left = f"{f.ETA}{{{_OF_EACH}}} and {ON} {ROWS} unless {ON} {f.STUCK}"
     columns = [
         Column(title="order", expr=keyed(chosen_rows(), "id", "title", "kind", "code", "external_url"), config=HIDDEN),
         Column(title=" ", label="code", width=50, config=IMAGE | CENTER | {"mappings": [SYMBOLS]}),
         Column(title="Process", label="title", links=LINKS, config={"custom.minWidth": 190}),
         Column(title="Progress", expr=column(f.RATIO), width=126, config=IMAGE | {"mappings": RATIO_BARS}),
         Column(title="%", copy="Progress", width=52, config=PERCENT),
-        Column(title="Time left", expr=keyed(left), width=84, config=CLOCK),
+        Column(title="Time left", expr=column(f.ETA), width=84, config=CLOCK),
         Column(
             title="Flags", expr=keyed(flags, "flag"), label="flag", width=150, many=True, config=TEXT | {"mappings": FLAG_TEXTS}
         ),
