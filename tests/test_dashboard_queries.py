@@ -144,7 +144,8 @@ def test_cells(world: World) -> None:
     assert (bars["backfill"], bars["refresh"], bars["import"], bars["deck"], bars["graph"]) == ("64", "-41", "25.5", "0.25", "-100")
     assert not {"webinar", "faded", "starting"} & bars.keys()
     # Its rules need each other's answers, and some of them a second evaluation.
-    items = wait_until(lambda: "counter" in (found := world.column("items", "items")) and found, timeout=30, what="the items")
+    wait_until(lambda: "counter" in world.column("items", "items"), timeout=30, what="the items")
+    items = world.column("items", "items")
     assert items["backfill"] == "51/80 sessions" and items["refresh"] == "0.41M/1M messages"
     assert items["counter"] == "130 rows" and items["killed"] == "1/4" and "deck" not in items
     left = world.column("time_left", "text")
