@@ -205,3 +205,41 @@ def test_attention_follows_what_is_wrong_and_says_what_to_do(api: Api, operator:
     api.update("sink", status="done")
     expect(row).to_have_count(0)
     page.close()
+
+
+def test_failures_of_one_name_are_one_row_and_all_are_dismissed_together(api: Api, operator: Visitor, browser: Browser) -> None:
+    for number in range(4):
+        api.create(id=f"again{number}", name="Again and again", started_age=600)
+        api.update(f"again{number}", status="failed", error=f"no route {number}", age=300 - number)
+    api.create(id="stays", name="Again and again", started_age=100, thresholds={"time_sink_ratio": 1}, expected_duration=10)
+    stranger = Visitor(browser, operator.exporter)
+    other = stranger.open("/attention")
+    expect(other.locator("#dismiss-all")).to_have_count(0)
+    stranger.close()
+    page = operator.open("/attention")
+    one = page.locator('#processes tr[data-key="again3"]')
+    expect(one).to_contain_text("4 times the first 5m")
+    expect(one).to_contain_text("no route 3")
+    expect(page.locator("#processes tbody tr", has_text="no route")).to_have_count(1)
+    page.get_by_role("button", name="Dismiss all that ended").click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog).to_contain_text("Again and again, failed (4 times)")
+    assert axe(page) == []
+    dialog.get_by_role("button", name="Not now").click()
+    assert "again0" in api.list("state=failed")
+    # Somebody else was there meanwhile: that is said, and what is left goes.
+    page.get_by_role("button", name="Dismiss all that ended").click()
+    expect(dialog).to_contain_text("(4 times)")
+    page.route("**/api/processes/again0", lambda route: route.fulfill(status=409, json={"detail": "not now"}))
+    dialog.get_by_role("button", name="Dismiss them").click()
+    expect(page.locator("#told")).to_contain_text("1 not: not now")
+    page.unroute("**/api/processes/again0")
+    page.get_by_role("button", name="Dismiss all that ended").click()
+    dialog.get_by_role("button", name="Dismiss them").click()
+    expect(page.locator("#told")).to_have_text("1 process dismissed.")
+    expect(page.locator("#processes tbody tr", has_text="no route")).to_have_count(0)
+    expect(page.locator('#processes tr[data-key="stays"]')).to_contain_text("time sink")
+    expect(page.locator("#dismiss-all")).to_be_hidden()
+    assert api.get("again0")["dismissed_at"] and api.get("again0")["status"] == "failed"
+    api.update("stays", status="done")
+    page.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 from weakref import WeakKeyDictionary
@@ -16,7 +17,7 @@ from headway.api.analysis import DEFAULT_TIMEFRAME, Scope, analysis_of
 from headway.api.context import Context, caller, context_of
 from headway.api.pages import REFRESH_ACTIVE, ROWS, respond
 from headway.api.web.active import visible, whole
-from headway.api.web.row import nested, shown
+from headway.api.web.row import Row, ago, nested, shown
 from headway.durations import format_duration
 from headway.errors import HeadwayError
 from headway.registry.lifecycle import needs_attention
@@ -49,11 +50,13 @@ async def attention(request: Request) -> Response:
         if (needs_attention(entry.process) if entry.process.status.ended else entry.conditions)
     ]
     order = nested(whole(context, entry, now, who) for entry in concerned)
+    rows = [shown(found, now) for found in grouped((found for found, _ in order), now)[:ROWS]]
     names = () if who.user is not None else context.registry.name_reports
     analysis = await recent(context, who)
     model = {
         "now": now,
-        "rows": [shown(found, now) for found, _ in order[:ROWS]],
+        "rows": rows,
+        "dismissable": sum(len(found["dismiss"]) for found in rows),
         "names": [
             {
                 "key": f"{one.kind} {one.name} {one.condition}",
@@ -68,6 +71,29 @@ async def attention(request: Request) -> Response:
         **analysis,
     }
     return respond(request, "attention.html", "Needs attention", "/attention", model, REFRESH_ACTIVE)
+
+
+def grouped(rows: Iterable[Row], now: float) -> list[Row]:
+    """Of those that ended badly one row for each name and type, the first (which is the newest), with how often and since when.
+    `dismiss`: the ids of the ended ones that a row stands for."""
+    found: dict[tuple[str, str], Row] = {}
+    for row in rows:
+        ended = row["ended"] is not None
+        key = (row["about"], row["name"]) if ended else ("", row["id"])
+        if (first := found.get(key)) is None:
+            found[key] = row | {"dismiss": [row["id"]] if ended else [], "earliest": row["ended"]}
+        else:
+            first["dismiss"].append(row["id"])
+            first["earliest"] = min(first["earliest"], row["ended"])
+    for row in found.values():
+        if len(row["dismiss"]) > 1:
+            times = {
+                "name": f"{len(row['dismiss'])} times",
+                "level": "bad",
+                "reason": f"the first {ago({'ended': row['earliest']}, now)}",
+            }
+            row["flags"] = [times, *row["flags"]]
+    return list(found.values())
 
 
 async def recent(context: Context, who: Caller) -> dict[str, Any]:

@@ -147,6 +147,36 @@ export async function act(word, id, name) {
   }
 }
 
+const AT_ONCE = 6; // so many requests a browser has under way to one host
+
+/** Everything that ended and is shown as needing attention now, which is asked for anew: what is listed is what goes. */
+export async function dismissAll() {
+  try {
+    const { data } = await call("GET", location.pathname);
+    const rows = data.rows.filter((row) => row.dismiss.length);
+    const ids = rows.flatMap((row) => row.dismiss);
+    const chosen = await ask({
+      title: ids.length ? `Dismiss ${many(ids.length, "process")} that ended?` : "Nothing is left to dismiss",
+      lines: ids.length ? ["They leave the active view and need no attention any more. They stay in the history. Nothing is ended:"] : [],
+      list: rows.map((row) => `${row.name}, ${row.status_text}${row.dismiss.length > 1 ? ` (${row.dismiss.length} times)` : ""}`),
+      confirm: "Dismiss them",
+      impossible: !ids.length,
+    });
+    if (chosen === null) return;
+    tell(`${ids.length} are dismissed …`);
+    const wrong = [];
+    const waiting = [...ids];
+    const work = async () => {
+      for (let id = waiting.shift(); id !== undefined; id = waiting.shift()) await call("DELETE", url(id)).catch((error) => wrong.push(error.message));
+    };
+    await Promise.all(Array.from({ length: AT_ONCE }, work));
+    if (wrong.length) throw new Error(`${ids.length - wrong.length} dismissed; ${wrong.length} not: ${[...new Set(wrong)].slice(0, 3).join("; ")}`);
+    tell(`${many(ids.length, "process")} dismissed.`);
+  } catch (error) {
+    tell(error.message, true);
+  }
+}
+
 /** Start, stop or restart of a service, as it is in the list. */
 export async function actOnService(word, service) {
   const { name } = service;

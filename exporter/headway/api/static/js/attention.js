@@ -1,4 +1,5 @@
 // What needs attention: looked at again when a condition or an end says so.
+import { dismissAll } from "./actions.js";
 import { fill } from "./bind.js";
 import { Table } from "./table.js";
 import { watch } from "./view.js";
@@ -14,12 +15,24 @@ export function begin(connection) {
       table.show(model.rows);
       names.show(model.names);
       advice.show(model.recommendations);
-      for (const id of ["empty", "analysed", "trouble"]) fill(document.getElementById(id), model);
+      for (const id of ["empty", "analysed", "trouble", "dismiss-all"]) {
+        const element = document.getElementById(id);
+        if (element) fill(element, model);
+      }
       document.getElementById("no-advice").hidden = model.recommendations.length > 0;
     },
     EVERY,
     connection,
   );
+  const all = document.getElementById("all");
+  if (all) {
+    all.hidden = false;
+    all.addEventListener("click", async ({ target }) => {
+      if (target.id !== "dismiss-all") return;
+      await dismissAll();
+      look();
+    });
+  }
   connection.listen((message) => {
     if (message.kind === "state") return;
     for (const row of message.rows) if (table.elements.has(row.id)) table.write(row, connection.rows.get(row.id));
