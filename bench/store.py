@@ -11,6 +11,7 @@ bench/results/ too.
 from __future__ import annotations
 
 import asyncio
+import gc
 import sqlite3
 import tempfile
 from collections.abc import Callable, Sequence
@@ -21,6 +22,7 @@ from typing import Final
 
 from bench.harness import Report, parser
 
+from headway.garbage import YOUNG
 from headway.ids import new_id
 from headway.model import ENDED, Activity, Done, Kind, Process, Running, Spec, Status, Transition
 from headway.store.base import Batch, LogLine, Query
@@ -179,6 +181,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     flags.add_argument("--directory", type=Path, help="on the disk to measure; default: the temporary directory")
     flags.add_argument("--history", type=int, default=100_000, help="ended processes for the queries (default 100,000)")
     options = flags.parse_args(arguments)
+    gc.set_threshold(YOUNG)  # as in the exporter
     report = Report("store", f"What is made durable per second, and queries over {options.history:,} ended processes")
     with tempfile.TemporaryDirectory(dir=options.directory) as name:
         folder = Path(name)

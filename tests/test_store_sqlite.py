@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from headway.errors import StoreCorrupt, StoreUnavailable
-from headway.model import Status
+from headway.model import Done, Status, Transition
 from headway.store import schema
 from headway.store.base import Batch, Query
 from headway.store.sqlite import SQLiteStore
@@ -87,9 +87,9 @@ def make_version_1(path: Path) -> None:
         connection.execute(statement)
     record = {"status": "done", "state": {"started_at": T0, "finished_at": T0 + 5}, "spec": {"name": "old", "created_at": T0}}
     record["activity"] = {"updated_at": T0 + 5, "of a later version": 1}
-    columns = "id, status, kind, name, executor, created_at, finished_at, requested, updated_at, record"
-    row = ("a", "done", "task", "old", 0, T0, T0 + 5, 0, T0 + 5, json.dumps(record))
-    connection.execute(f"INSERT INTO processes ({columns}) VALUES ({', '.join('?' * 10)})", row)
+    columns = "id, status, kind, name, task, executor, created_at, finished_at, requested, updated_at, record"
+    row = ("a", "done", "task", "old", "task of a", 0, T0, T0 + 5, 0, T0 + 5, json.dumps(record))
+    connection.execute(f"INSERT INTO processes ({columns}) VALUES ({', '.join('?' * 11)})", row)
     connection.execute(f"PRAGMA application_id = {schema.APPLICATION_ID}")
     connection.execute("PRAGMA user_version = 1")
     connection.close()
@@ -104,9 +104,11 @@ def test_an_old_file_is_brought_up_to_date_and_keeps_what_it_holds(path: Path) -
         store = SQLiteStore(path, migrations=migrations)
         found = store.get("a")
         assert found is not None and (found.name, found.status, found.finished_at) == ("old", Status.DONE, T0 + 5)
+        for query in (Query(name="old"), Query(task="task of a"), Query(task="task of a", statuses=[Status.DONE])):
+            assert found in store.list(query), query
         store.write(Batch(processes=[done("b", T0)]))
         store.close()
-    assert schema.examine(path, newest=2) == 2
+    assert schema.examine(path, newest=len(NEXT)) == len(NEXT)
     connection = sqlite3.connect(path)
     assert connection.execute("SELECT id, colour FROM processes ORDER BY id").fetchall() == [("a", "grey"), ("b", "grey")]
     connection.close()
@@ -125,7 +127,8 @@ def test_a_migration_that_fails_leaves_the_old_version(path: Path) -> None:
 def test_a_file_of_a_newer_version_is_refused_and_left_alone(path: Path) -> None:
     SQLiteStore(path, migrations=NEXT).close()
     before = digest(path.parent)
-    with pytest.raises(StoreCorrupt, match=r"newer Headway \(schema version 2, this one knows 1\).*headway restore"):
+    versions = rf"schema version {len(NEXT)}, this one knows {schema.VERSION}"
+    with pytest.raises(StoreCorrupt, match=rf"newer Headway \({versions}\).*headway restore"):
         SQLiteStore(path)
     assert digest(path.parent) == before
 
@@ -150,6 +153,43 @@ def test_an_empty_file_is_a_new_database_unless_its_log_holds_data(path: Path) -
     with pytest.raises(StoreCorrupt, match="holds data"):
         SQLiteStore(path)
     assert path.read_bytes() == b""
+
+
+def test_what_is_absent_is_null_and_what_is_empty_or_nought_is_not(path: Path) -> None:
+    store = SQLiteStore(path)
+    empty = process("empty", Done(None, 0.0), user="", project="0", task="", dismissed_at=0.0)
+    store.write(
+        Batch(
+            processes=[empty, process("absent")],
+            transitions=[created(empty), Transition("empty", T0, Status.DONE, Status.DONE, "")],
+        )
+    )
+    columns = "user, project, task, attempt, finished_at, dismissed_at, executor, requested"
+    rows = store._writer.execute(f"SELECT id, {columns} FROM processes ORDER BY id").fetchall()
+    assert rows == [("absent", *[None] * 6, 0, 0), ("empty", "", "0", "", None, 0.0, 0.0, 0, 0)]
+    assert [one.id for one in store.list(Query(user=""))] == ["empty"]
+    assert store._writer.execute("SELECT before FROM transitions").fetchall() == [(None,), ("done",)]
+    store.close()
+
+
+def test_a_group_of_new_processes_is_written_in_few_places(path: Path) -> None:
+    """However many names, tasks and users they have: each place costs a page of the log and one of the database."""
+    store = SQLiteStore(path)
+
+    def group(first: int) -> Batch:
+        processes = [
+            process(f"p{n:06}", at=T0 + n, name=f"job {n * 7919 % 2000}", task=f"task {n * 104729 % 3000}", user=f"user {n % 90}")
+            for n in range(first, first + 100)
+        ]
+        return Batch(processes=processes, transitions=[created(one) for one in processes])
+
+    for first in range(0, 10_000, 100):
+        store.write(group(first))
+    store._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    for first in range(10_000, 11_000, 100):
+        store.write(group(first))
+    assert path.with_name("headway.db-wal").stat().st_size / 4096 / 10 < 60, "pages for each group of a hundred"
+    store.close()
 
 
 # ── damage ──────────────────────────────────────────────────────────────────────────────────────────────────────────

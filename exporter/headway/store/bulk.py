@@ -18,6 +18,15 @@ T = TypeVar("T")
 # that SQLite allows at least.
 _SIZES: Final = (64, 16, 4, 1)
 
+# The sqlite3 module binds texts, floats and integers at once, but looks for an adapter of anything else each time, of None and bool
+# too: half a microsecond, as long as five others take. So a bool is bound as an integer, and None as what such a value can never be
+# (to SQLite no text is equal to a number): a number for a text, a text for a number.
+VALUE: Final = "?"
+TEXT_OR_NULL: Final = "nullif(?, 0)"
+NO_TEXT: Final = 0
+NUMBER_OR_NULL: Final = "nullif(?, '')"
+NO_NUMBER: Final = ""
+
 
 def pieces(rows: Sequence[T]) -> Iterator[Sequence[T]]:
     """The rows in order, cut to the sizes of prepared statements."""
@@ -28,17 +37,21 @@ def pieces(rows: Sequence[T]) -> Iterator[Sequence[T]]:
             start += size
 
 
+def shape(*values: str) -> str:
+    """One row of a statement, of VALUE, TEXT_OR_NULL and NUMBER_OR_NULL."""
+    return f"({', '.join(values)})"
+
+
 @lru_cache(maxsize=256)
-def statement(head: str, width: int, rows: int, tail: str = "") -> str:
-    """`head` VALUES (?, …), (?, …) `tail`."""
-    row = f"({', '.join('?' * width)})"
+def statement(head: str, row: str, rows: int, tail: str = "") -> str:
+    """`head` VALUES (?, …), (?, …) `tail`; `row` is the shape of each."""
     return f"{head} VALUES {', '.join([row] * rows)} {tail}"
 
 
-def insert(connection: sqlite3.Connection, head: str, rows: Sequence[Sequence[Any]], tail: str = "") -> None:
-    """Inserts all rows: `head` is the statement up to VALUES, `tail` what follows the rows."""
+def insert(connection: sqlite3.Connection, head: str, row: str, rows: Sequence[Sequence[Any]]) -> None:
+    """Inserts all rows: `head` is the statement up to VALUES, `row` the shape of each."""
     for piece in pieces(rows):
-        connection.execute(statement(head, len(piece[0]), len(piece), tail), list(chain.from_iterable(piece)))
+        connection.execute(statement(head, row, len(piece)), list(chain.from_iterable(piece)))
 
 
 def delete(connection: sqlite3.Connection, table: str, column: str, values: Sequence[str]) -> None:

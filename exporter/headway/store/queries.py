@@ -8,8 +8,8 @@ from typing import Any, Final
 from headway.model import ACTIVE, Status
 from headway.store.base import Query
 
-# Columns that few processes share, the most selective first, with their index.
-_SELECTIVE: Final = (("parent_id", "processes_parent"), ("task", "processes_task"), ("name", "processes_name"))
+# Columns that few processes share, the most selective first, with the index to look into.
+_SELECTIVE: Final = (("parent_id", "processes_parent"), ("task", "processes_created"), ("name", "processes_created"))
 _OTHERS: Final = (
     ("kind", "kind"),
     ("user", "user"),

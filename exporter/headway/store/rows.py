@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
+from operator import attrgetter
 from typing import Any, Final
 
 from headway.model import Process
@@ -34,6 +35,11 @@ COLUMNS: Final = (
     "updated_at",
     "record",
 )
+_NULLABLE: Final = {
+    **dict.fromkeys(("user", "project", "task", "attempt", "agent", "grp", "parent_id"), bulk.TEXT_OR_NULL),
+    **dict.fromkeys(("finished_at", "dismissed_at"), bulk.NUMBER_OR_NULL),
+}
+_PROCESS: Final = bulk.shape(*(_NULLABLE.get(column, bulk.VALUE) for column in COLUMNS))
 _KEY_COLUMNS: Final = COLUMNS[1:-2]
 _SAME: Final = " AND ".join(f"{c} IS excluded.{c}" for c in _KEY_COLUMNS)
 _INSERT_PROCESSES: Final = f"INSERT INTO processes ({', '.join(COLUMNS)})"
@@ -43,8 +49,15 @@ _UNLESS_MOVED: Final = f"ON CONFLICT (id) DO UPDATE SET updated_at = excluded.up
 _IF_MOVED: Final = f"ON CONFLICT (id) DO UPDATE SET {', '.join(f'{c} = excluded.{c}' for c in COLUMNS[1:])} WHERE NOT ({_SAME})"
 
 _INSERT_TRANSITIONS: Final = "INSERT INTO transitions (process_id, at, before, after, cause)"
+_TRANSITION: Final = bulk.shape(bulk.VALUE, bulk.VALUE, bulk.TEXT_OR_NULL, bulk.VALUE, bulk.VALUE)
 _INSERT_LINES: Final = "INSERT OR REPLACE INTO lines (process_id, number, at, text)"
+_LINE: Final = bulk.shape(*[bulk.VALUE] * 4)
 _INSERT_NAMES: Final = "INSERT OR REPLACE INTO names (name, kind, record)"
+_NAME: Final = bulk.shape(*[bulk.VALUE] * 3)
+
+# The text of a member of an enumeration without the property `value`, which is written in Python.
+_text: Final = attrgetter("_value_")
+_belongs: Final = attrgetter("user", "project", "task", "attempt", "agent", "group", "parent_id")
 
 Row = tuple[Any, ...]
 
@@ -65,7 +78,7 @@ def rows_of(batch: Batch) -> Rows:
         batch.forget,
         [_process_row(process) for process in {process.id: process for process in batch.processes}.values()],
         [
-            (t.process_id, t.at, None if t.before is None else t.before.value, t.after.value, clean_text(t.cause))
+            (t.process_id, t.at, bulk.NO_TEXT if t.before is None else _text(t.before), _text(t.after), clean_text(t.cause))
             for t in batch.transitions
         ],
         [(line.process_id, line.number, line.at, clean_text(line.text)) for line in batch.lines],
@@ -78,12 +91,12 @@ def write_rows(connection: sqlite3.Connection, rows: Rows) -> None:
     forget(connection, rows.forget)
     for piece in bulk.pieces(rows.processes):
         values = list(chain.from_iterable(piece))
-        done = connection.execute(bulk.statement(_INSERT_PROCESSES, len(COLUMNS), len(piece), _UNLESS_MOVED), values)
+        done = connection.execute(bulk.statement(_INSERT_PROCESSES, _PROCESS, len(piece), _UNLESS_MOVED), values)
         if done.rowcount < len(piece):
-            connection.execute(bulk.statement(_INSERT_PROCESSES, len(COLUMNS), len(piece), _IF_MOVED), values)
-    bulk.insert(connection, _INSERT_TRANSITIONS, rows.transitions)
-    bulk.insert(connection, _INSERT_LINES, rows.lines)
-    bulk.insert(connection, _INSERT_NAMES, rows.names)
+            connection.execute(bulk.statement(_INSERT_PROCESSES, _PROCESS, len(piece), _IF_MOVED), values)
+    bulk.insert(connection, _INSERT_TRANSITIONS, _TRANSITION, rows.transitions)
+    bulk.insert(connection, _INSERT_LINES, _LINE, rows.lines)
+    bulk.insert(connection, _INSERT_NAMES, _NAME, rows.names)
 
 
 def forget(connection: sqlite3.Connection, ids: Sequence[str]) -> None:
@@ -92,30 +105,24 @@ def forget(connection: sqlite3.Connection, ids: Sequence[str]) -> None:
         bulk.delete(connection, table, column, ids)
 
 
-def _process_row(process: Process) -> tuple[Any, ...]:
+def _process_row(process: Process) -> Row:
     try:
         record = encode_process(process)
     except UnicodeEncodeError:
         process = clean(process)
         record = encode_process(process)
-    spec, state = process.spec, process.state
+    spec, state, dismissed_at = process.spec, process.state, process.dismissed_at
     return (
         process.id,
-        state.status.value,
-        spec.kind.value,
-        spec.user,
-        spec.project,
-        spec.task,
-        spec.attempt,
-        spec.agent,
-        spec.group,
-        spec.parent_id,
+        _text(state.status),
+        _text(spec.kind),
+        *[bulk.NO_TEXT if text is None else text for text in _belongs(spec)],
         spec.name,
-        spec.executor,
+        int(spec.executor),
         spec.created_at,
-        process.finished_at,
-        process.dismissed_at,
-        getattr(state, "requested", False),
+        getattr(state, "finished_at", bulk.NO_NUMBER),
+        bulk.NO_NUMBER if dismissed_at is None else dismissed_at,
+        int(getattr(state, "requested", False)),
         process.activity.updated_at,
         record.decode(),
     )

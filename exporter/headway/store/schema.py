@@ -23,7 +23,9 @@ Migration = Sequence[str]
 #
 # processes: the columns are what queries filter and sort by; the whole record is JSON (headway.store.codec). No index holds a
 # column that an update of the progress changes (updated_at, record), so that writing progress behind touches the row alone.
-# processes_created answers filters on what takes few values (kind, user, project …) from the index, newest first.
+# processes_created answers filters on what a process is and belongs to from the index, newest first. It is one index, at the end of
+# which every new process is put: an index that begins with the name has to be written in as many places as processes have names,
+# and a group of a hundred then writes eight times as much.
 MIGRATIONS: Final[Sequence[Migration]] = (
     (
         """CREATE TABLE processes (
@@ -75,6 +77,13 @@ MIGRATIONS: Final[Sequence[Migration]] = (
             PRIMARY KEY (name, kind)
         ) WITHOUT ROWID""",
         "CREATE TABLE meta (key TEXT PRIMARY KEY NOT NULL, value ANY) WITHOUT ROWID",
+    ),
+    (
+        "DROP INDEX processes_name",
+        "DROP INDEX processes_task",
+        "DROP INDEX processes_created",
+        """CREATE INDEX processes_created ON processes
+            (created_at, id, name, task, kind, user, project, agent, grp, attempt, executor)""",
     ),
 )
 VERSION: Final = len(MIGRATIONS)
