@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from cli import HEADWAY, headway
+from cli import HEADWAY, headway, on_terminal
 from headway.cli import main
 from headway.cli.document import commands_of, document
 from headway.cli.exits import Exit
@@ -166,6 +166,21 @@ def test_config_says_what_holds_and_why(tmp_path: Path) -> None:
     assert set(SETTINGS) <= set(data)
     assert data["stuck_after"] == {"value": "1m 30s", "source": "flag --stuck-after"}
     assert json.loads(headway("config", "--json", HEADWAY_CONFIG=str(file)).stdout)["lease"]["value"] == "2m"
+
+
+def test_config_fits_a_terminal_whatever_is_configured(tmp_path: Path) -> None:
+    file = tmp_path / "headway.yaml"
+    command = " ".join(f"--option-{number} value" for number in range(12))
+    file.write_text(f"services:\n  web: {{command: serve {command}}}\n  db: {{command: sleep 9}}\n")
+    with on_terminal("config", "--config", str(file), environ={}, width=100) as shown:
+        assert shown.child.wait(30) == 0
+        wait_until(lambda: "headway.yaml:3" in shown.text, what="the last line")
+    found = [line.rstrip() for line in shown.text.splitlines()]
+    assert max(len(line) for line in found if str(tmp_path) not in line) <= 100
+    assert "--option-11 value" in shown.text
+    piped = headway("config", "--config", str(file)).stdout.splitlines()
+    assert max(len(line) for line in piped if "services." not in line) <= 100, "one long value does not pad all others"
+    assert any(line.endswith("headway.yaml:2") and "option-11" in line for line in piped), "a line for each, to be searched"
 
 
 def test_each_command_is_found_by_its_word_alone() -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 import json
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Final
 
 from headway.cli.command import add_command
 from headway.cli.connection import add_connection_flags, connect
 from headway.cli.exits import CommandError, Exit
 from headway.cli.settings_flags import add_flags, resolve
-from headway.cli.text import columns
+from headway.cli.text import GAP, clean, terminal_width, wrapped
 from headway.settings import SETTINGS
 
 if TYPE_CHECKING:
@@ -26,6 +27,8 @@ EXAMPLES = """\
   headway config --config headway.yaml
   headway config --json | jq -r .listen.value
 """
+USUAL: Final = 32  # characters of a value; longer ones are commands, addresses and lists
+MOST_INDENT: Final = 40
 
 
 def add_parser(commands: Subparsers) -> None:
@@ -43,8 +46,24 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps({name: {"value": value, "source": source} for name, value, source in rows}, indent=2))
     else:
-        print(columns(("SETTING", "VALUE", "FROM"), rows))
+        print("\n".join(table([("SETTING", "VALUE", "FROM"), *rows], terminal_width())))
     return Exit.OK
+
+
+def table(rows: Sequence[tuple[str, str, str]], width: int | None) -> Iterator[str]:
+    """Three columns. The second is as wide as usual values are: a long one, such as a command, does not push all others aside. On a
+    terminal what does not fit its line is broken, and stands below its name."""
+    cleaned = [(clean(name), clean(value), clean(source)) for name, value, source in rows]
+    names = max(len(name) for name, _, _ in cleaned)
+    values = max(len(value) for _, value, _ in cleaned if len(value) <= USUAL)
+    indent = " " * min(names + GAP, MOST_INDENT)
+    for name, value, source in cleaned:
+        line = f"{name:<{names}}{'':{GAP}}{value:<{values}}{'':{GAP}}{source}"
+        if width is None or len(line) <= width:
+            yield line
+            continue
+        yield from wrapped([f"{name:<{names}}{'':{GAP}}{value}".rstrip()], width, len(indent))
+        yield from wrapped([f"{indent}from {source}"], width)
 
 
 def of_running(args: argparse.Namespace) -> list[Row]:
