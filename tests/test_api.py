@@ -63,7 +63,18 @@ def test_a_name_stands_on_one_line_without_blanks_around_it(api: Api) -> None:
     ("body", "status", "field", "says"),
     [
         ({"type": "task"}, 422, "name", "required"),
-        ({"name": "x"}, 422, "type", "type is required: one of subagent, pipeline, "),
+        (
+            {"name": "x"},
+            422,
+            "type",
+            'type is required: one of subagent, pipeline, cron, daemon, task, for example "type": "task"',
+        ),
+        (
+            {"name": "x", "type": "Pipline"},
+            422,
+            "type",
+            "not one of subagent, pipeline, cron, daemon, task: did you mean pipeline?",
+        ),
         ({"name": "x", "type": "robot"}, 422, "type", "not one of subagent, pipeline"),
         (
             {"name": "x", "type": "task", "expectedDuration": 5},
@@ -204,6 +215,13 @@ def test_batches_answer_item_by_item(api: Api) -> None:
     assert api.get("batch-a")["progress"]["current"] == 3 and api.get("batch-a")["log_tail"] == []
     assert api.get("batch-b")["status"] == "done"
     assert api.request("POST", "/api/processes/batch", {"items": []})[0] == 200
+
+
+def test_a_refused_type_in_a_batch_is_explained_as_elsewhere(api: Api) -> None:
+    items = [{"id": "without", "create": {"name": "x"}}, {"id": "wrong", "create": {"name": "x", "type": "dæmon"}}]
+    _, answer = api.request("POST", "/api/processes/batch", {"items": items})
+    said = [item["error"]["detail"] for item in answer["data"]]
+    assert said[0].startswith("create.type is required: one of subagent") and said[1].endswith("task: did you mean daemon?")
 
 
 def test_dismissal_takes_out_of_the_active_view_and_keeps_the_history(api: Api) -> None:

@@ -42,38 +42,44 @@ def explain(error: msgspec.ValidationError, shape: type, what: str = "field", se
     if missing := _MISSING.search(text):
         full = f"{field}.{missing[1]}" if field else missing[1]
         choices = _choices(shape, full)
-        return InvalidInput(f"{full} is required" + (f": one of {', '.join(choices)}" if choices else ""), field=full)
+        words = f': one of {", ".join(choices)}, for example "{missing[1]}": "{choices[-1]}"' if choices else ""
+        return InvalidInput(f"{full} is required{words}", field=full)
     for word, plain in _WORDS.items():
         text = text.replace(word, plain)
     text = text[:1].lower() + text[1:].replace("`", "")
     for pattern, plain in _PATTERNS.items():
         text = text.replace(pattern, plain)
     if text.startswith("invalid enum value") and (choices := _choices(shape, field)):
-        text = f"not one of {', '.join(choices)}"
-    if " of length " in text and (length := _length(sent, field)) is not None:
-        text = f"{text}, got {length}"
+        text = f"not one of {', '.join(choices)}{_meant(str(_at(sent, field))[:64], choices)}"
+    if " of length " in text and isinstance(found := _at(sent, field), str | list | dict):
+        text = f"{text}, got {len(found)}"
     if not field:
         return InvalidInput(f"the body: {text}")
     return InvalidInput(f"{what} {field}: {text}", field=field)
 
 
-def _length(sent: Any, field: str) -> int | None:
-    """Of what stands at `field`; None where that cannot be told: for an item of a list the decoder does not say which."""
+def _at(sent: Any, field: str) -> Any:
+    """What stands at `field`; None where that cannot be told: for an item of a list the decoder does not say which."""
     try:
         found = msgspec.json.decode(sent) if isinstance(sent, bytes) else sent
         for part in field.split("."):
             found = found[part]
-        return len(found)
+        return found
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, KeyError, TypeError):
         return None
 
 
-def _choices(shape: type, field: str) -> list[str]:
-    """What a field of `shape` may hold, where that is a list of words."""
+@lru_cache(maxsize=256)
+def _choices(shape: type, field: str) -> tuple[str, ...]:
+    """What a field (such as type or create.type) of `shape` may hold, where that is a list of words. Kept, as a batch of a thousand
+    items has the same mistake in each."""
+    above, _, field = field.rpartition(".")
     try:
+        for part in above.split(".") if above else ():
+            (shape,) = _structs_in(get_type_hints(shape)[part])
         kinds = [get_type_hints(shape)[field]]
-    except (KeyError, NameError, TypeError):
-        return []
+    except (KeyError, NameError, TypeError, ValueError):
+        return ()
     found: list[str] = []
     for kind in kinds:
         if isinstance(kind, type) and issubclass(kind, Enum):
@@ -82,7 +88,13 @@ def _choices(shape: type, field: str) -> list[str]:
             found += [str(word) for word in get_args(kind)]
         else:
             kinds += get_args(kind)
-    return found
+    return tuple(found)
+
+
+@lru_cache(maxsize=256)
+def _meant(word: str, choices: tuple[str, ...]) -> str:
+    near = difflib.get_close_matches(word.lower(), choices, n=1)
+    return f": did you mean {near[0]}?" if near else ""
 
 
 # What people send who know another API, beside what is merely misspelt.
