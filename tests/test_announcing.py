@@ -158,6 +158,15 @@ def test_what_waits_is_kept(tmp_path: Path) -> None:
     assert (again.since, again.sent) == (102.0, {})
 
 
+def test_what_waits_may_have_any_name_and_can_be_read_by_people(tmp_path: Path) -> None:
+    box = Outbox.open(tmp_path, 100.0)
+    for name in ("é", "\ud800 of no encoding"):
+        box.pending[name] = Letter({"labels": {"name": name}}, 90.0)
+        box.save(box.text())
+        assert Outbox.open(tmp_path, 500.0).pending == box.pending
+        assert len((tmp_path / "announcements.json").read_text().splitlines()) > 10
+
+
 @pytest.mark.parametrize("text", ["{", "[]", '{"pending": {"a": {"x": 1}}, "since": 1, "sent": {}}'])
 def test_a_file_that_cannot_be_read_is_put_aside(tmp_path: Path, text: str) -> None:
     (tmp_path / "announcements.json").write_text(text)

@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
+
+import msgspec
 
 from headway.errors import StoreUnavailable
 from headway.wholefile import replace_file
 
 log = logging.getLogger(__name__)
 FILE: Final = "announcements.json"
+_encode: Final = msgspec.json.Encoder().encode
 
 
 @dataclass(slots=True)
@@ -59,13 +62,17 @@ class Outbox:
         self.since = max(self.since, before)
 
     def text(self) -> str:
-        letters = {key: {name: getattr(letter, name) for name in Letter.__slots__} for key, letter in self.pending.items()}
-        return json.dumps({"since": self.since, "pending": letters, "sent": self.sent}, indent=1) + "\n"
+        """What the file is to hold. Quick: it is asked for on the event loop, with every hundred letters of up to a thousand."""
+        whole = {"since": self.since, "pending": self.pending, "sent": self.sent}
+        try:
+            return _encode(whole).decode()
+        except UnicodeEncodeError:  # a name out of a command line that is no UTF-8
+            return json.dumps(whole, default=asdict)
 
     def save(self, text: str) -> None:
         """Raises StoreUnavailable; the file is then as it was."""
         try:
-            replace_file(self.path, text)
+            replace_file(self.path, msgspec.json.format(text, indent=1) + "\n")
         except OSError as error:
             raise StoreUnavailable(f"{self.path} cannot be written: {error.strerror}") from None
 
