@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -67,12 +68,14 @@ class Outbox:
         try:
             return _encode(whole).decode()
         except UnicodeEncodeError:  # a name out of a command line that is no UTF-8
-            return json.dumps(whole, default=asdict)
+            return json.dumps(whole, default=asdict, indent=1)
 
     def save(self, text: str) -> None:
         """Raises StoreUnavailable; the file is then as it was."""
+        with suppress(msgspec.DecodeError):  # it is what it is then: indented already
+            text = msgspec.json.format(text, indent=1)
         try:
-            replace_file(self.path, msgspec.json.format(text, indent=1) + "\n")
+            replace_file(self.path, text + "\n")
         except OSError as error:
             raise StoreUnavailable(f"{self.path} cannot be written: {error.strerror}") from None
 
