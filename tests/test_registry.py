@@ -58,6 +58,8 @@ async def test_updates_move_progress_and_keep_what_was_not_sent() -> None:
     process = world.update("a", alive=True)
     assert process.activity.last_progress_at == START + 10, "a heartbeat is not progress"
     assert process.activity.updated_at == START + 10
+    version = world.registry.version
+    assert world.update("a", alive=True) is process and world.registry.version == version, "nobody is told, nothing is written"
     assert world.update("a", progress={"unit": None}).activity.unit is None
 
 

@@ -9,6 +9,7 @@ import shlex
 import subprocess
 import sys
 import time
+from itertools import pairwise
 from pathlib import Path
 
 import psutil
@@ -338,6 +339,19 @@ def test_heartbeats_renew_the_lease(server: RecordingServer) -> None:
     beats = [item for item in server.of(reporter.id) if "create" not in item]
     assert all(item["alive"] is True and item.keys() == {"id", "seq", "age", "alive"} for item in beats)
     assert server.creation(reporter.id)["lease"] == 0.4
+    reporter.done()
+
+
+def test_what_can_be_cancelled_asks_every_second(server: RecordingServer) -> None:
+    reporter = Reporter("patient", cancellable=True)
+    # On a loaded machine some come late; every fifth second, as of others that are silent, none would come so soon.
+    times: list[float] = []
+
+    def soon() -> bool:
+        times[:] = [request["at"] for request in server.requests]
+        return any(0.5 < later - earlier < 2.5 for earlier, later in pairwise(times))
+
+    wait_until(soon, what="two heartbeats within two seconds")
     reporter.done()
 
 

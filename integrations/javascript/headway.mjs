@@ -25,7 +25,7 @@ const EXIT_WAIT = Math.max(0, Number(process.env.HEADWAY_EXIT_WAIT ?? 2) || 0) *
 const FIRST_PAUSE = 500;
 const LONGEST_PAUSE = 15_000;
 const HEARTBEAT = 60;
-const CANCELLABLE_HEARTBEAT = 5;
+const CANCELLABLE_HEARTBEAT = 1;
 // Seconds after a refusal because the process has ended there, until the next word of it.
 const REFUSED_PAUSE = 60;
 // Seconds after a loop was left early: whether an error ends the script is known by then.

@@ -26,7 +26,7 @@ from headway.model import Process, Queued, Status, Transition
 from headway.name_gates import NameReport
 from headway.names import OTHER as OTHER
 from headway.names import NameStats
-from headway.registry.changes import REPORTED, HostFacts, new_process, pid_missing, same_creation, updated
+from headway.registry.changes import REPORTED, HostFacts, changes_anything, new_process, pid_missing, same_creation, updated
 from headway.registry.derive import seen_by, view_of
 from headway.registry.entry import Entry
 from headway.registry.hub import Hub
@@ -142,6 +142,8 @@ class Registry:
         entry.contact_at = now
         if form.seq is not UNSET and form.seq <= before.activity.seq:
             return Outcome(before, entry.pending, False, True)
+        if not isinstance(form, ProgressItem) and form.alive and before.status.active and not changes_anything(form):
+            return None if before.cancel_requested_at is None else Outcome(before)  # nothing to write, and nothing to tell of
         at = now
         if form.age:
             at, born = now - form.age, before.spec.created_at

@@ -23,8 +23,8 @@ from headway.reporter.reporter import Reporter
 # Renewed well within the lease (5 min unless given): a lost request or two do no harm.
 HEARTBEAT: Final = 60.0
 HEARTBEATS_PER_LEASE: Final = 4
-# Whoever polls cancel_requested learns of it from the answer to something that was sent.
-CANCELLABLE_HEARTBEAT: Final = 5.0
+# Whoever polls cancel_requested learns of it from the answer to something that was sent; as often as one that makes progress.
+CANCELLABLE_HEARTBEAT: Final = 1.0
 # How long after a loop was left early its process ends: whether an exception ends the script is known by then.
 LEFT_GRACE: Final = 1.0
 # After an update was refused because the process has ended there (killed, dismissed), the next try.
