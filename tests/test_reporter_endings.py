@@ -258,6 +258,29 @@ def test_a_forked_child_reports_for_itself(server: RecordingServer, tmp_path: Pa
     assert server.creation("own")["pid"] != server.creation("parent")["pid"]
 
 
+def test_whatever_a_forked_child_says_first_is_sent(server: RecordingServer, tmp_path: Path) -> None:
+    code = """
+        import os
+        from headway import Reporter
+        class Own(Reporter):
+            pass
+        made = [kind(f"{kind.__name__} {n}", id=f"{kind.__name__}-{n}", current=0) for kind in (Reporter, Own) for n in range(3)]
+        cached = made[0].update
+        pid = os.fork()
+        if pid == 0:
+            for n, one in enumerate(made):
+                cached(5) if n == 0 else one.update(5) if n % 3 == 0 else one.advance(5) if n % 3 == 1 else one.update(line="child")
+            raise SystemExit(0)
+        os.waitpid(pid, 0)
+        for one in made:
+            one.done()
+    """
+    assert run_script(code, server, tmp_path).stderr == ""
+    for kind in ("Reporter", "Own"):
+        said = [server.state(f"{kind}-{n}") for n in range(3)]
+        assert [one["progress"].get("current") for one in said[:2]] == [5, 5] and said[2]["log"] == ["child"], kind
+
+
 def test_a_child_that_leaves_the_block_does_not_end_the_parent(server: RecordingServer, tmp_path: Path) -> None:
     code = """
         import os, sys, time

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -96,6 +97,50 @@ def test_cached_method_and_cancel(server: RecordingServer) -> None:
         work()
 
 
+class Own(Reporter):
+    """Of a script: with attributes of its own."""
+
+
+class Louder(Own):
+    def update(self, *args: Any, **more: Any) -> None:
+        super().update(*args, **more)
+
+
+SAYINGS: dict[str, Callable[[Reporter], None]] = {
+    "count": lambda one: one.update(1),
+    "count and line": lambda one: one.update(1, "a line"),
+    "line": lambda one: one.update(line="a line"),
+    "stage": lambda one: one.update(stage="a stage"),
+    "all": lambda one: one.update(1, "a line", stage="a stage", metadata={"a": 1}),
+    "nothing": lambda one: one.update(),
+    "step": lambda one: one.advance(),
+    "wrong step": lambda one: one.advance("x"),  # type: ignore[arg-type]
+}
+
+
+def test_whatever_is_said_next_hears_of_the_cancellation(server: RecordingServer) -> None:
+    """Once, and what was said with it is said."""
+    reporters: dict[tuple[type[Reporter], str], Reporter] = {}
+    for kind in (Reporter, Own, Louder):
+        for n, saying in enumerate(SAYINGS):
+            server.cancel.add(f"{kind.__name__}-{n}")
+            current = 0 if "step" in saying else None
+            reporters[kind, saying] = kind(saying, id=f"{kind.__name__}-{n}", current=current, raise_on_cancel=True)
+    wait_until(lambda: all(one.cancel_requested for one in reporters.values()), what="cancellations")
+    for (kind, saying), reporter in reporters.items():
+        with pytest.raises(Cancelled):
+            SAYINGS[saying](reporter)
+        assert type(reporter) is kind
+        SAYINGS[saying](reporter)  # not raised again
+        reporter.cancel()
+    for (kind, saying), reporter in reporters.items():
+        assert server.final(reporter.id)["status"] == "cancelled"
+        state = server.state(reporter.id)
+        assert state["log"] == (["a line"] * 2 if saying in ("count and line", "line", "all") else []), (kind, saying)
+        if saying in ("count", "count and line", "all"):
+            assert state["progress"]["current"] == 1, (kind, saying)
+
+
 def test_works_in_asyncio(server: RecordingServer) -> None:
     async def work(i: int) -> str:
         with Reporter(f"coroutine {i}", total=3) as reporter:
@@ -168,7 +213,7 @@ def test_only_the_background_thread_imports_requests_and_nobody_the_server(serve
     assert {thread for thread, name in imported if name in ("requests", "urllib3", "ssl", "json")} == {"headway"}
     names = {name for _, name in imported}
     ours = {name for name in names if name.partition(".")[0] == "headway"}
-    allowed = {"headway", "headway.version", "headway.ids", "headway.durations", "headway.places", "headway.reporter"}
+    allowed = {f"headway.{name}" for name in ("version", "ids", "durations", "labels", "places", "reporter")} | {"headway"}
     assert {name for name in ours if not name.startswith("headway.reporter.")} <= allowed
     server_side = {"psutil", "rich", "msgspec", "fastapi", "starlette", "uvicorn", "yaml", "prometheus_client", "jinja2", "sqlite3"}
     assert not {name.partition(".")[0] for name in names} & server_side

@@ -41,6 +41,8 @@ class Following(Reporter):
     @_current.setter
     def _current(self, value: Any) -> None:
         self._kept = value
+        if self._attention is not None:
+            self._attend()
 
     def freeze(self) -> None:
         """From now on it is as far as it is now: whom it asked is going."""

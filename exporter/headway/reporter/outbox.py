@@ -321,7 +321,7 @@ class Outbox:
         if result.get("cancel_requested") and not self.reporter._cancel_requested:
             self.reporter._cancel_requested = True
             if self.reporter._raise_on_cancel:
-                self.reporter._attention = Attention.CANCEL
+                self.reporter._call(Attention.CANCEL)
         self._dispose(item)
 
     def _dispose(self, item: Item) -> None:

@@ -2,6 +2,9 @@
 
 Threads: stores of attributes, dict and deque operations are atomic, so any thread, coroutine or signal handler may call anything
 here. There is no lock but the one around metadata, which only an update with metadata takes.
+
+What a loop calls for each item does not even ask whether somebody calls it (Attention): one that is called becomes a _Called, for
+which storing how far it is means attending to that.
 """
 
 from __future__ import annotations
@@ -157,8 +160,15 @@ class Reporter:
         if wrong_id is not None:
             hub().complain(f"id of {name!r} ignored: {wrong_id}")
 
+    def __init_subclass__(cls, **more: Any) -> None:
+        super().__init_subclass__(**more)
+        if not any(isinstance(vars(one).get("_current"), property) for one in cls.__mro__):
+            # A class of somebody's own asks at each store.
+            setattr(cls, "_current", property(_current_of, _store_and_attend))  # noqa: B010  a slot, to who checks types
+
     def _begin(self, url: str, current: Any, total: Any, owner: bool = True) -> None:
         self._url = url
+        self._attention: int | None = None
         self._current: Any = current
         self._fields: dict[str, Any] = {"total": total}
         self._baseline = (current, dict(self._fields))  # what need not be sent: the creation says it
@@ -169,10 +179,10 @@ class Reporter:
         self._state: tuple[str, float] | None = None
         self._final: tuple[float, dict[str, Any]] | None = None
         self._left: tuple[float, dict[str, Any]] | None = None
-        # One that was passed to another process begins there when it is used.
-        self._attention: int | None = None if owner else Attention.ELSEWHERE
         self._cancel_requested = False
         self._owner: int | None = os.getpid() if owner else None  # whose end is its end
+        if not owner:
+            self._call(Attention.ELSEWHERE)  # one that was passed to another process begins there when it is used
         if owner and url != OFF:
             hub().add(self)
 
@@ -193,19 +203,23 @@ class Reporter:
 
         Give everything after `line` by keyword. Metadata is merged; None as a value removes. Raises only the opted-in Cancelled.
         """
-        if current is not None:
-            self._current = current
-        if line is not None:
-            self.log(line)
+        # One question for all that is seldom given: asking for the line by itself would take a tenth more.
         if (
-            total is not None
+            line is not None
+            or total is not None
             or stage is not None
             or unit is not None
             or summary is not None
             or metadata is not None
-            or self._attention is not None
         ):
-            self._more(metadata, total=total, stage=stage, unit=unit, summary=summary)
+            if line is not None:
+                self.log(line)
+            if total is not None or stage is not None or unit is not None or summary is not None or metadata is not None:
+                self._keep(metadata, total=total, stage=stage, unit=unit, summary=summary)
+        if current is not None:
+            self._current = current  # comes last: here one that is called attends
+        elif self._attention is not None:
+            self._attend()
 
     def advance(self, n: Number = 1) -> None:
         """`n` items more are done. Exact with several threads too: on CPython with its global lock no other thread can run
@@ -224,8 +238,8 @@ class Reporter:
                 from headway.reporter.values import brief
 
                 hub().complain(f"advance of {self.name!r} ignored: {brief(n)} is not a number")
-        if self._attention is not None:
-            self._attend()
+                if self._attention is not None:
+                    self._attend()
 
     def log(self, line: str) -> None:
         """Adds a line (or several, by newlines) to the log."""
@@ -363,12 +377,15 @@ class Reporter:
 
     # ── inside ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _more(self, metadata: Any, **fields: Any) -> None:
+    def _keep(self, metadata: Any, **fields: Any) -> None:
         for field, value in fields.items():
             if value is not None:
                 self._fields[field] = value
         if metadata is not None:
             hub().merge(self, metadata)
+
+    def _more(self, metadata: Any, **fields: Any) -> None:
+        self._keep(metadata, **fields)
         if self._attention is not None:
             self._attend()
 
@@ -405,15 +422,43 @@ class Reporter:
         self._state = self._left = None
         if self._final is not None:
             self._url = OFF
-        self._attention = Attention.ELSEWHERE
+        self._call(Attention.ELSEWHERE)
+
+    def _call(self, what: int) -> None:
+        """What it says next is to attend to this. From any thread."""
+        self._attention = what
+        if self.__class__ is Reporter:
+            self.__class__ = _Called
 
     def _attend(self) -> None:
         """Something happened that the next call must look at."""
+        kind: type[Reporter] = self.__class__
+        if kind is _Called:
+            self.__class__ = Reporter  # first: who calls in between is heard just below
         what, self._attention = self._attention, None
         if what == Attention.ELSEWHERE and self._url != OFF:
             hub().add(self)
         elif what == Attention.CANCEL and self._final is None:
             raise Cancelled(f"process {self.name} ({self.id}) was asked to cancel")
+
+
+_SLOT: Final[Any] = vars(Reporter)["_current"]
+
+
+def _current_of(reporter: Reporter) -> Any:
+    return _SLOT.__get__(reporter)
+
+
+def _store_and_attend(reporter: Reporter, value: Any) -> None:
+    _SLOT.__set__(reporter, value)
+    if reporter._attention is not None:
+        reporter._attend()
+
+
+class _Called(Reporter):
+    """A Reporter from the moment that somebody calls it until it has attended to that."""
+
+    __slots__ = ()
 
 
 GIL: Final = getattr(sys, "_is_gil_enabled", lambda: True)()

@@ -36,8 +36,6 @@ class Track(Generic[T]):
                 yield item
                 done += 1
                 reporter._current = done
-                if reporter._attention is not None:
-                    reporter._attend()
         except GeneratorExit:
             _left(reporter, sys._getframe().f_back)
             raise
@@ -82,8 +80,6 @@ class _AsyncSteps(Generic[T]):
             if self._begun:
                 self._done += 1
                 reporter._current = self._done
-                if reporter._attention is not None:
-                    reporter._attend()
             self._begun = False
             item: T = await self._next()
             self._begun = True
