@@ -53,6 +53,9 @@ class NoWriter:
         future.set_result(None)
         return future
 
+    def behind_of(self, *_: Any) -> None:
+        pass
+
     def behind(self, *_: Any, **__: Any) -> None:
         pass
 

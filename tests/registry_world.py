@@ -16,6 +16,7 @@ from headway.registry.watch import Watch
 from headway.schemas import CreateIn, UpdateIn, decode
 from headway.settings import Settings
 from headway.store.base import LogLine
+from headway.store.pending import Holder
 
 HOST = HostFacts("here", 4026531836)
 START = 1_800_000_000.0
@@ -38,7 +39,7 @@ class HandWriter:
         self.transitions: list[Transition] = []
         self.names: list[NameStats] = []
         self.lines: list[LogLine] = []
-        self.behind_processes: dict[str, Process] = {}
+        self.holders: dict[str, Process | Holder] = {}
         self.full = False
         self.immediate = True
 
@@ -53,6 +54,8 @@ class HandWriter:
     ) -> asyncio.Future[None]:
         if self.full:
             raise StoreUnavailable("the queue is full")
+        for process in processes:
+            self.holders.pop(process.id, None)
         self.processes += processes
         self.transitions += transitions
         self.names += names
@@ -67,8 +70,16 @@ class HandWriter:
     def behind(self, process: Process | None = None, lines: Sequence[LogLine] = (), names: Sequence[NameStats] = ()) -> None:
         self.names += names
         if process is not None:
-            self.behind_processes[process.id] = process
+            self.holders[process.id] = process
         self.lines += lines
+
+    def behind_of(self, process_id: str, holder: Holder) -> None:
+        self.holders[process_id] = holder
+
+    @property
+    def behind_processes(self) -> dict[str, Process]:
+        """What would be handed over now."""
+        return {i: found if isinstance(found, Process) else found.process for i, found in self.holders.items()}
 
     def succeed(self) -> None:
         for future, _ in self.open:

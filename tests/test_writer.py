@@ -87,6 +87,25 @@ def test_what_is_written_behind_arrives_within_a_second_and_only_the_latest(tmp_
     assert HAND_OVER_AFTER < 1
 
 
+def test_of_a_holder_the_record_is_written_that_it_has_when_it_is_handed_over() -> None:
+    class Newest:
+        process = process("a", current=1)
+
+    async def scenario(writer: Writer, trial: Trial) -> None:
+        await writer.commit(processes=[process("a")])
+        newest = Newest()
+        writer.behind_of("a", newest)
+        newest.process = process("a", current=2)
+        await until(lambda: trial.get("a") == process("a", current=2), "the record arrives, though nothing else is handed in")
+        writer.behind_of("a", newest)
+        await writer.commit(processes=[ended(process("a", current=3))])
+        newest.process = process("a", current=4)
+        await writer.flush()
+        assert trial.get("a") == ended(process("a", current=3)), "a commit is newer than what was collected before it"
+
+    play(scenario)
+
+
 def test_a_record_written_behind_never_overwrites_a_newer_commit() -> None:
     async def scenario(writer: Writer, trial: Trial) -> None:
         a = process("a")

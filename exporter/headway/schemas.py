@@ -142,16 +142,22 @@ class KnownItem(UpdateIn, forbid_unknown_fields=True, kw_only=True):
     id: str
 
 
-class ProgressItem(Struct, forbid_unknown_fields=True, kw_only=True):
+class CurrentIn(Struct, forbid_unknown_fields=True, gc=False):
+    """So many items are done."""
+
+    current: Count
+
+
+class ProgressItem(Struct, forbid_unknown_fields=True, kw_only=True, gc=False):
     """What nearly every item of a batch says, and nothing else."""
 
     id: str
-    progress: ProgressIn
+    progress: CurrentIn
     seq: Sequence | UnsetType = UNSET
     age: Age = 0.0
 
     def whole(self) -> UpdateIn:
-        return UpdateIn(progress=self.progress, seq=self.seq, age=self.age)
+        return UpdateIn(progress=ProgressIn(current=self.progress.current), seq=self.seq, age=self.age)
 
 
 class BatchItem(KnownItem, forbid_unknown_fields=True, kw_only=True):
@@ -431,7 +437,7 @@ def decode_batch(body: bytes, known: Container[str] = ()) -> list[ProgressItem |
     `known` are ids of processes there are. Items that only update those are the bulk of all batches, and read at half the cost:
     whether such an id is well formed was found out when it was created.
     """
-    if (quick := decode_known(body, known)) is not None:
+    if (quick := decode_known(body)) is not None and all(item.id in known for item in quick):
         return [*quick]
     try:
         return list(decode(body, BatchIn).items)
@@ -455,20 +461,17 @@ def _id_of(item: bytes) -> str | None:
         return None
 
 
-def decode_known(body: bytes, known: Container[str]) -> list[ProgressItem] | list[KnownItem] | None:
-    """The items of a batch that only updates processes in `known`; None for any other, and where something is wrong."""
-    items: list[ProgressItem] | list[KnownItem]
+def decode_known(body: bytes) -> list[ProgressItem] | list[KnownItem] | None:
+    """The items of a batch that only updates; None for any other, and where something is wrong. That a process has such an id shows
+    that it is one."""
     try:
-        items = _progress_batch(body).items
+        return _progress_batch(body).items
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        try:
-            items = _known_batch(body).items
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-            return None
-    for item in items:
-        if item.id not in known:
-            return None
-    return items
+        pass
+    try:
+        return _known_batch(body).items
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
 
 
 def parse_params(params: Mapping[str, str], shape: type[T]) -> T:

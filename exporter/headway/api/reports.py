@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, cast
 
 import msgspec
 from msgspec import UNSET
@@ -240,22 +240,41 @@ def update_many_at_once(context: Context, who: Caller, body: bytes) -> bytes | N
     answers nothing has changed."""
     who.require(Role.REPORTER)
     registry = context.registry
-    entries = registry.entries
-    items = None if who.user is not None else decode_known(body, entries)
+    items: Sequence[ProgressItem | KnownItem] | None = None if who.user is not None else decode_known(body)
     if items is None:
         return None
+    get = registry.entries.get
+    entries: list[Entry] = []
     for item in items:
-        if entries[item.id].pending is not None or (not isinstance(item, ProgressItem) and about_state(item)):
+        entry = get(item.id)
+        if entry is None or entry.pending is not None:
             return None
+        entries.append(entry)
     now, report = registry.clock(), registry.report
-    results: list[bytes] = []
-    for item in items:
+    special: dict[int, bytes] = {}
+
+    def one(place: int) -> None:
+        item = items[place]
         try:
-            outcome = report(entries[item.id], item, now)
+            outcome = report(entries[place], item, now)
         except HeadwayError as error:
-            results.append(refused(item.id, error))
+            special[place] = refused(item.id, error)
         else:
-            results.append(_PLAIN % item.id.encode() if outcome is None else accepted(item, outcome))
+            if outcome is not None:
+                special[place] = accepted(item, outcome)
+
+    if items and isinstance(items[0], ProgressItem):
+        rest = zip(range(len(items)), cast(Sequence[ProgressItem], items), entries, strict=True)
+        while (place := registry.advance(rest, now)) is not None:
+            one(place)
+    else:
+        if any(about_state(item) for item in cast(Sequence[KnownItem], items)):
+            return None
+        for place in range(len(items)):
+            one(place)
+    if not special:
+        return _ALL % _BETWEEN.join([item.id for item in items]).encode() if items else b'{"data":[]}'
+    results = [special.get(place) or _PLAIN % item.id.encode() for place, item in enumerate(items)]
     return b'{"data":[%b]}' % b",".join(results)
 
 
@@ -266,6 +285,9 @@ def accepted(item: ProgressItem | KnownItem, outcome: Outcome | None) -> bytes:
 
 # The same of nearly every item: nothing is to be said of it.
 _PLAIN: Final = b'{"id":"%b","status":200,"cancel_requested":false}'
+# And of all of a batch.
+_ALL: Final = b'{"data":[%b]}' % _PLAIN
+_BETWEEN: Final = _PLAIN.decode().partition("%b")[2] + "," + _PLAIN.decode().partition("%b")[0]
 
 
 def refused(process_id: str | None, error: HeadwayError) -> bytes:

@@ -27,7 +27,7 @@ from headway.model import (
     TimedOut,
 )
 from headway.registry.lifecycle import advance
-from headway.schemas import CreateIn, ProgressIn, ProgressItem, ThresholdsIn, UpdateIn, check_metadata, seconds
+from headway.schemas import CreateIn, CurrentIn, ProgressIn, ProgressItem, ThresholdsIn, UpdateIn, check_metadata, seconds
 
 T = TypeVar("T")
 
@@ -132,7 +132,9 @@ def updated(
     # Written out rather than with replace(), fields by place, no call where there is nothing to do: this runs for every update.
     old, progress = process.activity, form.progress
     current, total, unit, initial = old.current, old.total, old.unit, old.initial
-    if progress is not UNSET:
+    if isinstance(progress, CurrentIn):
+        current = progress.current
+    elif progress is not UNSET:
         if progress.current is not UNSET:
             current = progress.current
         if progress.total is not UNSET:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from headway.estimate import Estimator
 from headway.model import ConditionReport, Process, Spec, Usage
 from headway.registry.logs import LogTail
+from headway.registry.told import Told
 from headway.samples import Sample
 from headway.view import Limits
 
@@ -25,7 +26,8 @@ class Entry:
     `version` grows with every change of any process: a stream sends what is newer than the last one it sent.
     `contact_at` is when its reporter was last heard of; `gone_since` when its OS process was first missed; `pending` the last
     change that may not be durable yet: a repeated request must wait for it too; `in_hand` how many are ending, pausing or resuming
-    its OS process right now: they will say what became of it; `memory` and `cpu` how much of the memory and of a core it had of
+    its OS process right now: they will say what became of it; `told` the progress since the record that `process` was: reading
+    that makes the record of it; `memory` and `cpu` how much of the memory and of a core it had of
     late, as (unix s, ratio); `limits` those in force for this specification; `shown` what the API keeps of its last answer.
     """
 
@@ -46,11 +48,14 @@ class Entry:
         "process",
         "sample",
         "shown",
+        "told",
         "version",
     )
+    process: Process
 
     def __init__(self, process: Process, log: LogTail, estimator: Estimator | None, contact_at: float) -> None:
         self.process = process
+        self.told: Told | None = None
         self.log = log
         self.estimator = estimator
         self.contact_at = contact_at
@@ -67,6 +72,21 @@ class Entry:
         self.limits: tuple[Spec, Limits] | None = None
         self.shown: object = None
         self.version = 0
+
+    def tell(self, told: Told) -> None:
+        """From now on progress is told there."""
+        self.told = told
+        del self.process
+
+    if not TYPE_CHECKING:  # or every misspelt attribute would be one
+
+        def __getattr__(self, name: str) -> Process:
+            """Only what is not there is asked for here: the record, while there is none of what was told last."""
+            told = self.told if name == "process" else None
+            if told is None:
+                raise AttributeError(f"an entry has no {name}")
+            self.told, self.process = None, told.record()
+            return self.process
 
     def seen(self, sample: Sample) -> None:
         """Keeps a sample of it alive, and what of it outlasts the next one."""

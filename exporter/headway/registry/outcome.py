@@ -10,6 +10,7 @@ from typing import Protocol
 from headway.model import Process, Transition
 from headway.names import NameStats
 from headway.store.base import LogLine
+from headway.store.pending import Holder
 
 NameKey = tuple[str, str]
 
@@ -28,6 +29,8 @@ class Writes(Protocol):
     ) -> asyncio.Future[None]: ...
 
     def behind(self, process: Process | None = None, lines: Sequence[LogLine] = (), names: Sequence[NameStats] = ()) -> None: ...
+
+    def behind_of(self, process_id: str, holder: Holder) -> None: ...
 
 
 @dataclass(slots=True)

@@ -10,6 +10,7 @@ from headway.names import NameStats
 from headway.shipping.entries import Entries, Entry
 from headway.shipping.shipper import Shipper
 from headway.store.base import LogLine
+from headway.store.pending import Holder
 from headway.store.writer import Writer
 
 
@@ -42,6 +43,9 @@ class Tee:
         self._writer.behind(process, lines, names)
         if lines and process is not None:
             self._send({process.id: process}, lines, ())
+
+    def behind_of(self, process_id: str, holder: Holder) -> None:
+        self._writer.behind_of(process_id, holder)
 
     def _send(self, processes: dict[str, Process], lines: Sequence[LogLine], transitions: Sequence[Transition]) -> None:
         """Lines before the change that came with them: they were said before it."""

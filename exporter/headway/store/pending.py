@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import ClassVar, Final
+from typing import ClassVar, Final, Protocol
 
 from headway.model import Process, Transition
 from headway.names import NameStats
@@ -19,6 +19,13 @@ NameKey = tuple[str, str]
 # Of what is written behind, how much goes into one transaction: some 50 ms, so that a creation does not wait behind 20,000 records.
 RECORDS_AT_ONCE: Final = 1000
 LINES_AT_ONCE: Final = 5000
+
+
+class Holder(Protocol):
+    """Whoever has the newest record of a process."""
+
+    @property
+    def process(self) -> Process: ...
 
 
 @dataclass(slots=True, eq=False)

@@ -15,7 +15,7 @@ from headway.errors import StoreCorrupt, StoreUnavailable
 from headway.model import Process, Transition
 from headway.names import NameStats
 from headway.store.base import LogLine, Store
-from headway.store.pending import Behind, Commit, Group, Item, NameKey, Pending
+from headway.store.pending import Behind, Commit, Group, Holder, Item, NameKey, Pending
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -96,7 +96,7 @@ class Writer:
         self._epoch = 0
         self._undoing = False
         self._closing = False
-        self._behind: dict[str, Process] = {}
+        self._behind: dict[str, Process | Holder] = {}
         self._behind_names: dict[NameKey, NameStats] = {}
         self._behind_lines: deque[LogLine] = deque()
         self._timer: asyncio.TimerHandle | None = None
@@ -161,6 +161,12 @@ class Writer:
                 self._dropped_waiting += 1
         for stats in names:
             self._behind_names[stats.name, stats.kind] = stats
+        if self._timer is None:
+            self._collect()
+
+    def behind_of(self, process_id: str, holder: Holder) -> None:
+        """The same with the record that `holder` has when it is handed over: for who changes more often than is written."""
+        self._behind[process_id] = holder
         if self._timer is None:
             self._collect()
 
@@ -229,7 +235,8 @@ class Writer:
 
     def _hand_over(self) -> None:
         if self._behind or self._behind_lines or self._behind_names:
-            self._handed_over = Behind(self._epoch, self._behind, self._behind_names, self._behind_lines)
+            processes = {i: found if isinstance(found, Process) else found.process for i, found in self._behind.items()}
+            self._handed_over = Behind(self._epoch, processes, self._behind_names, self._behind_lines)
             self._behind, self._behind_names, self._behind_lines = {}, {}, deque()
             self._queue.put(self._handed_over)
 

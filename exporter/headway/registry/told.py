@@ -1,0 +1,56 @@
+"""The progress of one process that nobody has looked at yet: figures that become a record when somebody does.
+
+Scripts tell more than anybody reads: at 400,000 updates a second each of 20,000 processes has twenty, of which a scrape every two
+seconds, the writer and the pages read one or two. So an update that says nothing but «so many items are done» changes three numbers
+here; the record between two looks is never made.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from headway.model import Activity, Paused, Process, Queued, Running, Starting, Stopping
+
+_ACTIVE: Final = frozenset({Queued, Starting, Running, Paused, Stopping})
+
+
+class Told:
+    """What was told of a process since `before`, its last record: mutable, of an entry of the registry. `now` when it arrived last,
+    `at` when it happened (unix s), `current` the items that were done by then, `seq` that of the reporter."""
+
+    __slots__ = ("at", "before", "current", "now", "seq")
+
+    def __init__(self, before: Process, now: float, at: float, current: float, seq: int) -> None:
+        self.before, self.now, self.at, self.current, self.seq = before, now, at, current, seq
+
+    @classmethod
+    def after(cls, before: Process, at: float) -> Told | None:
+        """Nothing yet, to be told from `at` on; None for a process of which more is to be thought of than a number that grows."""
+        activity = before.activity
+        last, current = activity.last_progress_at, activity.current
+        if last is None or current is None or not before.spec.created_at <= last <= at:
+            return None
+        if False or before.cancel_requested_at is not None:
+            return None
+        return cls(before, activity.updated_at, last, current, activity.seq)
+
+    def record(self) -> Process:
+        """What :func:`headway.registry.changes.updated` would have made of all that was told, one after the other."""
+        before = self.before
+        old = before.activity
+        activity = Activity(
+            self.now,
+            self.current,
+            old.initial,
+            old.total,
+            old.unit,
+            old.stage,
+            old.summary,
+            old.rate,
+            old.ends_at,
+            old.last_output_at,
+            self.at,
+            old.last_line,
+            self.seq,
+        )
+        return Process(before.id, before.spec, before.state, activity, before.metadata, None, before.dismissed_at, before.usage)
