@@ -256,7 +256,7 @@ def world(tmp_path_factory: pytest.TempPathFactory, tools: None) -> Iterator[Wor
 def flags(folder: Path, standins: StandIns) -> tuple[str, ...]:
     due = time.gmtime(time.time() - 300)
     services = {
-        "shaky": {"command": "exit 1", "restart": {"policy": "never"}},
+        "shaky": {"command": "exit 1", "restart": {"backoff": "3s", "tries": 3}},
         "nightly": {
             "command": "true",
             "schedule": {"cron": f"{due.tm_min} {due.tm_hour} * * *", "time_zone": "UTC", "missed": "skip"},
@@ -305,6 +305,19 @@ def test_what_is_said_already_is_not_said_again(world: World) -> None:
     wait_until(lambda: world.prometheus.query(late), PATIENCE, "it takes too long by now")
     told = {a["labels"]["alertname"] for m in list(world.standins.webhook.messages) for a in m["alerts"] if names(a, "overdue")}
     assert told == {"HeadwayProcessTimedOut"}
+
+
+def test_a_failing_service_is_one_message(world: World) -> None:
+    """It failed three times, which is also too often, and was given up."""
+    looked = 'count_over_time(instance_name_kind:headway_recent_runs_bad:too_many{name="shaky"}[1m]) >= 4'
+    wait_until(lambda: world.prometheus.query(looked), PATIENCE, "some looks at all of its attempts")
+    told = {a["labels"]["alertname"] for m in list(world.standins.webhook.messages) for a in m["alerts"] if about(a, "shaky")}
+    assert told == {"HeadwayServiceDown"}
+    assert not world.prometheus.query('ALERTS{name="shaky",alertstate="firing"}')
+
+
+def about(alert: dict[str, Any], name: str) -> bool:
+    return name in (alert["labels"].get("name"), alert["labels"].get("service"))
 
 
 def names(alert: dict[str, Any], name: str) -> bool:
