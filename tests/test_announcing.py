@@ -42,12 +42,18 @@ DONE, FAILED = Done(1000.0, 1720.0, 0), Failed(1000.0, 1720.0, 3, error="ValueEr
 
 
 @pytest.mark.parametrize(
-    ("kind", "expected"),
-    [(Kind.PIPELINE, True), (Kind.SUBAGENT, True), (Kind.CRON, True), (Kind.TASK, False), (Kind.DAEMON, False)],
+    ("kind", "success", "failure"),
+    [
+        (Kind.PIPELINE, True, True),
+        (Kind.SUBAGENT, True, True),
+        (Kind.CRON, False, True),
+        (Kind.TASK, False, False),
+        (Kind.DAEMON, False, False),
+    ],
 )
-def test_unless_told(kind: Kind, expected: bool) -> None:
-    assert is_announced(process(DONE, kind), DEFAULT_RULES) is expected
-    assert is_announced(process(FAILED, kind), DEFAULT_RULES) is expected
+def test_unless_told(kind: Kind, success: bool, failure: bool) -> None:
+    assert is_announced(process(DONE, kind), DEFAULT_RULES) is success
+    assert is_announced(process(FAILED, kind), DEFAULT_RULES) is failure
     assert not is_announced(process(Running(1000.0), kind), DEFAULT_RULES)
 
 

@@ -36,10 +36,16 @@ class AnnounceRule:
         return self.kind in (None, process.kind) and (self.name is None or fnmatchcase(process.name, self.name))
 
 
-# A task is anything, most of it small; and how a daemon does is what alerts are for.
-DEFAULT_RULES: Final = tuple(
-    AnnounceRule(when=When.NEVER if kind in (Kind.TASK, Kind.DAEMON) else When.ALWAYS, kind=kind) for kind in Kind
-)
+# Somebody waits for the result of a pipeline and of a sub-agent; that a cron job succeeded, each time, is no news. A task is
+# anything, most of it small; and how a daemon does is what alerts are for.
+_UNLESS_TOLD: Final = {
+    Kind.SUBAGENT: When.ALWAYS,
+    Kind.PIPELINE: When.ALWAYS,
+    Kind.CRON: When.ON_FAILURE,
+    Kind.DAEMON: When.NEVER,
+    Kind.TASK: When.NEVER,
+}
+DEFAULT_RULES: Final = tuple(AnnounceRule(when=_UNLESS_TOLD[kind], kind=kind) for kind in Kind)
 FAILURES: Final = frozenset({Status.FAILED, Status.TIMED_OUT, Status.ORPHANED})
 
 
