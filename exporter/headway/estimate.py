@@ -131,6 +131,11 @@ class Estimator:
         elif done != dones[-1]:
             self._unusual(t, done)
 
+    def calm_until(self, t: float) -> float:
+        """After :meth:`add` at `t`: of what is added before this time only the last counts, so that the others need not be."""
+        heard = self._heard_at
+        return heard + FIRST_SPACING if heard <= t else t
+
     def pause(self, t: float) -> None:
         """From `t` on it does nothing, on purpose: time stands still until :meth:`resume`."""
         if self._told is not None:

@@ -86,6 +86,8 @@ class Entry:
             if told is None:
                 raise AttributeError(f"an entry has no {name}")
             self.told, self.process = None, told.record()
+            if told.owed and self.estimator is not None:
+                self.estimator.add(told.at, told.current)
             return self.process
 
     def seen(self, sample: Sample) -> None:

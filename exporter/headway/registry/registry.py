@@ -175,12 +175,18 @@ class Registry:
                     return place
             elif current <= told.current or at < told.at or (seq is not UNSET and seq <= told.seq):
                 return place
+            if at < told.calm_until:
+                told.owed = True
+            elif (estimator := entry.estimator) is not None:
+                if told.owed:
+                    estimator.add(told.at, told.current)
+                    told.owed = False
+                estimator.add(at, current)
+                told.calm_until = estimator.calm_until(at)
             told.now, told.at, told.current = now, at, current
             if seq is not UNSET:
                 told.seq = seq
             entry.contact_at = now
-            if entry.estimator is not None:
-                entry.estimator.add(at, current)
         return None
 
     def _begin(self, entry: Entry, current: float, at: float, seq: int | UnsetType) -> Told | None:

@@ -15,13 +15,17 @@ _ACTIVE: Final = frozenset({Queued, Starting, Running, Paused, Stopping})
 
 
 class Told:
-    """What was told of a process since `before`, its last record: mutable, of an entry of the registry. `now` when it arrived last,
-    `at` when it happened (unix s), `current` the items that were done by then, `seq` that of the reporter."""
+    """What was told of a process since `before`, its last record: mutable, of an entry of the registry.
 
-    __slots__ = ("at", "before", "current", "now", "seq")
+    `now` is when it arrived last, `at` when it happened (unix s), `current` the items that were done by then, `seq` that of the
+    reporter. Of what happens before `calm_until` the estimator needs only the last, and it does not have it yet if that is `owed`.
+    """
+
+    __slots__ = ("at", "before", "calm_until", "current", "now", "owed", "seq")
 
     def __init__(self, before: Process, now: float, at: float, current: float, seq: int) -> None:
         self.before, self.now, self.at, self.current, self.seq = before, now, at, current, seq
+        self.calm_until, self.owed = at, False
 
     @classmethod
     def after(cls, before: Process, at: float) -> Told | None:
@@ -30,7 +34,7 @@ class Told:
         last, current = activity.last_progress_at, activity.current
         if last is None or current is None or not before.spec.created_at <= last <= at:
             return None
-        if False or before.cancel_requested_at is not None:
+        if type(before.state) not in _ACTIVE or before.cancel_requested_at is not None:
             return None
         return cls(before, activity.updated_at, last, current, activity.seq)
 
