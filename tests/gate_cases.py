@@ -7,6 +7,7 @@ from typing import Any
 from headway.model import (
     Activity,
     ConditionReport,
+    Kind,
     Process,
     Running,
     Spec,
@@ -23,7 +24,7 @@ OFF = Limits(stuck_after=None, time_sink_ratio=None, cpu_ratio=None, memory_rati
 def process(id: str = "p1", state: State | None = None, **fields: Any) -> Process:
     """A running process of START; `fields` go to spec or activity, wherever they belong."""
     activity = {k: fields.pop(k) for k in list(fields) if k in Activity.__dataclass_fields__}
-    spec = {"name": "build", "created_at": START, **fields}
+    spec = {"name": "build", "kind": Kind.PIPELINE, "created_at": START, **fields}
     return Process(id=id, spec=Spec(**spec), state=state or Running(START), activity=Activity(**{"updated_at": START, **activity}))
 
 

@@ -63,6 +63,21 @@ def test_stuck_says_what_is_missing(seen: dict[str, Any], word: str) -> None:
     assert the(stuck(process(**seen), now=START + 75, limits=LIMITS)).reason == f"no {word} for 75 s; CPU and I/O unknown"
 
 
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"kind": Kind.TASK}, True),
+        ({"kind": Kind.TASK, "total": 10.0}, False),
+        ({"kind": Kind.TASK, "current": 1.0}, False),
+        ({"kind": Kind.DAEMON}, False),
+        ({"kind": Kind.CRON}, False),
+    ],
+)
+def test_stuck_says_what_to_do_with_what_only_waits(fields: dict[str, Any], said: bool) -> None:
+    found = the(stuck(process(last_output_at=START, **fields), now=START + 75, limits=LIMITS)).reason
+    assert found.endswith("; if it waits by nature: type daemon, or a longer stuck_after") is said
+
+
 @pytest.mark.parametrize(("quiet", "severity"), [(59.999, Severity.WARNING), (60.0, Severity.CRITICAL)])
 def test_stuck_is_critical_when_the_tree_is_quiet_as_long(quiet: float, severity: Severity) -> None:
     now = START + 75

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from math import inf
 from typing import Final
 
-from headway.model import Condition, ConditionReport, OSProcess, Process, Severity, Status
+from headway.model import Condition, ConditionReport, Kind, OSProcess, Process, Severity, Status
 from headway.names import NameStats
 from headway.samples import Sample
 from headway.view import Limits, critical_ratio
@@ -129,7 +129,7 @@ def stuck(
     if sample is not None and sample.quiet_since is not None:
         quiet = min(now, sample.at) - sample.quiet_since  # what was seen: an old sample says nothing of the time after it
     severity = Severity.CRITICAL if quiet >= limits.stuck_after else Severity.WARNING
-    reason = f"no {_watched(process)} for {span(silence)}{seen}; {_evidence(sample, quiet)}"
+    reason = f"no {_watched(process)} for {span(silence)}{seen}; {_evidence(sample, quiet)}{_advice(process)}"
     return ConditionReport(Condition.STUCK, severity, last + limits.stuck_after, reason)
 
 
@@ -320,6 +320,12 @@ def _watched(process: Process) -> str:
     output = process.activity.last_output_at is not None
     progress = process.activity.last_progress_at is not None
     return "output or progress" if output is progress else "output" if output else "progress"
+
+
+def _advice(process: Process) -> str:
+    """What to do where it may be idle by nature: nobody said what sort of work it is, and it never said how far it is."""
+    counts = process.activity.current is not None or process.activity.total is not None
+    return "" if process.kind is not Kind.TASK or counts else "; if it waits by nature: type daemon, or a longer stuck_after"
 
 
 def _evidence(sample: Sample | None, quiet: float) -> str:

@@ -43,6 +43,9 @@ ffmpeg, `51/80`, `63%`, `[12/340]`. The exporter being down changes nothing for 
 Everything it writes is kept in a file too ($HEADWAY_LOG_DIR, else /var/lib/headway/logs for root, else
 ~/.local/state/headway/logs), which is rotated at 10 MB and removed after 7 days.
 
+What writes nothing for a minute and gets no further counts as stuck. A server, and whatever else waits by nature, is --type daemon,
+of which silence says nothing, or has a longer --stuck-after.
+
 What it may use can be limited. Memory and CPU time are those of the command and all its children; they are read once a second, and
 when there is too much of either, all of them are ended as by a timeout, and the process has failed. Open files and niceness are
 given to the command before it begins, and its children inherit them.
@@ -68,7 +71,9 @@ KEY_VARIABLE: Final = "HEADWAY_RUN_KEY_FILE"
 def add_parser(commands: Subparsers) -> None:
     parser = add_command(commands, "run", run, "run a command and track it", DESCRIPTION, EXAMPLES)
     parser.add_argument("--name", type=process_name, help="the label that all executions share (default: from COMMAND)")
-    parser.add_argument("--type", default="task", choices=KINDS, help="what sort of work it is (default task)")
+    parser.add_argument(
+        "--type", default="task", choices=KINDS, help="what sort of work it is (default task; a server is a daemon)"
+    )
     parser.add_argument("--id", type=process_id, help="an id of your own; what --retry starts later gets others")
     parser.add_argument("--parent", metavar="ID", type=process_id, help="the process it is part of (default: what runs this)")
     parser.add_argument("--description", metavar="TEXT", type=text(4096), help="what it is for")
