@@ -156,6 +156,13 @@ def test_a_tree_and_its_figures(proc: FakeProc, max_files: int | None) -> None:
     assert sampler.errors_total == 0
 
 
+def test_a_pass_gives_way_between_two_processes(proc: FakeProc) -> None:
+    proc.put(40)
+    given: list[int] = []
+    sampler = TreeSampler(host_of(proc), clock=Time(), monotonic=Time(), give_way=lambda: given.append(1))
+    assert len(sampler.sample({"a": ROOT, "b": ROOT, "c": ROOT})) == 3 == len(given)
+
+
 @pytest.mark.parametrize(("letter", "word"), [("R", "running"), ("D", "disk-sleep"), ("T", "stopped"), ("I", "idle"), ("?", None)])
 def test_state(proc: FakeProc, letter: str, word: str | None) -> None:
     proc.put(40, state=letter)

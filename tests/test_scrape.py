@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import Generator
 from itertools import count
 
 import pytest
@@ -26,6 +27,7 @@ def after_each_step(monkeypatch: pytest.MonkeyPatch) -> None:
     """Others have their turn, however fast this machine is."""
     monkeypatch.setattr(turns, "TURN", 0.0)
     monkeypatch.setattr(turns, "SHARE", 0.0)
+    monkeypatch.setattr(turns, "PATIENCE", 20.0)
 
 
 def filled(count: int) -> World:
@@ -120,6 +122,57 @@ async def test_a_page_that_is_broken_off_takes_nothing_from_the_next() -> None:
         if whole:
             break
     assert turn > len(PROCESS_FAMILIES)
+
+
+@in_loop
+async def test_a_page_may_be_broken_off_while_the_lines_of_who_ended_are_taken_away() -> None:
+    world = filled(MANY)
+    collector = Collector(OwnMetrics())
+    scrape = Scrape(world.registry, collector)
+    await scrape.page(None, None)
+    for turn in count(0, 5):
+        if turn // 5 < MANY // 20:
+            for n in range(turn // 5 * 20, turn // 5 * 20 + 20):
+                world.registry.end(f"p{n}", Status.DONE, at=world.clock.now, cause="test")
+        making = asyncio.create_task(scrape.page(None, None))
+        for _ in range(turn):
+            await asyncio.sleep(0)
+        whole = making.done()
+        making.cancel()
+        await asyncio.gather(making, return_exceptions=True)
+        if whole:
+            break
+        page = (await scrape.page(None, None))[0]
+        fresh = (await Scrape(world.registry, Collector(OwnMetrics())).page(None, None))[0]
+        assert lines_of(page) == lines_of(fresh), turn
+    assert turn > len(PROCESS_FAMILIES)
+
+
+@in_loop
+async def test_what_happens_by_itself_gives_way_to_a_page() -> None:
+    """Not to the one that nobody waits for any more."""
+    world = filled(MANY)
+    way = turns.Way()
+    scrape = Scrape(world.registry, Collector(OwnMetrics()), way)
+    alone: list[bool] = []
+
+    def steps() -> Generator[None, None, None]:
+        for _ in range(5):
+            alone.append(way.clear)
+            yield
+
+    for broken_off in (False, True):
+        making = asyncio.create_task(scrape.page(None, None))
+        await asyncio.sleep(0)
+        beside = asyncio.create_task(turns.in_turns(steps(), way))
+        await asyncio.sleep(0)
+        assert not way.clear
+        if broken_off:
+            making.cancel()
+        await asyncio.gather(making, return_exceptions=True)
+        assert way.clear
+        await beside
+    assert alone == [True] * 10
 
 
 @in_loop

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Generator
 
 import pytest
@@ -88,6 +89,47 @@ def test_what_is_broken_off_is_closed_and_errors_are_told(clock: Clock) -> None:
 
     asyncio.run(scenario())
     assert [type(one) for one in closed] == [type(None), KeyError]
+
+
+def test_others_go_first_but_not_for_ever() -> None:
+    way, done = turns.Way(), 0
+
+    def steps() -> Generator[None, None, None]:
+        nonlocal done
+        for _ in range(3):
+            done += 1
+            yield
+
+    async def scenario() -> None:
+        with way.first():
+            with way.first():
+                task = asyncio.create_task(turns.in_turns(steps(), way))
+                await asyncio.sleep(2 * turns.LOOK)
+                assert done == 0
+            await asyncio.sleep(2 * turns.LOOK)
+            assert done == 0, "the second is still to come"
+        await task
+        assert done == 3 and way.clear
+        with way.first():
+            await asyncio.wait_for(turns.in_turns(steps(), way), 20)
+        assert done == 6, "its patience has an end"
+
+    asyncio.run(scenario())
+
+
+def test_threads_give_way_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(turns, "PATIENCE", 20.0)
+    way, passed = turns.Way(), threading.Event()
+
+    def work() -> None:
+        way.give()
+        passed.set()
+
+    with way.first():
+        threading.Thread(target=work, daemon=True).start()
+        assert not passed.wait(0.05)
+    assert passed.wait(10)
+    way.give()
 
 
 def test_all_at_once(clock: Clock) -> None:

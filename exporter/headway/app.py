@@ -65,7 +65,7 @@ from headway.store.writer import Writer
 from headway.supervisor.launch import Launcher
 from headway.supervisor.launches import Launches
 from headway.transcripts.following import INTERVAL, Following
-from headway.turns import at_once, in_turns
+from headway.turns import Way, at_once, in_turns
 from headway.webconfig.certificates import server_name
 from headway.webconfig.webfile import WebFile
 
@@ -111,7 +111,8 @@ class Exporter:
         self.keys = bootstrap(settings.data_dir)
         self.web = WebFile(settings.web_config_file) if settings.web_config_file is not None else None
         marks = Marks()
-        self.sampler = sampler or TreeSampler(marks=marks, proportional=settings.memory_pss)
+        self.way = Way()
+        self.sampler = sampler or TreeSampler(marks=marks, proportional=settings.memory_pss, give_way=self.way.give)
         self.own = HealthMetrics(external_url=settings.external_url, grafana_url=settings.grafana_url or "")
         self.collector = Collector(self.own, max_processes=settings.max_processes, max_names=settings.max_names)
         self.writer = Writer(self.store, on_failure=self._failed)
@@ -147,6 +148,7 @@ class Exporter:
             discovery=self.discovery,
             pollers=self.pollers,
             effective=effective,
+            way=self.way,
             boot=secrets.token_hex(4),
         )
         self.own.watch_store(self.writer, size_bytes=self.store.size_bytes, up=lambda: self.writer.last_error is None)
@@ -293,7 +295,7 @@ class Exporter:
 
     async def observe(self) -> None:
         """One look at the host: samples, vanished processes, conditions."""
-        roots = self.watch.roots()
+        roots, way = self.watch.roots(), self.way
         await asyncio.sleep(0)
         if self._exits is not None:
             self._exits.keep(roots)
@@ -301,10 +303,10 @@ class Exporter:
             started = time.perf_counter()
             samples = await asyncio.to_thread(self.sampler.sample, roots)
             self.own.observe_sample(time.perf_counter() - started)
-            await in_turns(self.watch.applying(samples))
+            await in_turns(self.watch.applying(samples), way)
         self.unfinished.settle()
-        await in_turns(self.watch.expiring())
-        await in_turns(self.watch.evaluating())
+        await in_turns(self.watch.expiring(), way)
+        await in_turns(self.watch.evaluating(), way)
         self.named.evaluate()
         self.launcher.reap()
 
@@ -330,7 +332,7 @@ class Exporter:
     async def clean_up(self) -> None:
         """Gives up zombies, fades what is over, forgets what is too old, keeps the logs of each process within their limit."""
         give_up_zombies(self.watch)
-        await in_turns(self.registry.keeping_usage())
+        await in_turns(self.registry.keeping_usage(), self.way)
         self.registry.fade()
         now = self.registry.clock()
         old = now - self.settings.history_retention

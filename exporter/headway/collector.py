@@ -166,8 +166,8 @@ class Collector:
         running = {key for key, view in told.items() if view is not None and view.process.status.active}
         removed = {key for key, view in told.items() if view is None}
         # First of all, so that nobody who is active again loses its place as the one that ended first.
-        self._ended.discard([key for key in told if key in self._ended and (key in running or key in removed)])
-        self._active.discard([key for key in told if key in self._active and key not in running])
+        yield from self._ended.discarding([key for key in told if key in self._ended and (key in running or key in removed)])
+        yield from self._active.discarding([key for key in told if key in self._active and key not in running])
         self._shown -= removed
         self._left_out -= removed
         live: list[tuple[str, View]] = []

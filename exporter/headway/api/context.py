@@ -34,6 +34,7 @@ from headway.store.base import Store
 from headway.store.writer import Writer
 from headway.supervisor.launch import Launcher
 from headway.supervisor.launches import Launches
+from headway.turns import Way
 
 T = TypeVar("T")
 
@@ -41,8 +42,8 @@ T = TypeVar("T")
 @dataclass(slots=True, kw_only=True)
 class Context:
     """`boot` names this run of the exporter: versions of a stream mean nothing to the next one. `retried`: ids of processes that
-    are just being started once more. `archive` finds who is created again, `live` is what the pages follow, `scrape` what
-    Prometheus reads."""
+    are just being started once more. `way`: where what happens by itself gives way to what is asked for. `archive` finds who is
+    created again, `live` is what the pages follow, `scrape` what Prometheus reads."""
 
     settings: Settings
     registry: Registry
@@ -61,6 +62,7 @@ class Context:
     boot: str
     effective: Sequence[Row] = ()
     retried: set[str] = field(default_factory=set)
+    way: Way = field(default_factory=Way)
     archive: Archive = field(init=False)
     live: Live = field(init=False)
     scrape: Scrape = field(init=False)
@@ -68,7 +70,7 @@ class Context:
     def __post_init__(self) -> None:
         self.archive = Archive(self.store.get)
         self.live = Live(self.registry, self.boot)
-        self.scrape = Scrape(self.registry, self.collector)
+        self.scrape = Scrape(self.registry, self.collector, self.way)
 
     async def read(self, call: Callable[..., T], *args: Any) -> T:
         """A read of the store, in a thread: the loop never waits for the disk."""

@@ -9,7 +9,7 @@ from typing import Final
 from headway.collector import Collector
 from headway.metrics.page import choose_format
 from headway.registry.registry import Registry
-from headway.turns import in_turns
+from headway.turns import Way, in_turns
 
 # Views that are worked out before other requests may have their turn: half a millisecond.
 SLICE: Final = 30
@@ -18,24 +18,27 @@ LARGE: Final = 200
 
 
 class Scrape:
-    """Belongs to the event loop. `version` is that of the registry that the collector was last told of.
+    """Belongs to the event loop. `version` is that of the registry that the collector was last told of; `way` is where what happens
+    by itself gives way to a page.
 
     Every process is shown as it was at one moment not before the request, all its figures of that same moment; those of different
     processes may lie some milliseconds apart.
     """
 
-    def __init__(self, registry: Registry, collector: Collector) -> None:
+    def __init__(self, registry: Registry, collector: Collector, way: Way | None = None) -> None:
         self.registry = registry
         self.collector = collector
+        self.way = way or Way()
         self.version = 0
         self._making = asyncio.Lock()
 
     async def page(self, accept: str | None, accept_encoding: str | None) -> tuple[bytes, str, str | None]:
         """See :meth:`headway.collector.Collector.page`."""
+        form = choose_format(accept)
         async with self._making:
-            await in_turns(self._telling())
-            form = choose_format(accept)
-            pieces = await in_turns(self.collector.paging(form))
+            with self.way.first():
+                await in_turns(self._telling())
+                pieces = await in_turns(self.collector.paging(form))
             if len(self.registry.entries) < LARGE:
                 return self.collector.packed(pieces, form, accept_encoding)
             return await asyncio.to_thread(self.collector.packed, pieces, form, accept_encoding)

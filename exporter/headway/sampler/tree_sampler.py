@@ -54,7 +54,8 @@ class _Tracked:
 
 class TreeSampler:
     """See :class:`headway.sampler.base.Sampler`. `clock` gives unix seconds, `monotonic` seconds that never jump; `marks` know who
-    has left a tree. `proportional`: memory is measured as PSS too, at a cost."""
+    has left a tree. `proportional`: memory is measured as PSS too, at a cost. `give_way` is called between processes: it may wait
+    a moment."""
 
     def __init__(
         self,
@@ -64,6 +65,7 @@ class TreeSampler:
         monotonic: Callable[[], float] = time.monotonic,
         marks: Marks | None = None,
         proportional: bool = False,
+        give_way: Callable[[], None] = lambda: None,
     ) -> None:
         self._host = host or host_here()
         self._clock = clock
@@ -71,6 +73,7 @@ class TreeSampler:
         self._marks = marks
         self._marks_read = -1
         self._news: set[str] = set()
+        self._give_way = give_way
         self._namespace = own_pid_namespace()
         self._tracked: dict[str, _Tracked] = {}
         self._proportional = ProportionalMemory(self._host, self._refuse) if proportional else None
@@ -97,6 +100,7 @@ class TreeSampler:
         self._see(table)
         found: dict[str, Sample] = {}
         for name, process in roots.items():
+            self._give_way()
             tracked = before.get(name)
             if tracked is None:
                 if is_foreign(process, self._namespace):
