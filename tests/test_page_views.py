@@ -52,10 +52,13 @@ def shows(page: Page, names: list[str]) -> None:
 def test_the_history_is_filtered_and_paged(api: Api, operator: Visitor) -> None:
     for number in range(60):
         api.create(
-            id=f"h{number}", name=f"Import {number}", type="cron" if number % 2 else "task", project="shop" if number < 5 else None
+            id=f"h{number:02}",
+            name=f"Import {number}",
+            type="cron" if number % 2 else "task",
+            project="shop" if number < 5 else None,
         )
     items = [
-        {"id": f"h{n}", "status": "failed" if n == 7 else "done", "error": "no <space>" if n == 7 else None} for n in range(60)
+        {"id": f"h{n:02}", "status": "failed" if n == 7 else "done", "error": "no <space>" if n == 7 else None} for n in range(60)
     ]
     assert api.request("POST", "/api/processes/batch", {"items": items})[0] == 200
     page = operator.open("/history")
@@ -91,11 +94,15 @@ def test_the_history_is_filtered_and_paged(api: Api, operator: Visitor) -> None:
     page.get_by_role("link", name="without these filters").click()
     page.wait_for_url("**/history?")
     expect(page.locator("#history tbody tr")).not_to_have_count(0)
+    long = api.create(name="Long before", project="later", started_age=9000)["id"]
     page.goto("/history?project=later")
     until_live(page)
     fresh = api.create(name="Just now", project="later")["id"]
     api.update(fresh, status="done", summary="all of it")
     expect(page.locator("#history .said")).to_have_text("all of it")
+    api.update(long, status="failed", error="at last")
+    expect(page.locator("#history .said")).to_have_text(["at last", "all of it"])  # the last to end, not the last to begin
+    expect(page.locator("#order")).to_contain_text("The last to end stands first")
     assert axe(page) == []
     page.close()
 
@@ -125,8 +132,8 @@ def test_rows_are_whole_and_narrow_screens_do_not_scroll_sideways(api: Api, oper
     page = operator.open("/history?project=narrow")
     bottoms = page.locator("#history tbody tr").evaluate("row => [...row.cells].map(cell => cell.getBoundingClientRect().bottom)")
     assert len(set(bottoms)) == 1, "the line above a row is one line, through cells without figures too"
-    page.set_viewport_size({"width": 390, "height": 800})
-    for path in (f"/processes/{wide}", "/processes", "/history", "/services"):
+    page.set_viewport_size({"width": 360, "height": 800})
+    for path in (f"/processes/{wide}", "/processes", "/history", "/services", "/attention"):
         page.goto(path)
         until_live(page)
         assert page.evaluate("document.scrollingElement.scrollWidth <= innerWidth"), path

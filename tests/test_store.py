@@ -152,6 +152,22 @@ def test_lists_are_newest_first_and_paged_without_gaps_or_repeats(store: Store) 
     assert store.list(Query(limit=0)) == []
 
 
+def test_by_end_the_latest_end_is_first_and_paged_without_gaps_or_repeats(store: Store) -> None:
+    ended = [process(f"p{i:02}", at=T0 + i, state=Done(T0, T0 + 100 - i // 3)) for i in range(20)]
+    bad = [process(f"b{i}", at=T0, state=Failed(T0, T0 + 200 + i)) for i in range(3)]
+    put(store, *ended, *bad, process("runs", at=T0 + 99))
+    found: list[str] = []
+    after = None
+    while page := store.list(Query(by_end=True, after=after, limit=7)):
+        found += ids(page)
+        after = (page[-1].finished_at or 0.0, page[-1].id)
+    wanted = ["b2", "b1", "b0", *(f"p{i:02}" for i in sorted(range(20), key=lambda i: (-(i // 3), i), reverse=True))]
+    assert found == wanted
+    assert ids(store.list(Query(by_end=True, statuses=[Status.FAILED, Status.RUNNING], limit=2))) == ["b2", "b1"]
+    assert ids(store.list(Query(by_end=True, statuses=[Status.RUNNING]))) == []
+    assert ids(store.list(Query(by_end=True, statuses=ENDED, name_part="NO SUCH"))) == []
+
+
 def test_every_filter_finds_what_it_names(store: Store) -> None:
     fields: dict[str, Any] = {
         "kind": Kind.CRON,

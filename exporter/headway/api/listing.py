@@ -124,9 +124,10 @@ def parse_time(text: str, field: str) -> float:
     return number
 
 
-def write_cursor(process: Process) -> str:
-    created_at, process_id = order(process)
-    return base64.urlsafe_b64encode(f"{created_at!r} {process_id}".encode()).decode().rstrip("=")
+def write_cursor(process: Process, by_end: bool = False) -> str:
+    """Where a page ended whose last row is this one."""
+    at, process_id = (process.finished_at or 0.0, process.id) if by_end else order(process)
+    return base64.urlsafe_b64encode(f"{at!r} {process_id}".encode()).decode().rstrip("=")
 
 
 def read_cursor(text: str) -> tuple[float, str]:

@@ -37,7 +37,8 @@ class Batch:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Query:
     """Which processes, newest first. None matches everything; `name_part` is a part of the name (letters a-z in any case); `since`
-    and `until` (exclusive) are of the last change; `after` is the (created_at, id) of the last one already seen."""
+    and `until` (exclusive) are of the last change; `after` is the (created_at, id) of the last one already seen. `by_end`: only
+    what has ended, the latest end first, and `after` is (finished_at, id)."""
 
     statuses: Collection[Status] | None = None
     kind: Kind | None = None
@@ -54,6 +55,7 @@ class Query:
     since: float | None = None
     until: float | None = None
     after: tuple[float, str] | None = None
+    by_end: bool = False
     limit: int = 20
 
 
@@ -86,7 +88,7 @@ class Store(Protocol):
         """The record as last committed; None when there is none."""
 
     def list(self, query: Query) -> Sequence[Process]:
-        """At most `query.limit` processes by (created_at, id), newest first."""
+        """At most `query.limit` processes by (created_at, id), or by (finished_at, id), newest first."""
 
     def children(self, parent_ids: Collection[str]) -> Sequence[Process]:
         """The direct children of all of these, oldest first by (created_at, id)."""

@@ -49,7 +49,7 @@ class MemoryStore:
     def list(self, query: Query) -> Sequence[Process]:
         with self._lock:
             found = [process for process in self._processes.values() if _matches(process, query)]
-        return sorted(found, key=_age, reverse=True)[: max(0, query.limit)]
+        return sorted(found, key=_end if query.by_end else _age, reverse=True)[: max(0, query.limit)]
 
     def children(self, parent_ids: Collection[str]) -> Sequence[Process]:
         with self._lock:
@@ -127,6 +127,10 @@ def _age(process: Process) -> tuple[float, str]:
     return process.spec.created_at, process.id
 
 
+def _end(process: Process) -> tuple[float, str]:
+    return process.finished_at or 0.0, process.id
+
+
 def _good_end(process: Process) -> bool:
     return process.status in _GOOD or getattr(process.state, "requested", False)
 
@@ -158,5 +162,6 @@ def _matches(process: Process, query: Query) -> bool:
         and (query.since is None or process.activity.updated_at >= query.since)
         and (query.until is None or process.activity.updated_at < query.until)
         and (query.name_part is None or query.name_part.translate(_LOWER) in spec.name.translate(_LOWER))
-        and (query.after is None or _age(process) < query.after)
+        and (process.finished_at is not None or not query.by_end)
+        and (query.after is None or (_end if query.by_end else _age)(process) < query.after)
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Any, Final
 
-from headway.model import ACTIVE, Status
+from headway.model import ACTIVE, ENDED, Status
 from headway.store.base import Query
 
 # Columns that few processes share, the most selective first, with the index to look into.
@@ -25,6 +25,8 @@ Sql = tuple[str, list[Any]]
 def list_query(query: Query) -> Sql:
     """The records that match, newest first, at most `query.limit`."""
     conditions, values = _filters(query)
+    if query.by_end:
+        return _by_end(query, conditions, values)
     index = next((index for column, index in _SELECTIVE if getattr(query, column) is not None), None)
     statuses = None if query.statuses is None else sorted(query.statuses)
     if statuses is not None and (index is None or _few(statuses)):
@@ -41,6 +43,19 @@ def list_query(query: Query) -> Sql:
         "ORDER BY found.created_at DESC, found.id DESC LIMIT ?"
     )
     return sql, [value for _, given in arms for value in given] + [query.limit]
+
+
+def _by_end(query: Query, conditions: Sequence[str], values: Sequence[Any]) -> Sql:
+    """Walks through the ends, the latest first, and stops at the limit; of bad ends, which are few, it sorts all."""
+    statuses = sorted(ENDED if query.statuses is None else ENDED.intersection(query.statuses))
+    index = "processes_finished" if Status.DONE in statuses else "processes_status"
+    wanted = ["finished_at IS NOT NULL", f"status IN ({', '.join('?' * len(statuses))})", *conditions]
+    sql = (
+        f"SELECT p.id, p.record FROM (SELECT rowid AS row, finished_at, id FROM processes INDEXED BY {index} "
+        f"WHERE {' AND '.join(wanted)} ORDER BY finished_at DESC, id DESC LIMIT ?) AS found "
+        "CROSS JOIN processes AS p ON p.rowid = found.row ORDER BY found.finished_at DESC, found.id DESC"
+    )
+    return sql, [*statuses, *values, query.limit]
 
 
 def _few(statuses: Collection[str]) -> bool:
@@ -64,7 +79,7 @@ def _filters(query: Query) -> tuple[list[str], list[Any]]:
         wanted.append(("instr(lower(name), lower(?)) > 0", query.name_part))
     conditions, values = [sql for sql, _ in wanted], [value for _, value in wanted]
     if query.after is not None:
-        conditions.append("(created_at, id) < (?, ?)")
+        conditions.append(f"({'finished_at' if query.by_end else 'created_at'}, id) < (?, ?)")
         values += query.after
     return conditions, values
 

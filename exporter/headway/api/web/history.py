@@ -1,4 +1,4 @@
-"""/history: what has ended, newest first, filtered by date, type, status, project and name; a page at a time."""
+"""/history: what has ended, the latest end first, filtered by date, type, status, project and name; a page at a time."""
 
 from __future__ import annotations
 
@@ -54,6 +54,7 @@ async def history(request: Request) -> Response:
         since=None if params.since is None else day(params.since, "since"),
         until=None if params.until is None else day(params.until, "until") + timedelta(days=1).total_seconds(),
         after=None if params.cursor is None else read_cursor(params.cursor),
+        by_end=True,
         limit=PAGE + 1,
     )
     await context.writer.flush()
@@ -62,7 +63,7 @@ async def history(request: Request) -> Response:
     filters = {name: value for name, value in given.items() if name != "cursor"}
     older = None
     if len(found) > PAGE:
-        older = "/history?" + urlencode({**filters, "cursor": write_cursor(found[PAGE - 1])})
+        older = "/history?" + urlencode({**filters, "cursor": write_cursor(found[PAGE - 1], by_end=True)})
     model = {
         "now": now,
         "rows": [past(context, process, now, who) for process in found[:PAGE]],

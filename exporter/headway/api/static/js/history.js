@@ -9,7 +9,7 @@ export function begin(connection) {
   const look = watch(
     (model) => {
       table.show(model.rows);
-      document.getElementById("history").hidden = model.rows.length === 0;
+      for (const id of ["history", "order"]) document.getElementById(id).hidden = model.rows.length === 0;
       document.getElementById("empty").hidden = model.rows.length > 0;
     },
     EVERY,
