@@ -10,7 +10,7 @@ from itertools import count
 import pytest
 
 from headway import turns
-from headway.api.scrape import LARGE, SLICE, Scrape
+from headway.api.scrape import ASKED_WITHIN, ENOUGH, LARGE, SLICE, Scrape
 from headway.collector import Collector
 from headway.metrics.families import PROCESS_FAMILIES
 from headway.metrics.own import OwnMetrics
@@ -146,6 +146,38 @@ async def test_a_page_may_be_broken_off_while_the_lines_of_who_ended_are_taken_a
         fresh = (await Scrape(world.registry, Collector(OwnMetrics())).page(None, None))[0]
         assert lines_of(page) == lines_of(fresh), turn
     assert turn > len(PROCESS_FAMILIES)
+
+
+@in_loop
+async def test_many_ends_are_worked_off_ahead_of_the_next_page() -> None:
+    world = filled(3 * ENOUGH)
+    collector = Collector(OwnMetrics())
+    scrape = Scrape(world.registry, collector)
+
+    async def end(first: int, count: int) -> None:
+        ends = [world.registry.end(f"p{n}", Status.DONE, at=world.clock.now, cause="test") for n in range(first, first + count)]
+        await asyncio.gather(*[outcome.stored for outcome in ends if outcome.stored is not None])
+
+    await end(0, ENOUGH)
+    await scrape.prepare()
+    assert not collector._ended, "nobody asks for pages"
+    await scrape.page(None, None)
+    assert len(collector._ended) == ENOUGH
+    await end(ENOUGH, ENOUGH - 1)
+    await scrape.prepare()
+    assert len(collector._ended) == ENOUGH, "few do not keep a page waiting"
+    await end(2 * ENOUGH - 1, 1)
+    told(world, f"p{3 * ENOUGH - 1}", 7)
+    world.registry.drop(["p0"])
+    await scrape.prepare()
+    assert (len(collector._ended), len(collector._active)) == (2 * ENOUGH - 1, ENOUGH)
+    page = (await scrape.page(None, None))[0]
+    assert shown(page)[f"p{3 * ENOUGH - 1}"] == 7
+    assert lines_of(page) == lines_of((await Scrape(world.registry, Collector(OwnMetrics())).page(None, None))[0])
+    await end(2 * ENOUGH, ENOUGH)
+    world.clock.now += ASKED_WITHIN
+    await scrape.prepare()
+    assert len(collector._active) == ENOUGH, "nobody asks for pages any more"
 
 
 @in_loop

@@ -21,6 +21,7 @@ from headway.announcing.rule import AnnounceRule
 from headway.api.application import application
 from headway.api.context import Context
 from headway.api.identity import Identity
+from headway.api.scrape import PREPARE_EVERY
 from headway.collector import Collector
 from headway.control.control import Control
 from headway.datadir import ADMIN_KEY_FILE, read_key
@@ -218,6 +219,7 @@ class Exporter:
             asyncio.create_task(self._every(self.settings.cleanup_interval, self.clean_up), name="clean up"),
         ]
         self._tasks.append(asyncio.create_task(self._every(SET_ASIDE_EVERY, self.garbage.tend), name="garbage"))
+        self._tasks.append(asyncio.create_task(self._every(PREPARE_EVERY, self.context.scrape.prepare), name="prepare pages"))
         self._tasks.append(asyncio.create_task(self._every(INTERVAL, self.following.look), name="transcripts"))
         for one in self.pollers:
             self._tasks.append(asyncio.create_task(self._every(one.integration.every, one.run), name=one.integration.name))

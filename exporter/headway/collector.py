@@ -122,6 +122,11 @@ class Collector:
             self._own.observe_render(took + perf_counter() - started)
             return pieces
 
+    def settling(self) -> Generator[None, None, None]:
+        """Works off what was told so far, in such steps, ahead of the page that needs it."""
+        with self._rendering:
+            yield from self._settling()
+
     def packed(self, pieces: list[Piece], form: Format, accept_encoding: str | None) -> tuple[bytes, str, str | None]:
         """The page of these pieces with the exporter's own health: body, Content-Type and Content-Encoding."""
         pieces = [*pieces, Piece(self._own.page(form))]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Generator
+from contextlib import AsyncExitStack
+from math import inf
 from typing import Final
 
 from headway.collector import Collector
@@ -13,6 +15,10 @@ from headway.turns import Way, in_turns
 
 # Views that are worked out before other requests may have their turn: half a millisecond.
 SLICE: Final = 30
+# So many ends since the last page are worked off ahead of the next one; how often that is looked at, and for how long after a page.
+ENOUGH: Final = 100
+PREPARE_EVERY: Final = 0.25
+ASKED_WITHIN: Final = 60.0
 # From so many processes on a page is packed in a thread; below, going there would cost more than that.
 LARGE: Final = 200
 
@@ -30,28 +36,42 @@ class Scrape:
         self.collector = collector
         self.way = way or Way()
         self.version = 0
+        self._asked_at = -inf
         self._making = asyncio.Lock()
 
     async def page(self, accept: str | None, accept_encoding: str | None) -> tuple[bytes, str, str | None]:
         """See :meth:`headway.collector.Collector.page`."""
         form = choose_format(accept)
-        async with self._making:
+        self._asked_at = self.registry.clock()
+        async with AsyncExitStack() as making:
             with self.way.first():
+                await making.enter_async_context(self._making)
                 await in_turns(self._telling())
                 pieces = await in_turns(self.collector.paging(form))
             if len(self.registry.entries) < LARGE:
                 return self.collector.packed(pieces, form, accept_encoding)
             return await asyncio.to_thread(self.collector.packed, pieces, form, accept_encoding)
 
-    def _telling(self) -> Generator[None, None, None]:
-        """What changed since the last page: every active process (its time left moves), and new ends."""
+    async def prepare(self) -> None:
+        """Where many ended since the last page, works them off ahead of the next one, if anybody asks for pages at all: it takes
+        longer to write the lines of one than to bring those of an active one up to date, and they stay as they are."""
+        now = self.registry.clock()
+        if not self._asked_at <= now < self._asked_at + ASKED_WITHIN:
+            return
+        if sum(entry.process.state.status.ended for entry in self.registry.newer_than(self.version)) >= ENOUGH:
+            async with self._making:
+                await in_turns(self._telling(active=False))
+                await in_turns(self.collector.settling())
+
+    def _telling(self, *, active: bool = True) -> Generator[None, None, None]:
+        """What changed since the last page: every active process (its time left moves) unless it is not to be, and new ends."""
         registry, collector, entries = self.registry, self.collector, self.registry.entries
         version = registry.version  # what changes from here on is told again the next time
         for process_id in registry.removed_since(self.version):
             collector.remove(process_id)
         changed = {entry.process.id for entry in registry.newer_than(self.version)}
         yield
-        told = [entry for key, entry in entries.items() if entry.process.state.status.active or key in changed]
+        told = [entry for key, entry in entries.items() if (active if entry.process.state.status.active else key in changed)]
         for first in range(0, len(told), SLICE):
             yield
             now = registry.clock()

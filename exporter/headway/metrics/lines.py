@@ -17,7 +17,7 @@ from typing import Any, Final, Generic, TypeVar
 
 import msgspec
 
-from headway.metrics.family import SCOPE_LABELS, Family, Number, Rows, Scope, Type
+from headway.metrics.family import SCOPE_LABELS, Family, Number, Row, Rows, Scope, Type
 from headway.turns import at_once
 
 T = TypeVar("T")
@@ -68,10 +68,15 @@ def labels(names: Sequence[str], values: Sequence[str]) -> bytes:
 
 # Most rows have one of a few dozen label values (conditions, outcomes, bounds of buckets); those are written once.
 _row_labels: Final = lru_cache(maxsize=512)(labels)
+_labels: Final = labels
+_MANY_LABELS: Final = 3
 # Rows that are kept in written form for all keys that share them.
 _SHARED_ROWS: Final = 256
-# Values that are read, or keys that are looked at, before others may have their turn: a millisecond or less.
+# Values that are read, keys that are looked at, and rows that are written before others may have their turn: some half a
+# millisecond.
 _STEP: Final = 1000
+_LOOK_STEP: Final = 200
+_TABLE_STEP: Final = 100
 
 
 def header(family: Family, openmetrics: bool) -> bytes:
@@ -175,10 +180,13 @@ class Column(Block[K]):
 class Table(Block[K]):
     """A family with any number of lines for each key."""
 
-    __slots__ = ("_between", "_lines", "_rows")
+    __slots__ = ("_between", "_extra", "_head", "_lines", "_rows")
 
     def __init__(self, family: Family, labels: Mapping[K, bytes]) -> None:
         super().__init__(family, labels)
+        self._head = b"\n" + family.name.encode()
+        # Of many labels hardly any two rows have all in common.
+        self._extra = _row_labels if len(family.labels) < _MANY_LABELS else _labels
         self._lines: dict[K, bytes] = {}
         self._rows: dict[K, Rows] = {}
         self._between: dict[int, tuple[Rows, list[bytes]]] = {}
@@ -187,7 +195,7 @@ class Table(Block[K]):
         """All lines of one key; nothing happens when they are what they were."""
         if self._rows.get(key, ()) == rows:
             return
-        between = self._pieces(rows)
+        between = self._after(rows[0]) if len(rows) == 1 else self._pieces(rows)
         if between:
             self._lines[key] = self.labels[key][1:-2].join(between)
             self._rows[key] = rows
@@ -195,20 +203,26 @@ class Table(Block[K]):
             self.discard([key])
         self._joined = None
 
+    def _after(self, row: Row) -> Sequence[bytes]:
+        """What stands before and after the labels of the key in the only line; empty without one."""
+        suffix, values, value = row
+        text = _encode(value)
+        if text == _UNKNOWN or len(text) > _LONGEST:
+            return ()
+        extra = self._extra(self.family.labels, values)
+        return self._head + suffix.encode() + b"{", b",%b} %b" % (extra, text) if extra else b"} " + text
+
     def _pieces(self, rows: Rows) -> list[bytes]:
         """What stands between the labels of the key, wherever they are put in; empty without a line. Rows that many keys share
         (that no condition holds) are the same object for all of them."""
         known = self._between.get(id(rows))
         if known is not None and known[0] is rows:
             return known[1]
-        head, pieces = b"\n" + self.family.name.encode(), [b""]
-        for suffix, values, value in rows:
-            text = _encode(value)
-            if text == _UNKNOWN or len(text) > _LONGEST:
-                continue
-            extra = _row_labels(self.family.labels, values)
-            pieces[-1] += head + suffix.encode() + b"{"
-            pieces.append((b"," + extra if extra else b"") + b"} " + text)
+        pieces = [b""]
+        for row in rows:
+            if found := self._after(row):
+                pieces[-1] += found[0]
+                pieces.append(found[1])
         if len(pieces) == 1:
             return []
         if len(self._between) >= _SHARED_ROWS:
@@ -279,8 +293,8 @@ class Population(Generic[K, T]):
         changed: list[tuple[K, T]] = []
         done = False
         try:
-            for first in range(0, len(items), _STEP):
-                self._look(items[first : first + _STEP], changed)
+            for first in range(0, len(items), _LOOK_STEP):
+                self._look(items[first : first + _LOOK_STEP], changed)
                 yield
             yield from self._write(self._split(items), self._split(changed))
             done = True
@@ -319,8 +333,9 @@ class Population(Generic[K, T]):
                 column.write(keys, values)
         for table, rows in self._tables:
             keys, things = whole if table.family.volatile else part
-            for first in range(0, len(keys), _STEP):
-                for key, found in zip(keys[first : first + _STEP], map(rows, things[first : first + _STEP]), strict=True):
+            for first in range(0, len(keys), _TABLE_STEP):
+                some = slice(first, first + _TABLE_STEP)
+                for key, found in zip(keys[some], map(rows, things[some]), strict=True):
                     table.write(key, found)
                 yield
 
