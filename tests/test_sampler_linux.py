@@ -159,7 +159,7 @@ def test_a_tree_and_its_figures(proc: FakeProc, max_files: int | None) -> None:
 def test_a_pass_gives_way_between_two_processes(proc: FakeProc) -> None:
     proc.put(40)
     given: list[int] = []
-    sampler = TreeSampler(host_of(proc), clock=Time(), monotonic=Time(), give_way=lambda: given.append(1))
+    sampler = TreeSampler(host_of(proc), clock=Time(), monotonic=Time(), giving=lambda: lambda: given.append(1))
     assert len(sampler.sample({"a": ROOT, "b": ROOT, "c": ROOT})) == 3 == len(given)
 
 

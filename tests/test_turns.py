@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Generator
 
 import pytest
@@ -122,14 +123,50 @@ def test_threads_give_way_too(monkeypatch: pytest.MonkeyPatch) -> None:
     way, passed = turns.Way(), threading.Event()
 
     def work() -> None:
-        way.give()
+        way.giving()()
         passed.set()
 
     with way.first():
         threading.Thread(target=work, daemon=True).start()
         assert not passed.wait(0.05)
     assert passed.wait(10)
-    way.give()
+    way.giving()()
+
+
+def test_a_piece_of_work_has_patience_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(turns, "TURN", 0.0)  # each step is a turn
+    monkeypatch.setattr(turns, "LONGEST", 0.0)
+    way, looks, sleep = turns.Way(), 0, asyncio.sleep
+
+    def steps() -> Generator[None, None, None]:
+        yield from [None] * 100
+
+    async def looking(seconds: float) -> None:
+        nonlocal looks
+        looks += seconds > 0
+        await sleep(0)
+
+    async def scenario() -> None:
+        with way.first():
+            await turns.in_turns(steps(), way)
+
+    monkeypatch.setattr(turns.asyncio, "sleep", looking)
+    asyncio.run(scenario())
+    assert looks == round(turns.PATIENCE / turns.LOOK)
+
+    waited: list[float] = []
+
+    def wait(seconds: float) -> None:
+        waited.append(seconds)
+        time.sleep(seconds)
+
+    with way.first():
+        monkeypatch.setattr(way._clear, "wait", wait)
+        monkeypatch.setattr(turns, "PATIENCE", 0.02)
+        give = way.giving()
+        for _ in range(100):
+            give()
+    assert waited == [0.02]
 
 
 def test_all_at_once(clock: Clock) -> None:

@@ -113,7 +113,7 @@ class Exporter:
         self.web = WebFile(settings.web_config_file) if settings.web_config_file is not None else None
         marks = Marks()
         self.way = Way()
-        self.sampler = sampler or TreeSampler(marks=marks, proportional=settings.memory_pss, give_way=self.way.give)
+        self.sampler = sampler or TreeSampler(marks=marks, proportional=settings.memory_pss, giving=self.way.giving)
         self.own = HealthMetrics(external_url=settings.external_url, grafana_url=settings.grafana_url or "")
         self.collector = Collector(self.own, max_processes=settings.max_processes, max_names=settings.max_names)
         self.writer = Writer(self.store, on_failure=self._failed)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from time import perf_counter
 from typing import Final, TypeVar
@@ -17,8 +17,8 @@ TURN: Final = 0.001
 # a page has to be made although requests never end.
 SHARE: Final = 0.5
 LONGEST: Final = 0.01
-# How often who gives way looks whether it is clear, and how long it waits at most before its next turn: whoever asks for pages
-# without end must not end everything else (s).
+# How often who gives way looks whether it is clear, and how long it waits at most in all, for one piece of work: whoever asks for
+# pages without end must not end everything else (s).
 LOOK: Final = 0.002
 PATIENCE: Final = 0.1
 
@@ -27,7 +27,7 @@ class Way:
     """Who goes first: work that somebody waits for, such as a page, before work that happens by itself. Both at a time would take
     as long together, but the first would be done twice as late.
 
-    `first` belongs to the event loop; `give` may be called from any other thread.
+    `first` belongs to the event loop; what `giving` returns to another thread.
     """
 
     def __init__(self) -> None:
@@ -51,41 +51,45 @@ class Way:
             if not self._first:
                 self._clear.set()
 
-    def give(self) -> None:
-        """Waits until it is clear, or for PATIENCE. Costs next to nothing where it is."""
-        if not self._clear.is_set():
-            self._clear.wait(PATIENCE)
+    def giving(self) -> Callable[[], None]:
+        """For one piece of work: to be called between its parts, waits until it is clear, but not for longer than PATIENCE in all.
+        Costs next to nothing where it is clear."""
+        left = PATIENCE
+
+        def give() -> None:
+            nonlocal left
+            if left > 0 and not self._clear.is_set():
+                before = perf_counter()
+                self._clear.wait(left)
+                left -= perf_counter() - before
+
+        return give
 
 
 async def in_turns(steps: Generator[None, None, T], way: Way | None = None) -> T:
     """Does the work; what its generator returns. In a thread it would be done sooner where there is nothing else to do, but each
     request would then have to get the interpreter back three or four times. Broken off, the generator is closed. With a `way`,
     others go first."""
+    looks = 0 if way is None else round(PATIENCE / LOOK)
     try:
-        if way is not None:
-            await _give(way)
-        until = perf_counter() + TURN
         while True:
-            next(steps)
-            if (paused := perf_counter()) >= until:
-                await asyncio.sleep(0)
-                now = perf_counter()
-                until = now + max(TURN, min(LONGEST, SHARE * (now - paused)))
-                if way is not None and not way.clear:
-                    await _give(way)
-                    until = perf_counter() + TURN
+            while looks and way is not None and not way.clear:
+                looks -= 1
+                await asyncio.sleep(LOOK)
+            until = perf_counter() + TURN
+            while True:
+                next(steps)
+                if (paused := perf_counter()) >= until:
+                    await asyncio.sleep(0)
+                    if looks and way is not None and not way.clear:
+                        break
+                    now = perf_counter()
+                    until = now + max(TURN, min(LONGEST, SHARE * (now - paused)))
     except StopIteration as end:
         done: T = end.value
         return done
     finally:
         steps.close()
-
-
-async def _give(way: Way) -> None:
-    for _ in range(round(PATIENCE / LOOK)):
-        if way.clear:
-            break
-        await asyncio.sleep(LOOK)
 
 
 def at_once(steps: Generator[None, None, T]) -> T:

@@ -54,8 +54,8 @@ class _Tracked:
 
 class TreeSampler:
     """See :class:`headway.sampler.base.Sampler`. `clock` gives unix seconds, `monotonic` seconds that never jump; `marks` know who
-    has left a tree. `proportional`: memory is measured as PSS too, at a cost. `give_way` is called between processes: it may wait
-    a moment."""
+    has left a tree. `proportional`: memory is measured as PSS too, at a cost. `giving` is asked in each pass for what
+    is then called between processes: that may wait a moment."""
 
     def __init__(
         self,
@@ -65,7 +65,7 @@ class TreeSampler:
         monotonic: Callable[[], float] = time.monotonic,
         marks: Marks | None = None,
         proportional: bool = False,
-        give_way: Callable[[], None] = lambda: None,
+        giving: Callable[[], Callable[[], None]] = lambda: lambda: None,
     ) -> None:
         self._host = host or host_here()
         self._clock = clock
@@ -73,7 +73,7 @@ class TreeSampler:
         self._marks = marks
         self._marks_read = -1
         self._news: set[str] = set()
-        self._give_way = give_way
+        self._giving = giving
         self._namespace = own_pid_namespace()
         self._tracked: dict[str, _Tracked] = {}
         self._proportional = ProportionalMemory(self._host, self._refuse) if proportional else None
@@ -98,9 +98,10 @@ class TreeSampler:
             self._proportional.begin()
         table = Table(self._host.rows())
         self._see(table)
+        give_way = self._giving()
         found: dict[str, Sample] = {}
         for name, process in roots.items():
-            self._give_way()
+            give_way()
             tracked = before.get(name)
             if tracked is None:
                 if is_foreign(process, self._namespace):
