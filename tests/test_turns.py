@@ -150,7 +150,7 @@ def test_a_piece_of_work_has_patience_once(monkeypatch: pytest.MonkeyPatch) -> N
         with way.first():
             await turns.in_turns(steps(), way)
 
-    monkeypatch.setattr(turns.asyncio, "sleep", looking)
+    monkeypatch.setattr(asyncio, "sleep", looking)
     asyncio.run(scenario())
     assert looks == round(turns.PATIENCE / turns.LOOK)
 

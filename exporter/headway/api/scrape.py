@@ -35,7 +35,7 @@ class Scrape:
         self.registry = registry
         self.collector = collector
         self.way = way or Way()
-        self.version = 0
+        self.version = self._ends = 0
         self._asked_at = -inf
         self._making = asyncio.Lock()
 
@@ -58,7 +58,7 @@ class Scrape:
         now = self.registry.clock()
         if not self._asked_at <= now < self._asked_at + ASKED_WITHIN:
             return
-        if sum(entry.process.state.status.ended for entry in self.registry.newer_than(self.version)) >= ENOUGH:
+        if self.registry.ends - self._ends >= ENOUGH:
             async with self._making:
                 await in_turns(self._telling(active=False))
                 await in_turns(self.collector.settling())
@@ -66,7 +66,7 @@ class Scrape:
     def _telling(self, *, active: bool = True) -> Generator[None, None, None]:
         """What changed since the last page: every active process (its time left moves) unless it is not to be, and new ends."""
         registry, collector, entries = self.registry, self.collector, self.registry.entries
-        version = registry.version  # what changes from here on is told again the next time
+        version, ends = registry.version, registry.ends  # what changes from here on is told again the next time
         for process_id in registry.removed_since(self.version):
             collector.remove(process_id)
         changed = {entry.process.id for entry in registry.newer_than(self.version)}
@@ -77,7 +77,7 @@ class Scrape:
             now = registry.clock()
             here = [entry for entry in told[first : first + SLICE] if entries.get(entry.process.id) is entry]
             collector.put_all([registry.view(entry, now) for entry in here])
-        self.version = version
+        self.version, self._ends = version, ends
         for stats in registry.names_changed():
             collector.put_name(stats)
         collector.set_status_counts(registry.status_counts)

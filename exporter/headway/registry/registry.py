@@ -63,6 +63,7 @@ class Registry:
         self.status_counts: dict[Status, int] = dict.fromkeys(Status, 0)
         self.project_costs: dict[str, float] = {}  # of what ended, in dollars; kept with the names
         self.version = 0
+        self.ends = 0  # since the start, with those that could not be stored
         self._names_changed: set[NameKey] = set()
         self._recent: dict[str, Entry] = {}  # by version, oldest change first
         self._turns: dict[str, Entry] = {}
@@ -535,6 +536,7 @@ class Registry:
             self.status_counts[before] -= 1
         if after is not None:
             self.status_counts[after] += 1
+            self.ends += after.ended
 
     def _spent(self, project: str | None, dollars: float) -> None:
         """A change that cannot be stored is not taken back here: a counter that falls would count everything anew."""
