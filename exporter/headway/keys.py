@@ -121,7 +121,8 @@ class KeyRing:
     @property
     def configured(self) -> bool:
         """Whether somebody made a key, beside the one of the first start."""
-        self._refresh()
+        if not self._looked or self._problem is not None:  # asked for each request
+            self._refresh()
         return self._configured
 
     def list(self) -> list[Key]:

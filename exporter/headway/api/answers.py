@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from math import floor
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from headway.model import Process, Usage
 from headway.name_gates import NameReport
@@ -37,14 +37,17 @@ class Moving(NamedTuple):
     log_tail: Any
 
 
-@lru_cache(maxsize=1024)
-def timestamp(at: float | None) -> str | None:
+def _new_timestamp(at: float | None) -> str | None:
     """Unix seconds as RFC 3339 in UTC with milliseconds."""
     if at is None:
         return None
     whole = floor(at)
     micros = round((at - whole) * 1e6)  # as datetime rounds, which then cuts off what is below a millisecond
     return f"{_second(whole)}.{micros // 1000:03d}Z" if micros < 1_000_000 else f"{_second(whole + 1)}.000Z"
+
+
+# For times that are written again and again; those of an update are new, and to remember them would take longer.
+timestamp: Final = lru_cache(maxsize=1024)(_new_timestamp)
 
 
 @lru_cache(maxsize=1024)
@@ -63,6 +66,13 @@ def moving(
 ) -> Moving:
     """`rate` in items per second, the others in seconds from `now`."""
     activity = process.activity
+    updated_at, last_progress_at, line = activity.updated_at, activity.last_progress_at, activity.last_line
+    updated = _new_timestamp(updated_at)
+    state, cpu_ratio, resident, proportional = (
+        (None, None, None, None)
+        if sample is None
+        else (sample.state, sample.cpu_ratio, sample.resident_bytes, sample.proportional_bytes)
+    )
     return Moving(
         activity.current,
         process.progress_ratio,
@@ -70,13 +80,16 @@ def moving(
         eta,
         eta_range,
         process.elapsed(now),
-        timestamp(activity.updated_at),
+        updated,
         timestamp(activity.last_output_at),
-        timestamp(activity.last_progress_at),
-        *((None, None, None) if sample is None else (sample.state, sample.cpu_ratio, sample.resident_bytes)),
-        *((None, None) if usage is None else (usage.cpu_seconds, usage.peak_memory_bytes)),
-        None if sample is None else sample.proportional_bytes,
-        [] if activity.last_line is None else [activity.last_line],
+        updated if last_progress_at == updated_at else timestamp(last_progress_at),
+        state,
+        cpu_ratio,
+        resident,
+        None if usage is None else usage.cpu_seconds,
+        None if usage is None else usage.peak_memory_bytes,
+        proportional,
+        [] if line is None else [line],
     )
 
 

@@ -23,6 +23,8 @@ from headway.webconfig.webfile import WebFile
 
 FORWARDED: Final = ("forwarded", "x-forwarded-for", "x-real-ip")
 _ANONYMOUS: Final = {role: Caller(role) for role in Role}
+# What the setting `anonymous` says by itself; else keys and users decide.
+_FIXED: Final[Mapping[str, Role | None]] = {"none": None, "viewer": Role.VIEWER, "reporter": Role.REPORTER}
 
 
 class Identity:
@@ -37,6 +39,8 @@ class Identity:
         self.sessions = Sessions(settings.data_dir, settings.session_lifetime, self.owner)
         # Apart, so that a scrape with a wrong password keeps nobody from signing in.
         self.guesses, self.calls = Guesses(), Guesses()
+        self._by_keys = settings.anonymous not in _FIXED
+        self._anonymous = _FIXED.get(settings.anonymous)
         self._external = urlsplit(settings.external_url)
         self._cookie = f"headway_{hashlib.sha256(str(settings.data_dir.absolute()).encode()).hexdigest()[:8]}"
 
@@ -107,17 +111,11 @@ class Identity:
         return Caller(key.role, key.user, key.name, keyed=True)
 
     def anonymous_role(self) -> Role | None:
-        match self.settings.anonymous:
-            case "none":
-                return None
-            case "viewer":
-                return Role.VIEWER
-            case "reporter":
-                return Role.REPORTER
-            case _:
-                if self.users:
-                    return None
-                return Role.VIEWER if self.keys.configured else Role.REPORTER
+        if not self._by_keys:
+            return self._anonymous
+        if self.web is not None and self.users:
+            return None
+        return Role.VIEWER if self.keys.configured else Role.REPORTER
 
     def owner(self, owner_id: str) -> Owner | None:
         """Who stands behind an owner's id now."""
