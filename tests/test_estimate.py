@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from estimated import SLOW_END, START, job, known, shape_of
-from headway.estimate import SHARES, Estimator
+from headway.estimate import PATIENT, SHARES, Estimator
 
 # ── what is not known is absent ─────────────────────────────────────────────────────────────────────────────────────
 
@@ -260,6 +260,24 @@ def test_figures_are_what_is_asked_one_by_one() -> None:
     for moment in (START + now, START + now + 0.3, START + now + 77, START):
         together = estimator.figures(moment, 200)
         assert together == (estimator.rate(moment), estimator.eta(moment, 200), estimator.eta_range(moment, 200))
+
+
+def test_who_is_patient_takes_the_last_forecast_until_somebody_wants_to_know() -> None:
+    (patient, now), (other, _) = job([1.0] * 50), job([1.0] * 50)
+    now += START
+    assert patient.figures(now, 100, patient=True) == other.figures(now, 100), "the first forecast is made whoever asks"
+    for estimator in (patient, other):
+        estimator.add(now + 4, 51)
+        estimator.add(now + 8, 52)  # four times as slow as was said
+    assert patient.figures(now + 8, 100, patient=True)[1] == pytest.approx(48.0), "what was said, for what is left"
+    assert patient.due
+    assert other.eta(now + 8, 100) != pytest.approx(48.0, rel=0.02)
+    assert patient.figures(now + 8, 100) == other.figures(now + 8, 100) == patient.figures(now + 8, 100, patient=True)
+    assert not patient.due
+    for estimator in (patient, other):
+        estimator.add(now + 8 + PATIENT, 53)
+    at = now + 8 + PATIENT
+    assert patient.figures(at, 100, patient=True) == other.figures(at, 100) and not patient.due, "patience has an end"
 
 
 # ── a count that goes back ──────────────────────────────────────────────────────────────────────────────────────────

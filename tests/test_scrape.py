@@ -181,6 +181,30 @@ async def test_many_ends_are_worked_off_ahead_of_the_next_page() -> None:
 
 
 @in_loop
+async def test_a_page_leaves_forecasts_to_the_next_look_at_the_gates() -> None:
+    world = filled(1)
+    scrape = Scrape(world.registry, Collector(OwnMetrics()))
+    entry = world.registry.entries["p0"]
+
+    async def time_left() -> float:
+        page = (await scrape.page(None, None))[0]
+        return float(re.findall(rb"^headway_process_eta_seconds\{.*\} (\S+)$", page, re.MULTILINE)[0])
+
+    for current in range(1, 51):
+        world.clock.now += 1
+        told(world, "p0", current)
+    assert await time_left() == pytest.approx(50, rel=0.05)
+    for current in (51, 52):
+        world.clock.now += 4
+        told(world, "p0", current)
+    scaled = await time_left()
+    assert entry.estimator is not None and entry.estimator.due
+    world.watch.evaluate()
+    assert not entry.estimator.due
+    assert await time_left() == world.registry.view(entry).eta != scaled
+
+
+@in_loop
 async def test_what_happens_by_itself_gives_way_to_a_page() -> None:
     """Not to the one that nobody waits for any more."""
     world = filled(MANY)

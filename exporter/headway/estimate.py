@@ -28,6 +28,7 @@ ANEW_AFTER: Final = 0.25
 ANEW_AFTER_USUAL: Final = 0.4  # where work is measured by earlier runs, which know where it becomes slow
 ANEW_OFF: Final = 0.1
 ANEW_AT_MOST_EVERY: Final = 5.0
+PATIENT: Final = 10.0  # s; a forecast that is older is made anew whoever asks
 
 RATE_SHARE: Final = 0.1  # the rate looks back over this share of the time worked,
 RATE_WINDOW: Final = 300.0  # but not over more seconds than this,
@@ -73,6 +74,7 @@ class Estimator:
 
     __slots__ = (
         "_dones",
+        "_due",
         "_fit",
         "_gap",
         "_gaps",
@@ -104,6 +106,7 @@ class Estimator:
         self._gap, self._gaps, self._heard_at = 0.0, 0, t
         self._fit: _Fit | None = None
         self._known: _Known | None = None
+        self._due = False
 
     def add(self, t: float, done: float) -> None:
         """At `t` (unix s) `done` items were done in all; repeating the same count changes nothing.
@@ -151,13 +154,17 @@ class Estimator:
             self._shift(max(0.0, t - self._paused_at))
             self._paused_at = None
 
-    def figures(self, now: float, total: float | None) -> Figures:
-        """At once what :meth:`rate`, :meth:`eta` and :meth:`eta_range` say."""
+    def figures(self, now: float, total: float | None, *, patient: bool = False) -> Figures:
+        """At once what :meth:`rate`, :meth:`eta` and :meth:`eta_range` say.
+
+        Who is `patient` takes the last forecast, scaled, where there should be a new one, if it is not older than PATIENT: who asks
+        for thousands at once would wait for all of theirs. The next one who is not gets it made; until then it is :attr:`due`.
+        """
         if self._told is not None:
             self._take_in()
         known = self._known
-        if known is None or known[0] != total:
-            known = self._known = self._work_out(total)
+        if known is None or known[0] != total or (self._due and not patient):
+            known = self._known = self._work_out(total, patient)
         _, rate, seconds, low, high, calm = known
         silent = (now if self._paused_at is None else self._paused_at) - self._times[-1]
         if silent > self._gap:
@@ -171,6 +178,11 @@ class Estimator:
         late = silent - calm
         low *= 1 - calm / seconds
         return rate, min(LONGEST, seconds - calm + LATE * late), (low, min(LONGEST, high - calm + LATE_HIGH * late))
+
+    @property
+    def due(self) -> bool:
+        """Whether a patient one was told less than is known."""
+        return self._due
 
     def rate(self, now: float) -> float | None:
         """Items per second lately; None before any progress. Silence counts when it is longer than usual; then it ends at 0."""
@@ -227,9 +239,10 @@ class Estimator:
         else:
             self._append(t, done)
 
-    def _work_out(self, total: float | None) -> _Known:
+    def _work_out(self, total: float | None, patient: bool) -> _Known:
         """What stays as it is until something arrives."""
         times, done = self._times, self._dones[-1]
+        self._due = False
         at, rate = times[-1], self._rate(0.0)
         if total is None:
             return total, rate, None, 0.0, 0.0, 0.0
@@ -245,7 +258,9 @@ class Estimator:
                 or age >= (ANEW_AFTER if shape is None else ANEW_AFTER_USUAL) * (at - times[0])
                 or abs(seconds - said + age) > ANEW_OFF * seconds
             ):
-                seconds = 0.0
+                self._due = patient and total == of and age < PATIENT and seconds > 0
+                if not self._due:
+                    seconds = 0.0
         if not seconds > 0:  # not a number, where one overflowed: anew
             fit = self._fit = self._forecast(at, done, total)
             if fit is None:

@@ -76,7 +76,7 @@ class Scrape:
             yield
             now = registry.clock()
             here = [entry for entry in told[first : first + SLICE] if entries.get(entry.process.id) is entry]
-            collector.put_all([registry.view(entry, now) for entry in here])
+            collector.put_all([registry.view(entry, now, patient=True) for entry in here])
         self.version, self._ends = version, ends
         for stats in registry.names_changed():
             collector.put_name(stats)

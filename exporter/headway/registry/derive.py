@@ -14,10 +14,10 @@ from headway.settings import Settings
 from headway.view import Limits, View
 
 
-def view_of(entry: Entry, stats: NameStats | None, settings: Settings, now: float) -> View:
-    """The process as it is at `now`."""
+def view_of(entry: Entry, stats: NameStats | None, settings: Settings, now: float, *, patient: bool = False) -> View:
+    """The process as it is at `now`. `patient`: see :meth:`headway.estimate.Estimator.figures`."""
     process = entry.process
-    rate, eta, eta_range = pace_of(entry, now)
+    rate, eta, eta_range = pace_of(entry, now, patient=patient)
     expected, expected_runs = expected_of(process.spec, stats)
     active = process.state.status.active
     # By place: this runs for each process at each page, and for each answer.
@@ -47,7 +47,7 @@ def expected_of(spec: Spec, stats: NameStats | None) -> tuple[float | None, int 
     return expected, None if expected is None else len(stats.good_durations)
 
 
-def pace_of(entry: Entry, now: float) -> tuple[float | None, float | None, tuple[float, float] | None]:
+def pace_of(entry: Entry, now: float, *, patient: bool = False) -> tuple[float | None, float | None, tuple[float, float] | None]:
     """Rate (items per second), time left and its range (s) at `now`: only while it runs, and once they are known. What the reporter
     says itself counts before what is worked out."""
     process = entry.process
@@ -58,7 +58,7 @@ def pace_of(entry: Entry, now: float) -> tuple[float | None, float | None, tuple
     eta: float | None = None
     eta_range: tuple[float, float] | None = None
     if estimator is not None:
-        rate, eta, eta_range = estimator.figures(now, activity.total)
+        rate, eta, eta_range = estimator.figures(now, activity.total, patient=patient)
     if activity.rate is not None:
         rate = activity.rate
         if activity.ends_at is None and rate > 0 and activity.total is not None and activity.current is not None:

@@ -263,9 +263,11 @@ class Registry:
             raise NotFound(f"there is no process {process_id[:64]} (ended ones are kept for the time of history_retention)")
         return entry
 
-    def view(self, entry: Entry, now: float | None = None, user: str | None = None) -> View:
-        """`user`: for somebody who sees the processes of this user only, and so no names of others; None: for who sees all."""
-        found = view_of(entry, self.stats_for(entry.process), self.settings, self.clock() if now is None else now)
+    def view(self, entry: Entry, now: float | None = None, user: str | None = None, *, patient: bool = False) -> View:
+        """`user`: for somebody who sees the processes of this user only, and so no names of others; None: for who sees all.
+        `patient`: for who asks for all of them at once."""
+        at = self.clock() if now is None else now
+        found = view_of(entry, self.stats_for(entry.process), self.settings, at, patient=patient)
         return found if user is None else seen_by(user, found, self.entries)
 
     def archived(self, process: Process) -> Entry:

@@ -194,6 +194,9 @@ class Watch:
                 limits[process_id] = own
                 ancestors = frozenset(ancestors_of(process_id, parents)) if waiting else frozenset()
                 neighbours = self.neighbours.near(process, entry.sample, own, waiting)
+                # Nobody else asks for it, and to work it out costs more than all gates. What a page left to be made is made here.
+                asked = expected is not None or (entry.estimator is not None and entry.estimator.due)
+                eta = pace_of(entry, now)[1] if asked else None
                 found = gates.conditions(
                     process,
                     now=now,
@@ -201,8 +204,7 @@ class Watch:
                     expected=expected,
                     expected_runs=expected_runs,
                     sample=last_seen(entry, now),
-                    # Nobody else asks for it, and to work it out costs more than all gates.
-                    eta=None if expected is None else pace_of(entry, now)[1],
+                    eta=None if expected is None else eta,
                     child_activity_at=children.get(process_id),
                     watching_since=self.watching_since,
                     neighbours=neighbours,
