@@ -29,8 +29,9 @@ ALL: Final[Mapping[str, str]] = {
     "forecast": "when a time sink is foreseen",
     "dropins": "what tqdm, rich and logging pay",
 }
-# By their names alone, because each takes many minutes.
+# By their names alone: most take many minutes each, and none is part of what is promised.
 LONG: Final[Mapping[str, str]] = {
+    "parts": "where the time of a request goes",
     "dashboards": "what a refresh costs a real Prometheus",
     "verdicts": "real processes with known truth, and what is said of them",
 }

@@ -9,7 +9,8 @@ consistency check. Latencies are those that wrk saw with all its connections bus
 that write to the disk included: a million divided by it is what one quiet core can do. Creations go to an exporter of their own
 each round; their bound is SQLite alone on the same disk, one insert per sync, and 100.
 
-Targets: 25,000 updates/s one by one, 400,000/s in batches of 100, 3,000 durable creations/s.
+Targets: 25,000 updates/s one by one, 400,000/s in batches of 100, 3,000 durable creations/s. Where the 25,000 were measured the
+echo reached 40,000: so 62% of the echo, round by round, is the target that says the same on any machine.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from bench.harness import Report, Server, exporter, fill, free_port, parser, pro
 
 SCRIPTS: Final = Path(__file__).parent / "wrk"
 PER_BATCH: Final = 100
+SHARE: Final = 62.0  # percent
 # More would reorder updates of one process: see wrk/batch.lua.
 BATCH_CONNECTIONS: Final = 8
 _SAID: Final = re.compile(
@@ -98,17 +100,17 @@ def updates(report: Report, folder: Path, rounds: int, seconds: int, connections
             peers["Pushgateway, one push"] = stack.enter_context(pushgateway(path))
             peers["Pushgateway, one push, unchecked"] = stack.enter_context(pushgateway(path, "--push.disable-consistency-check"))
         for number in map(str, range(rounds)):
-            record(report, "bare ASGI echo", wrk(small, "patch.lua", connections, seconds, number), of="bound")
-            record(report, "PATCH", wrk(live, "patch.lua", connections, seconds, number), of="headway", target=25_000)
+            echo = wrk(small, "patch.lua", connections, seconds, number)
+            record(report, "bare ASGI echo", echo, of="bound")
+            one_by_one = wrk(live, "patch.lua", connections, seconds, number)
+            record(report, "PATCH", one_by_one, of="headway", target=25_000)
+            report.add("PATCH, of the echo", "%", 100 * one_by_one.rate / echo.rate, target=SHARE, more=True)
             for name, peer in peers.items():
                 record(report, name, wrk(peer, "push.lua", connections, seconds), of="peer")
             echoed = wrk(large, "batch.lua", BATCH_CONNECTIONS, seconds, number)
             record(report, "bare ASGI echo of a batch of 100", echoed, of="bound", per=PER_BATCH)
             batched = wrk(live, "batch.lua", BATCH_CONNECTIONS, seconds, number)
             record(report, "updates in batches of 100", batched, of="headway", target=400_000, per=PER_BATCH)
-    ratio = report.figures["PATCH"].median / report.figures["bare ASGI echo"].median
-    report.facts["PATCH over bare echo"] = round(ratio, 3)
-    report.note(f"PATCH reaches {ratio:.0%} of the bare echo of the same run")
 
 
 def creations(report: Report, folder: Path, rounds: int, seconds: int, connections: int) -> None:

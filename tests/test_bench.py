@@ -11,6 +11,7 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
+from bench import parts
 from bench.__main__ import ALL, FOLDER
 from bench.api import _SAID
 from bench.harness import Figure, Report, cpu_seconds, exporter, fill, memory_bytes, number
@@ -52,6 +53,15 @@ def test_a_report_prints_a_table_and_json_and_keeps_the_json(tmp_path: Path, cap
     }
     report.add("too slow", "ms", 9.0, target=1.0)
     assert report.finish(tmp_path) == 1
+
+
+def test_time_counts_for_the_file_in_which_it_was_spent() -> None:
+    samples = (
+        "main (/a/headway/cli/main.py:130);write_now (/a/headway/api/protocol.py:57) 60\n"
+        "main (/a/headway/cli/main.py:130);observe (/a/headway/app.py:1);_at (headway/api/protocol.py:58) 20\n"
+        "run (uvloop/loop.pyx:3) 20\n"
+    )
+    assert parts.shares(samples) == {"api/protocol.py": 0.8, "others": 0.2}
 
 
 def test_cpu_time_of_another_process_counts_its_threads_that_ended() -> None:
