@@ -1,6 +1,6 @@
 """Where the CPU time of a request goes: by file of the exporter, sampled by py-spy while wrk keeps it busy.
 
-    python -m bench.parts [--case patch --case batch] [--rounds 3] [--seconds 6] [--connections 32]
+    python -m bench.parts [--case patch --case batch] [--rounds 5] [--seconds 6] [--connections 32]
 
 Each figure is the CPU time per request that was spent in a file itself, and in the C functions called from there: the write to the
 socket counts as api/protocol.py. What is not in a file of Headway (the server, the event loop, a thread that waits for a lock) is
@@ -72,7 +72,7 @@ def measure(live: Server, case: Case, seconds: int, connections: int, number: st
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    flags = parser(__doc__, rounds=3)
+    flags = parser(__doc__)
     flags.add_argument("--case", action="append", choices=CASES, help="what is asked of the exporter (default: all)")
     flags.add_argument("--seconds", type=int, default=6, help="of each round (default 6)")
     flags.add_argument("--connections", type=int, default=32, help="that wrk keeps busy (default 32)")
