@@ -55,7 +55,7 @@ def test_creation_is_idempotent_by_id(api: Api) -> None:
 
 def test_a_name_stands_on_one_line_without_blanks_around_it(api: Api) -> None:
     untidy = {"name": " Nightly\tdump \r\n  of  é ", "type": "task", "id": "untidy"}
-    assert api.create(**untidy)["name"] == "Nightly dump of  é"
+    assert api.create(**untidy)["name"] == "Nightly dump of é"
     assert api.request("POST", "/api/processes", untidy)[0] == 200, "it is the same creation"
 
 

@@ -88,7 +88,7 @@ LAYERS = (
 )
 # The client side stands apart: scripts import it, and it imports only this of the rest.
 REPORTER = ("reporter", "reporter.*", "integrations", "integrations.*")
-OPEN_TO_REPORTER = {"", "version", "durations", "ids", "labels", "places"}
+OPEN_TO_REPORTER = {"", "version", "cleaning", "durations", "ids", "labels", "places"}
 USERS_OF_REPORTER = ("", "intake", "app", "mcp.*", "cli.*", *REPORTER)
 # Nothing but the standard library, and each other.
 PURE = (

@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from headway.cleaning import clean
+
 # As a regular expression that JSON Schema (ECMA 262) understands too: anything but blanks, control and zero-width characters.
 VISIBLE: Final = r"[^\s\x00-\x1f\x7f-\x9f\u200b-\u200f\u2060\ufeff]"
 
 _VISIBLE: Final = re.compile(VISIBLE)
-_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
-_UNTIDY: Final = re.compile(rf"^\s|\s$|{_CONTROL.pattern}")
+_UNTIDY: Final = re.compile(r"^\s|\s$|[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 def blank(name: str) -> bool:
@@ -19,7 +20,7 @@ def blank(name: str) -> bool:
 
 
 def tidied(name: str) -> str:
-    """Without blanks around it; tabs, line breaks and other control characters within are a blank."""
+    """Without blanks around it, colours and other terminal sequences; line breaks and other control characters are a blank."""
     if _UNTIDY.search(name) is None:
         return name
-    return " ".join(part for words in _CONTROL.split(name) if (part := words.strip()))
+    return " ".join(clean(name).split()) or name.strip()
