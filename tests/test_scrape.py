@@ -15,7 +15,7 @@ from headway.collector import Collector
 from headway.metrics.families import PROCESS_FAMILIES
 from headway.metrics.own import OwnMetrics
 from headway.model import Status
-from headway.registry.watch import STEP
+from headway.registry.watch import RENEWALS, STEP
 from headway.schemas import ProgressIn, UpdateIn
 from registry_world import World, in_loop
 
@@ -202,6 +202,24 @@ async def test_a_page_leaves_forecasts_to_the_next_look_at_the_gates() -> None:
     world.watch.evaluate()
     assert not entry.estimator.due
     assert await time_left() == world.registry.view(entry).eta != scaled
+
+
+@in_loop
+async def test_forecasts_of_many_are_made_in_several_looks() -> None:
+    world = World()
+    for n in range(2 * RENEWALS):
+        world.create(id=f"p{n}", progress={"current": 0, "total": 100}, expected_duration=3600)
+    scrape = Scrape(world.registry, Collector(OwnMetrics()))
+    estimators = [entry.estimator for entry in world.registry.entries.values() if entry.estimator is not None]
+    for seconds, current in ((10, 10), (4, 11), (4, 12)):
+        world.clock.now += seconds
+        for n in range(2 * RENEWALS):
+            told(world, f"p{n}", current)
+        if current != 11:
+            await scrape.page(None, None)
+    for due in (2 * RENEWALS, RENEWALS, 0, 0):
+        assert sum(one.due for one in estimators) == due
+        world.watch.evaluate()
 
 
 @in_loop

@@ -25,6 +25,10 @@ log = logging.getLogger(__name__)
 LAST_WORDS: Final = 5.0
 # Processes that are looked at before others may have their turn: one or two milliseconds.
 STEP: Final = 50
+# Forecasts that are due and are made in one look, at most: this share of all, so that those of processes that began together come
+# apart, and this many anyway.
+RENEWED_SHARE: Final = 1 / 3
+RENEWALS: Final = 100
 
 
 class Watch:
@@ -182,6 +186,7 @@ class Watch:
         now = registry.clock()
         blocked: dict[str, list[str]] = {}
         limits: dict[str, Limits] = {}
+        renewals = max(RENEWALS, round(RENEWED_SHARE * len(active)))
         for number, (process_id, entry) in enumerate(active.items(), 1):
             if number % STEP == 0:
                 yield
@@ -194,9 +199,10 @@ class Watch:
                 limits[process_id] = own
                 ancestors = frozenset(ancestors_of(process_id, parents)) if waiting else frozenset()
                 neighbours = self.neighbours.near(process, entry.sample, own, waiting)
-                # Nobody else asks for it, and to work it out costs more than all gates. What a page left to be made is made here.
-                asked = expected is not None or (entry.estimator is not None and entry.estimator.due)
-                eta = pace_of(entry, now)[1] if asked else None
+                # Nobody else asks for it, and a new forecast costs more than all gates. Those that a page left are made here.
+                renewed = renewals > 0 and entry.estimator is not None and entry.estimator.due
+                renewals -= renewed
+                eta = pace_of(entry, now, patient=not renewed)[1] if renewed or expected is not None else None
                 found = gates.conditions(
                     process,
                     now=now,
