@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from os import pread
+from typing import Final
+
 from headway.sampler.host import Io, Row
 from headway.sampler.kept_files import NOT_KEPT
-from headway.sampler.stat_line import parse_stat
+from headway.sampler.stat_line import LONGEST_LINE, parse_stat, wanted
+
+# By how much the numbers of a line may grow before all of it is read again.
+ROOM: Final = 16
 
 
 class Thread:
@@ -22,7 +28,7 @@ class Followed:
     """A process that is asked about: its open files, and what was last read of them. `idle`: no thread of it has run since the
     last pass, so what only it can change is as it was. `fresh`: its waits are of this pass; `full`: its I/O and open files as well.
     `fds_late`: it ran since its open files were counted. `only`: its thread when there is no other, and its statistics and its line
-    are kept open."""
+    are kept open. `stat_length`: how much of the line is read. `waits`: by thread; None where `only` has changed since."""
 
     __slots__ = (
         "asked",
@@ -37,6 +43,7 @@ class Followed:
         "io_text",
         "only",
         "stat_file",
+        "stat_length",
         "stat_row",
         "stat_text",
         "threads",
@@ -49,6 +56,7 @@ class Followed:
         self.fresh = False
         self.full = False
         self.stat_file = self.io_file = self.fd_folder = NOT_KEPT
+        self.stat_length = LONGEST_LINE
         self.stat_text = self.io_text = b""
         self.stat_row: Row | None = None
         self.io: Io | None = None
@@ -56,12 +64,26 @@ class Followed:
         self.fds_late = False
         self.only: Thread | None = None
         self.threads: dict[int, Thread] = {}
-        self.waits: dict[int, float] = {}
+        self.waits: dict[int, float] | None = {}
 
     def see_stat(self, pid: int, text: bytes, booted: float) -> Row | None:
         if text != self.stat_text:
             self.stat_row, self.stat_text = parse_stat(pid, text, booted), text
         return self.stat_row
+
+    def see_kept_stat(self, pid: int, text: bytes, booted: float) -> Row | None:
+        """`text`: the first `stat_length` bytes of the file that is kept open. What stands behind the wanted part changes too, such
+        as the processor that it ran on: it is left out, so that it neither has to be compared nor means that the rest is parsed
+        again. Raises OSError."""
+        row = self.see_stat(pid, text, booted)
+        if row is None and self.stat_length != LONGEST_LINE:  # its numbers have outgrown that
+            self.stat_length = LONGEST_LINE
+            text = pread(self.stat_file, LONGEST_LINE, 0)
+            row = self.see_stat(pid, text, booted)
+        if row is not None and self.stat_length == LONGEST_LINE:
+            self.stat_length = min(wanted(text) + ROOM, LONGEST_LINE)
+            self.stat_text = text[: self.stat_length]
+        return row
 
     def see_io(self, text: bytes) -> None:
         if text != self.io_text:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Final, NamedTuple, Protocol
 
 # The clock was set if the moment of boot moved by more than this (s): unix times of processes are then worked out anew.
@@ -44,11 +44,18 @@ class Io(NamedTuple):
     moved: int
 
 
-class Figures(Protocol):
-    """What `waits`, `io` and `open_fds` of a host say, all at once."""
+class Waiting(Protocol):
+    """A thread, and its run-queue delay (s)."""
 
     @property
-    def waits(self) -> Mapping[int, float]: ...
+    def wait(self) -> float: ...
+
+
+class Figures(Protocol):
+    """What `waits`, `io` and `open_fds` of a host say, all at once, of a process whose only thread has its pid."""
+
+    @property
+    def only(self) -> Waiting | None: ...
     @property
     def io(self) -> Io | None: ...
     @property
@@ -72,7 +79,7 @@ class Host(Protocol):
         """Whether there is a process of this pid that the table does not show to us."""
 
     def figures(self, pid: int) -> Figures | None:
-        """What this pass has read of it already; None: ask one by one."""
+        """What this pass has read of it already; None, also as its only thread: ask one by one."""
 
     def io(self, pid: int) -> Io | None: ...
 

@@ -19,9 +19,9 @@ REFRESH_PASSES: Final = 16
 # The line of a process that has not run since the last pass is read anew every so many passes all the same: the kernel may take
 # memory away from a process that sleeps.
 _IDLE_PASSES: Final = 8
-# What is read at most of a file: Python has room for so little at hand. Of /proc/PID/stat, what is wanted ends before that even if
-# every number of it is as long as can be.
-_SHORT: Final = 448
+# What is read at most of a file, if every number of it is as long as can be: Python has room for so little at hand.
+_SCHEDSTAT: Final = 64
+_IO: Final = 256
 # Where the kernel keeps no such statistics all figures of a thread are 0, and say nothing.
 _NEVER_RAN: Final = b"0 "
 _PSS: Final = re.compile(rb"^Pss:\s*(\d+) kB$", re.MULTILINE)
@@ -48,6 +48,8 @@ class LinuxHost:
         self._followed: dict[int, Followed] = {}
         self._others: dict[int, Row] = {}
         self._pass = 0
+        self._names: list[str] = []
+        self._pids: list[int] = []
         self._limits = MemoryLimits(cgroups)
         self._memory: int | None = None
         self._size_counts: bool | None = None
@@ -66,10 +68,10 @@ class LinuxHost:
         found: dict[int, Row] = {}
         rest: dict[int, Row] = {}
         # Path objects would cost more than the rest of the pass: plain strings here and below.
-        for name in self._files.names(self._proc):
-            if not name.isdecimal():
-                continue
-            pid = int(name)
+        names = self._files.names(self._proc)
+        if names != self._names:
+            self._names, self._pids = names, [int(name) for name in names if name.isdecimal()]
+        for pid in self._pids:
             entry = followed.get(pid)
             if entry is not None and entry.asked:
                 row = self._look(pid, entry, (pid + turn) % _IDLE_PASSES == 0)
@@ -82,8 +84,9 @@ class LinuxHost:
                 row = self._plain_row(pid)
             if row is not None:
                 found[pid] = rest[pid] = row
-        for pid in [pid for pid in followed if pid not in found or pid in rest]:
-            self._drop(pid)
+        if len(found) - len(rest) != len(followed):
+            for pid in [pid for pid in followed if pid not in found or pid in rest]:
+                self._drop(pid)
         self._others = rest
         return found
 
@@ -120,7 +123,7 @@ class LinuxHost:
             return entry.io
         if entry.io_file == NOT_KEPT:
             entry.io_file = self._files.open(f"{self._proc}/{pid}/io")
-        text = self._files.read(f"{self._proc}/{pid}/io") if entry.io_file == NOT_KEPT else os.pread(entry.io_file, _SHORT, 0)
+        text = self._files.read(f"{self._proc}/{pid}/io") if entry.io_file == NOT_KEPT else os.pread(entry.io_file, _IO, 0)
         entry.see_io(text)
         return entry.io
 
@@ -143,7 +146,9 @@ class LinuxHost:
     def waits(self, pid: int, threads: int | None) -> dict[int, float] | None:
         entry = self._followed.get(pid) or self._follow(pid)
         entry.asked = True
-        if entry.fresh and threads == 1:
+        if entry.fresh and threads == 1 and entry.only is not None:
+            if entry.waits is None:
+                entry.waits = {pid: entry.only.wait}
             return entry.waits
         try:
             if len(entry.threads) != threads:
@@ -231,7 +236,7 @@ class LinuxHost:
     def _kept_row(self, pid: int, entry: Followed) -> Row | None:
         try:
             if entry.stat_file != NOT_KEPT:
-                return entry.see_stat(pid, os.pread(entry.stat_file, _SHORT, 0), self._booted)
+                return entry.see_kept_stat(pid, os.pread(entry.stat_file, entry.stat_length, 0), self._booted)
             before = entry.stat_row
             row = entry.see_stat(pid, self._files.read(f"{self._proc}/{pid}/stat"), self._booted)
         except (ProcessLookupError, PermissionError):
@@ -246,38 +251,39 @@ class LinuxHost:
         When its thread has not run since the last pass, nothing of it has changed but, perhaps, the memory that the kernel leaves
         it and who its parent is: its line is read again only when `every` says so. The open files of one that runs all the time are
         counted in every second pass: that is a fifth of all that the kernel does for it."""
-        entry.asked = entry.idle = entry.fresh = entry.full = False
-        thread, row = entry.only, entry.stat_row
-        if thread is None or row is None or row.threads != 1:
+        entry.asked = entry.idle = entry.fresh = entry.full = full = False
+        thread, row, late = entry.only, entry.stat_row, entry.fds_late
+        if thread is None or row is None or row[11] != 1:  # its threads, by place
             return self._kept_row(pid, entry)
         try:
-            text = _pread(thread.kept, _SHORT, 0)
+            text = _pread(thread.kept, _SCHEDSTAT, 0)
             entry.fresh = True
             if text != thread.text:
                 thread.text = text
-                thread.wait = wait = int(text.split(None, 2)[1]) / 1e9
-                entry.waits = {pid: wait}
+                thread.wait = int(text.split(None, 2)[1]) / 1e9
+                entry.waits = None
             elif text[:2] != _NEVER_RAN:
                 entry.idle = True
-                entry.full = entry.io is not None and entry.fds is not None and not entry.fds_late
-                if entry.stat_text and not (every or entry.fds_late):
+                entry.full = full = not late and entry.io is not None and entry.fds is not None
+                if not (every or late) and entry.stat_text:
                     return row
-            text = _pread(entry.stat_file, _SHORT, 0)
+            text = _pread(entry.stat_file, entry.stat_length, 0)
             if text != entry.stat_text:
-                row = entry.see_stat(pid, text, self._booted)
+                row = entry.see_kept_stat(pid, text, self._booted)
                 if row is None or row.threads != 1:
                     entry.idle = entry.fresh = entry.full = False
                     return row
-            if not entry.full and entry.io_file != NOT_KEPT and entry.fd_folder != NOT_KEPT:
-                text = _pread(entry.io_file, _SHORT, 0)
-                if text != entry.io_text:
-                    entry.see_io(text)
-                if entry.fds is None or entry.fds_late or (pid + self._pass) & 1:
-                    entry.fds = _fstat(entry.fd_folder).st_size
-                    entry.fds_late = False
-                else:
-                    entry.fds_late = True
-                entry.full = True
+            if full or entry.io_file == NOT_KEPT or entry.fd_folder == NOT_KEPT:
+                return row
+            text = _pread(entry.io_file, _IO, 0)
+            if text != entry.io_text:
+                entry.see_io(text)
+            if late or (pid + self._pass) & 1 or entry.fds is None:
+                entry.fds = _fstat(entry.fd_folder).st_size
+                entry.fds_late = False
+            else:
+                entry.fds_late = True
+            entry.full = True
         except (ProcessLookupError, FileNotFoundError, PermissionError):
             return self._kept_row(pid, entry)
         return row
@@ -320,7 +326,7 @@ class LinuxHost:
         for task, thread in entry.threads.items():
             try:
                 if thread.kept != NOT_KEPT:
-                    text = os.pread(thread.kept, _SHORT, 0)
+                    text = os.pread(thread.kept, _SCHEDSTAT, 0)
                 else:
                     text = self._files.read(f"{self._proc}/{pid}/task/{task}/schedstat")
             except ProcessLookupError:

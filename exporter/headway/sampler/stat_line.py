@@ -22,15 +22,22 @@ _STATES: Final = {
     b"K": "wake-kill",
 }
 _DEAD: Final = (b"X", b"x")
+# What is read at most of a line: what is wanted of it ends before that even if every number is as long as can be.
+LONGEST_LINE: Final = 448
 # Makes a named tuple of all its values in their order, in half the time that calling its class takes.
 _new: Final = tuple.__new__
+
+
+def wanted(text: bytes) -> int:
+    """How many bytes of a whole line `parse_stat` looks at."""
+    return len(text) - len(text[text.rfind(b")") + 2 :].split(None, 22)[22])
 
 
 def parse_stat(pid: int, text: bytes, booted: float) -> Row | None:
     """The fields are counted from the one behind the name, which may contain anything. None for half a line, and for someone who
     is dead and was waited for."""
     fields = text[text.rfind(b")") + 2 :].split(None, 22)
-    if len(fields) < 22 or fields[0] in _DEAD:
+    if len(fields) < 23 or fields[0] in _DEAD:  # one more than wanted: the last one may be cut
         return None
     # What stands here is said of every process that ran, in every pass: one unpacking costs half of as many look-ups.
     state, ppid, _, session, _, _, _, faults, reaped_faults, _, _, user, system, reaped_user, reaped_system = fields[:15]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Final
 
 from headway.sampler.host import Host, Io, Row
@@ -18,17 +19,29 @@ def key_of(row: Row) -> Key:
 
 
 class Table:
-    """The process table of one pass, by pid, by parent and by session."""
+    """The process table of one pass, by pid, and for trees of several by parent and by session. Of most trees only `heads` is
+    asked: who has children, or others in its session."""
 
     def __init__(self, rows: Mapping[int, Row]) -> None:
         self.rows = rows
-        self.children: defaultdict[int, list[Row]] = defaultdict(list)
-        self.sessions: defaultdict[int, list[Row]] = defaultdict(list)
-        for row in rows.values():
-            pid, ppid, session = row[:3]
-            self.children[ppid].append(row)
-            if session is not None and session != pid:
-                self.sessions[session].append(row)
+        # By place: of all rows in each pass.
+        self.heads: set[int | None] = {row[1] for row in rows.values()}
+        self.heads |= {row[2] for row in rows.values() if row[2] != row[0]}
+
+    @cached_property
+    def children(self) -> Mapping[int, list[Row]]:
+        found: defaultdict[int, list[Row]] = defaultdict(list)
+        for row in self.rows.values():
+            found[row.ppid].append(row)
+        return found
+
+    @cached_property
+    def sessions(self) -> Mapping[int, list[Row]]:
+        found: defaultdict[int, list[Row]] = defaultdict(list)
+        for row in self.rows.values():
+            if row.session is not None and row.session != row.pid:
+                found[row.session].append(row)
+        return found
 
     def has(self, key: Key) -> bool:
         row = self.rows.get(key[0])
@@ -38,13 +51,14 @@ class Table:
 class Member:
     """One OS process of the tree and what was last read of it."""
 
-    __slots__ = ("ended_waits", "fds", "io", "row", "wait", "waits")
+    __slots__ = ("_waits", "ended_waits", "fds", "io", "only_wait", "row", "wait")
 
     def __init__(self, row: Row) -> None:
         self.row = row
         self.io: Io | None = None
         self.fds: int | None = None
-        self.waits: Mapping[int, float] = {}
+        self._waits: Mapping[int, float] = {}
+        self.only_wait: float | None = None  # of its only thread, while it has but one
         self.wait: float | None = 0.0
         self.ended_waits = 0.0
 
@@ -53,16 +67,29 @@ class Member:
         if found is None:
             self.wait = None
             return
-        before = self.waits
+        before = self._waits if self.only_wait is None else self.waits
         if found is not before or self.wait is None:
             for task, wait in before.items():
                 if found.get(task, -1.0) < wait:
                     self.ended_waits += wait
-            self.waits = found
-            total = self.ended_waits
-            for wait in found.values():  # of one, as a rule: sum() would cost more
-                total += wait
-            self.wait = total
+            self._waits, self.only_wait = found, None
+            self.wait = self.ended_waits + sum(found.values())
+
+    def keep_wait(self, found: float) -> None:
+        """`keep_waits` where all there is is one thread, which has the pid: most of those that ran."""
+        before = self.only_wait
+        if before is None:
+            self.keep_waits({self.row.pid: found})
+        else:
+            if found < before:
+                self.ended_waits += before
+            self.wait = self.ended_waits + found
+        self.only_wait = found
+
+    @property
+    def waits(self) -> Mapping[int, float]:
+        """By thread, as they were last read."""
+        return self._waits if self.only_wait is None else {self.row.pid: self.only_wait}
 
     @property
     def known_wait(self) -> float:
@@ -96,7 +123,7 @@ class Tree:
         root = table.rows.get(pid)
         if root is None or root.started != started:
             return False
-        if self.alone is not None and not strays and pid not in table.children and pid not in table.sessions:
+        if self.alone is not None and not strays and pid not in table.heads:
             self.alone.row = root  # all there is, as before: most trees are like that
             return True
         rows = self._belonging(table, strays)

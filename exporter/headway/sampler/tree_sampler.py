@@ -32,12 +32,28 @@ _new: Final = tuple.__new__
 # What a tree had used at one moment: unix and monotonic seconds, CPU seconds, bytes moved. A plain tuple, since each pass makes one
 # for every tree.
 _Mark = tuple[float, float, float | None, int | None]
+_NO_MARK: Final[_Mark] = (0.0, 0.0, None, None)
+# Of a tree of one: CPU seconds, bytes resident, share of the limit, bytes read, written, moved.
+_Totals = tuple[float | None, int | None, float | None, int | None, int | None, int | None]
 
 
 class _Tracked:
     """A tree, and what one sample must know of those before it."""
 
-    __slots__ = ("cpu", "io", "last", "limit", "limit_at", "process", "quiet_mark", "quiet_since", "tree", "zombie_since")
+    __slots__ = (
+        "cpu",
+        "io",
+        "last",
+        "limit",
+        "limit_at",
+        "process",
+        "quiet_mark",
+        "quiet_since",
+        "totals",
+        "totals_of",
+        "tree",
+        "zombie_since",
+    )
 
     def __init__(self, process: OSProcess, root: Row) -> None:
         self.process = process
@@ -50,6 +66,9 @@ class _Tracked:
         self.io = Io(0, 0, 0)
         self.limit: int | None = None
         self.limit_at: float | None = None
+        # What follows from this line of the process table while its I/O is as it was; see `_glance`.
+        self.totals: _Totals | None = None
+        self.totals_of: Row | None = None
 
 
 class TreeSampler:
@@ -76,6 +95,7 @@ class TreeSampler:
         self._giving = giving
         self._namespace = own_pid_namespace()
         self._tracked: dict[str, _Tracked] = {}
+        self._roots: dict[str, OSProcess] = {}
         self._proportional = ProportionalMemory(self._host, self._refuse) if proportional else None
         self.errors_total = 0
 
@@ -88,21 +108,29 @@ class TreeSampler:
 
     def sample(self, roots: Mapping[str, OSProcess]) -> dict[str, Sample]:
         at, monotonic = self._clock(), self._monotonic()
-        before, self._tracked = self._tracked, {}
-        for name, process in roots.items():
-            tracked = before.get(name)
-            if tracked is None or not (tracked.process is process or tracked.process == process):
-                before.pop(name, None)
-                self._host.row(process.pid)  # someone new: the pass is to take a close look at everyone
+        before, self._tracked, tracking = self._tracked, {}, {}
+        if len(before) != len(roots) or roots != self._roots:
+            for name, process in roots.items():
+                known = before.get(name)
+                if known is None or known.process != process:
+                    before.pop(name, None)
+                    self._host.row(process.pid)  # someone new: the pass is to take a close look at everyone
         if self._proportional is not None:
             self._proportional.begin()
         table = Table(self._host.rows())
         self._see(table)
         give_way = self._giving()
         found: dict[str, Sample] = {}
+        news, glance = self._news, self._glance
         for name, process in roots.items():
             give_way()
             tracked = before.get(name)
+            if tracked is not None and not (news and name in news):
+                sample = glance(tracked, table, at, monotonic)
+                if sample is not None:
+                    tracking[name] = tracked
+                    found[name] = sample
+                    continue
             if tracked is None:
                 if is_foreign(process, self._namespace):
                     continue
@@ -110,10 +138,11 @@ class TreeSampler:
             if tracked is not None and tracked.tree.follow(table, self._host):
                 if self._marks is not None and (name in self._news or tracked.last is None or tracked.tree.joined):
                     self._take_in_strays(self._marks, name, tracked, table)
-                self._tracked[name] = tracked
+                tracking[name] = tracked
                 found[name] = self._read(tracked, at, monotonic)
             elif not self._host.hidden(process.pid):
                 found[name] = Sample(at=at, alive=False, left_behind=self._left_behind(name, process, table))
+        self._tracked, self._roots = tracking, dict(roots)
         return found
 
     def _see(self, table: Table) -> None:
@@ -141,9 +170,50 @@ class TreeSampler:
             return None
         return _Tracked(process, row)
 
+    def _glance(self, tracked: _Tracked, table: Table, at: float, monotonic: float) -> Sample | None:
+        """What `follow` and `_read` come to for a tree that was and is one OS process, of which the host has read everything in its
+        pass. Most are like that, and this is what a pass spends its time on: what did not change is not worked out again. None:
+        look closely."""
+        tree, last = tracked.tree, tracked.last
+        member = tree.alone
+        if member is None or last is None or self._proportional is not None:
+            return None
+        pid, started = tree.root
+        row = table.rows.get(pid)
+        if row is None or row[3] != started or row[5] or pid in table.heads:
+            return None
+        figures = self._host.figures(pid)
+        if figures is None or (only := figures.only) is None:
+            return None
+        io, own_wait = figures.io, only.wait
+        if own_wait != member.only_wait or member.wait is None:
+            member.keep_wait(own_wait)
+        if tracked.limit_at is None or monotonic - tracked.limit_at >= _LIMIT_FRESH:
+            self._limit(tracked, monotonic)
+            tracked.totals_of = None
+        if row is not tracked.totals_of or io is not member.io:
+            member.row, member.io = row, io
+            tracked.totals, tracked.totals_of = _totals(tracked, row, io), row
+        member.fds = fds = figures.fds
+        assert tracked.totals is not None
+        cpu, resident, share, read, written, moved = tracked.totals
+        _, before, had, _ = last
+        if cpu is None or had is None or monotonic <= before:
+            ratio = None
+        else:
+            ratio = (cpu - had) / (monotonic - before) if cpu > had else 0.0
+        tracked.last = mark = (at, monotonic, cpu, moved)
+        tracked.zombie_since = None
+        wait = None if member.wait is None else tree.lost_wait + member.wait
+        quiet = _quiet_since(tracked, mark)
+        return _new(
+            Sample, (at, True, row[12], None, cpu, ratio, wait, resident, share, read, written, row[11], fds, 1, quiet, None, 0)
+        )
+
     def _read(self, tracked: _Tracked, at: float, monotonic: float) -> Sample:
-        """One round over the members: this is what a pass spends its time on."""
+        """One round over the members."""
         tree, host = tracked.tree, self._host
+        tracked.totals_of = None
         figures = host.figures
         cpu: float | None = tree.lost_cpu
         wait: float | None = tree.lost_wait
@@ -163,12 +233,12 @@ class TreeSampler:
                     member.io = host.io(pid) or member.io
             else:
                 known = figures(pid)
-                if known is None:
+                if known is None or (only := known.only) is None:
                     self._ask(member, row)
                     own_fds = member.fds
                 else:
-                    if known.waits is not member.waits or member.wait is None:
-                        member.keep_waits(known.waits)
+                    if only.wait != member.only_wait or member.wait is None:
+                        member.keep_wait(only.wait)
                     member.io, own_fds = known.io, known.fds
                     member.fds = own_fds
                 threads = None if threads is None or own_threads is None else threads + own_threads
@@ -268,14 +338,34 @@ def _cpu_ratio(last: _Mark | None, mark: _Mark) -> float | None:
     return (cpu - had) / (now - before) if cpu > had else 0.0
 
 
+def _totals(tracked: _Tracked, row: Row, io: Io | None) -> _Totals:
+    """Of a tree of one, with those whom it had. Counters never fall, as in `_read`."""
+    tree, resident = tracked.tree, row.resident
+    cpu = None if row.cpu is None else tree.lost_cpu + row.cpu + row.reaped_cpu
+    if cpu is not None:
+        cpu = tracked.cpu = cpu if cpu > tracked.cpu else tracked.cpu
+    share = None if resident is None or not tracked.limit else resident / tracked.limit
+    if io is None:
+        return cpu, resident, share, None, None, None
+    (read, written, moved), (lost_read, lost_written, lost_moved), had = io, tree.lost_io, tracked.io
+    now = (lost_read + read, lost_written + written, lost_moved + moved)
+    if now != had:
+        had = tracked.io = Io(*map(max, now, had))
+    return cpu, resident, share, *had
+
+
 def _quiet_since(tracked: _Tracked, mark: _Mark) -> float | None:
     """Since when the tree is quiet; decided over windows, so that the answer does not depend on how often one looks."""
-    start = tracked.quiet_mark
-    _, now, cpu, moved = mark
-    start_at, started, start_cpu, start_moved = start or (0.0, 0.0, None, None)
+    at, now, cpu, moved = mark
+    start_at, started, start_cpu, start_moved = tracked.quiet_mark or _NO_MARK
     seconds = now - started
-    jumped = start is not None and abs((mark[0] - start_at) - seconds) > _CLOCK_JUMP
-    if start_cpu is None or start_moved is None or cpu is None or moved is None or jumped:
+    if (
+        start_cpu is None
+        or start_moved is None
+        or cpu is None
+        or moved is None
+        or not -_CLOCK_JUMP <= (at - start_at) - seconds <= _CLOCK_JUMP
+    ):
         tracked.quiet_mark, tracked.quiet_since = mark, None
         return None
     if seconds < QUIET_WINDOW:
