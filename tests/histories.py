@@ -165,9 +165,9 @@ class History:
             labels = {"id": process_id, "name": view.process.name, "kind": view.process.kind.value}
             hidden = Shown.ENDED if view.process.status.active else Shown.ACTIVE
             self._write(look, labels, view, Scope.PROCESS, hidden)
-        for found in self.registry.name_reports:
+        for found in self.registry.totals.reports:
             look.verdicts.add((self.name, found.name, found.condition, SEVERITIES[found.severity]))
-        for stats in self.registry.names.values():
+        for stats in self.registry.totals.names.values():
             self._write(look, {"name": stats.name, "kind": stats.kind.value}, stats, Scope.NAME)
         for metric in metrics_of([self._figures(one) for one in self.schedules]):
             self._add(look, [(one.name, one.labels, one.value) for one in metric.samples])
@@ -179,7 +179,7 @@ class History:
             ("headway_failure_runs_threshold", settings.failure_rate_runs),
         ):
             self._add(look, [(name, {}, value)])
-        for (name, kind), value in self.registry.failure_rates.items():
+        for (name, kind), value in self.registry.totals.failure_rates.items():
             self._add(look, [("headway_name_failure_ratio_threshold", {"name": name, "kind": kind}, value)])
         return look
 
@@ -219,7 +219,7 @@ class History:
 
     def know(self, name: str, usual: float, runs: int) -> None:
         """This name has taken so long that often."""
-        self.registry.names[name, Kind.TASK] = NameStats(name=name, kind=Kind.TASK, good_durations=(usual,) * runs)
+        self.registry.totals.names[name, Kind.TASK] = NameStats(name=name, kind=Kind.TASK, good_durations=(usual,) * runs)
 
     def schedule(self, number: int, **changed: Any) -> None:
         self.schedules[number] = replace(self.schedules[number], **changed)

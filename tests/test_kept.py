@@ -126,7 +126,7 @@ def test_what_stands_beside_the_record_too(name: str, value: Any) -> None:
 def test_time_progress_and_the_history_of_the_name_are_in_it() -> None:
     one = Shown()
     seen = {one.answer()}
-    one.registry.names["job", Kind.TASK] = NameStats(name="job", kind=Kind.TASK, good_durations=(5.0, 6.0, 7.0))
+    one.registry.totals.names["job", Kind.TASK] = NameStats(name="job", kind=Kind.TASK, good_durations=(5.0, 6.0, 7.0))
     for step in range(1, 4):
         assert one.entry.estimator is not None
         one.entry.estimator.add(T0 + 5 + step, 3.0 + step)

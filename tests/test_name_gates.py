@@ -17,9 +17,8 @@ from headway.metrics.host import HealthMetrics
 from headway.metrics.page import Format
 from headway.model import Cancelled, Done, Failed, Killed, Kind, Orphaned, Severity, State, TimedOut
 from headway.name_gates import NameCondition, NameReport, Runs, cron_missed, failing
-from headway.names import RECENT_ENDS_KEPT, NameStats, ended_badly
+from headway.names import OTHER, RECENT_ENDS_KEPT, NameStats, ended_badly
 from headway.registry.named import NameWatch
-from headway.registry.registry import OTHER
 from headway.settings import ThresholdRule
 from records import T0, process
 from registry_world import World, in_loop
@@ -129,7 +128,7 @@ async def test_names_are_judged_anew_when_a_run_ends_and_when_it_grows_old() -> 
 
     def found() -> list[tuple[str, str]]:
         named.evaluate()
-        return [(report.name, report.condition) for report in world.registry.name_reports]
+        return [(report.name, report.condition) for report in world.registry.totals.reports]
 
     assert found() == [("backup", "cron_missed")]
     missed.clear()
@@ -138,10 +137,10 @@ async def test_names_are_judged_anew_when_a_run_ends_and_when_it_grows_old() -> 
         run_of(world, n, "failed")
         world.clock.now += 100
     assert found() == [("nightly", "failing")]
-    world.registry.names_changed()
+    world.registry.totals.news()
     world.clock.now += 3400
     assert found() == [], "the first has grown too old"
-    assert [stats.recent for stats in world.registry.names_changed()] == [world.registry.names["nightly", Kind.TASK].recent]
+    assert [stats.recent for stats in world.registry.totals.news()] == [world.registry.totals.names["nightly", Kind.TASK].recent]
 
 
 @in_loop
@@ -153,8 +152,8 @@ async def test_a_name_may_have_a_threshold_of_its_own_or_none() -> None:
         run_of(world, n, status, "half")
         run_of(world, n, "failed", "whole")
     NameWatch(world.registry).evaluate()
-    assert [report.name for report in world.registry.name_reports] == ["whole"]
-    assert world.registry.failure_rates == {
+    assert [report.name for report in world.registry.totals.reports] == ["whole"]
+    assert world.registry.totals.failure_rates == {
         ("flaky thing", Kind.TASK): math.inf,
         ("half", Kind.TASK): 1.0,
         ("whole", Kind.TASK): 1.0,
@@ -176,7 +175,7 @@ async def test_names_beyond_the_limit_are_not_judged_together() -> None:
         run_of(world, n, "done", "first")
         run_of(world, n, "failed", f"other {n}")
     NameWatch(world.registry).evaluate()
-    assert world.registry.names[OTHER, Kind.TASK].recent and world.registry.name_reports == ()
+    assert world.registry.totals.names[OTHER, Kind.TASK].recent and world.registry.totals.reports == ()
 
 
 def test_a_failing_name_is_told_by_api_page_metrics_and_command_line(exporter: RunningExporter) -> None:

@@ -120,8 +120,8 @@ async def play(world: World, steps: list[Step], quick: bool) -> list[Any]:
                     world.writer.immediate = True
         if what == "read":
             await asyncio.sleep(0)
-            follower |= {newer.process.id: newer.process.activity for newer in registry.newer_than(version)}
-            version = registry.version
+            follower |= {newer.process.id: newer.process.activity for newer in registry.feed.newer_than(version)}
+            version = registry.feed.version
             assert follower == {i: known.process.activity for i, known in registry.entries.items()}
     seen += [world.writer.behind_processes, world.writer.processes]
     for entry in registry.entries.values():

@@ -58,8 +58,8 @@ async def test_updates_move_progress_and_keep_what_was_not_sent() -> None:
     process = world.update("a", alive=True)
     assert process.activity.last_progress_at == START + 10, "a heartbeat is not progress"
     assert process.activity.updated_at == START + 10
-    version = world.registry.version
-    assert world.update("a", alive=True) is process and world.registry.version == version, "nobody is told, nothing is written"
+    version = world.registry.feed.version
+    assert world.update("a", alive=True) is process and world.registry.feed.version == version, "nobody is told, nothing is written"
     assert world.update("a", progress={"unit": None}).activity.unit is None
 
 
@@ -205,7 +205,7 @@ async def test_totals_of_a_name_grow_with_its_ends() -> None:
         process = world.create()
         world.clock.now += duration
         world.update(process.id, status="done")
-    stats = world.registry.names[("job", "task")]
+    stats = world.registry.totals.names[("job", "task")]
     assert stats.finished == {Status.DONE: 3}
     assert stats.expected_duration == 20
     assert world.writer.names[0].finished == {}, "a name is stored at 0 when it is first seen"
@@ -219,7 +219,7 @@ async def test_how_long_daemons_lived_is_no_expectation_for_the_next() -> None:
         process = world.create(type="daemon")
         world.clock.now += duration
         world.update(process.id, status="done")
-    assert world.registry.names[("job", "daemon")].expected_duration == 20
+    assert world.registry.totals.names[("job", "daemon")].expected_duration == 20
     assert world.registry.view(world.registry.entry(world.create(type="daemon").id)).expected_duration is None
     declared = world.create(type="daemon", expected_duration=30)
     assert world.registry.view(world.registry.entry(declared.id)).expected_duration == 30
@@ -230,8 +230,8 @@ async def test_names_beyond_the_limit_count_as_other() -> None:
     world = World(max_names=2)
     for name in ("a", "b", "c", "d"):
         world.update(world.create(name=name).id, status="done")
-    assert set(world.registry.names) == {("a", "task"), ("b", "task"), ("other", "task")}
-    assert world.registry.names[("other", "task")].finished[Status.DONE] == 2
+    assert set(world.registry.totals.names) == {("a", "task"), ("b", "task"), ("other", "task")}
+    assert world.registry.totals.names[("other", "task")].finished[Status.DONE] == 2
 
 
 @in_loop
@@ -239,16 +239,20 @@ async def test_a_change_that_cannot_be_stored_is_undone() -> None:
     world = World()
     world.create(id="a")
     world.update("a", log="kept")
-    before, names, counts = world.registry.entries["a"].process, dict(world.registry.names), dict(world.registry.status_counts)
+    before, names, counts = (
+        world.registry.entries["a"].process,
+        dict(world.registry.totals.names),
+        dict(world.registry.totals.by_status),
+    )
     world.writer.immediate = False
     world.update("a", status="done", log="lost", seq=7)
     world.create(id="b", name="new")
-    assert world.registry.status_counts[Status.DONE] == 1
+    assert world.registry.totals.by_status[Status.DONE] == 1
     world.writer.fail(world.registry)
     assert world.registry.entries["a"].process == before, "the sequence number too, so that the repeat is accepted"
     assert [line.text for line in world.registry.entries["a"].log.tail()] == ["kept"]
     assert "b" not in world.registry.entries
-    assert world.registry.names == names and world.registry.status_counts == counts
+    assert world.registry.totals.names == names and world.registry.totals.by_status == counts
     world.writer.immediate = True
     assert world.update("a", status="done", seq=7).status is Status.DONE
 
@@ -271,14 +275,14 @@ async def test_a_change_is_published_only_after_it_was_stored() -> None:
     world = World()
     world.create(id="a")
     await asyncio.sleep(0)
-    seen = world.registry.version
+    seen = world.registry.feed.version
     world.writer.immediate = False
     world.update("a", status="done")
     await asyncio.sleep(0)
-    assert world.registry.version == seen
+    assert world.registry.feed.version == seen
     world.writer.succeed()
     await asyncio.sleep(0)
-    assert [entry.process.id for entry in world.registry.newer_than(seen)] == ["a"]
+    assert [entry.process.id for entry in world.registry.feed.newer_than(seen)] == ["a"]
 
 
 @in_loop

@@ -161,7 +161,7 @@ async def test_conditions_come_and_go_and_are_counted_once() -> None:
     reports = world.registry.entries["a"].conditions
     assert [r.condition for r in reports] == [Condition.STUCK]
     assert reports[0].since == START + 60
-    assert world.registry.names[("job", "task")].gate_trips == {"stuck": 1}
+    assert world.registry.totals.names[("job", "task")].gate_trips == {"stuck": 1}
     world.update("a", progress={"current": 1})
     world.watch.evaluate()
     assert world.registry.entries["a"].conditions == ()

@@ -157,7 +157,7 @@ class Exporter:
         self.own.watch_settings(settings)
         self.own.watch_since(lambda: self.watch.watching_since)
         self.own.watch_services(lambda: figures(self.supervisor))
-        self.own.watch_names(lambda: self.registry.name_reports, lambda: self.registry.failure_rates)
+        self.own.watch_names(lambda: self.registry.totals.reports, lambda: self.registry.totals.failure_rates)
         self.own.watch_announcer(self.announcer)
         self.own.watch_integrations(lambda: {one.integration.name: (one.standing, one.tracked()) for one in self.pollers})
         self.own.watch_discovery(self.discovery.counts, self.discovery.seconds)
@@ -182,7 +182,7 @@ class Exporter:
 
     def subscribers(self) -> int:
         """Who follows changes: callers of the stream, and browsers on the pages."""
-        return self.registry.hub.clients + self.context.live.followers
+        return self.registry.feed.hub.clients + self.context.live.followers
 
     @contextlib.asynccontextmanager
     async def lifespan(self, _: Starlette) -> AsyncIterator[None]:
@@ -314,7 +314,7 @@ class Exporter:
 
     async def follow_new(self) -> None:
         """Follows processes from their creation on, not only from the next sample on: many end before it."""
-        turns, exits = self.registry.turns, self._exits
+        turns, exits = self.registry.feed.turns, self._exits
         changed = turns.subscribe()
         changed.set()  # what was there before
         try:
@@ -322,7 +322,7 @@ class Exporter:
                 await changed.wait()
                 await asyncio.sleep(FOLLOW_PAUSE)
                 changed.clear()
-                for entry in self.registry.take_turns():
+                for entry in self.registry.feed.take_turns():
                     root = self.watch.visible(entry.process) if entry.process.status.active else None
                     if root is None:
                         exits.forget(entry.process.id)
@@ -342,7 +342,7 @@ class Exporter:
         self.registry.drop(gone)
         await asyncio.to_thread(self._forget_launches, gone)
         if gone:
-            self.registry.set_counts(await asyncio.to_thread(self.store.status_counts))
+            self.registry.totals.set_counts(await asyncio.to_thread(self.store.status_counts))
         ids = [process_id for process_id, entry in self.registry.entries.items() if entry.process.status.active]
         await self.writer.run(
             lambda store: store.trim_lines(ids, keep_lines=self.settings.log_tail_lines, keep_bytes=self.settings.log_tail_bytes)

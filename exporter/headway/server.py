@@ -46,7 +46,7 @@ class Server(uvicorn.Server):
     def handle_exit(self, sig: int, frame: Any) -> None:
         super().handle_exit(sig, frame)
         notify("STOPPING=1")
-        self.exporter.registry.hub.close()
+        self.exporter.registry.feed.hub.close()
 
 
 def serve(resolved: Resolved) -> int:

@@ -87,7 +87,7 @@ class Announcer:
         if len(box.pending) >= MOST_PENDING or not is_announced(process, self.rules):
             return False
         instance = urlsplit(self._links["external_url"]).netloc
-        told = alert(process, self.registry.stats_for(process), self._links, instance)
+        told = alert(process, self.registry.totals.of(process), self._links, instance)
         box.pending[process.id] = Letter(
             told, finished_at, next_at=box.next_of(told["labels"]["name"], self.registry.clock() + GATHER)
         )

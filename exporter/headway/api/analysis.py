@@ -183,7 +183,7 @@ def services_of(context: Context, who: Caller) -> list[ServiceFact]:
         if not who.sees(unit.service.user):
             continue
         schedule, known = unit.service.schedule, unit.remembered
-        stats = context.registry.names.get((unit.name, unit.service.kind))
+        stats = context.registry.totals.names.get((unit.name, unit.service.kind))
         found.append(
             ServiceFact(
                 name=unit.name,

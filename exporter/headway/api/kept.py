@@ -56,7 +56,7 @@ def summary_bytes(registry: Registry, entry: Entry, user: str | None, children: 
     """The list form of a process as JSON: the very same as :func:`headway.api.answers.summary` makes. `user`: for somebody who sees
     the processes of this user only, and of `children` those; None: for who sees all."""
     process, kept, now = entry.process, entry.shown, registry.clock()
-    stats = registry.stats_for(process)
+    stats = registry.totals.of(process)
     if user is not None and (entry.blocked_by or any(report.about for report in entry.conditions)):
         return _encode(summary(registry.view(entry, now, user), sorted(children)))  # others may not be named
     if not (

@@ -67,8 +67,8 @@ class Channel:
     def advance(self, whole: bool) -> None:
         """Makes a frame of what differs, if anything does. `whole`: of every active row, not only of those reported about."""
         registry, frame = self.registry, self.frame + 1
-        now, version = registry.clock(), registry.version
-        changed = {e.process.id: e for e in registry.newer_than(self._seen) if self.sees(e.process.spec.user)}
+        now, version = registry.clock(), registry.feed.version
+        changed = {e.process.id: e for e in registry.feed.newer_than(self._seen) if self.sees(e.process.spec.user)}
         if whole:
             known = (registry.entries.get(process_id) for process_id in self.rows)
             changed |= {entry.process.id: entry for entry in known if entry is not None and entry.process.status.active}
@@ -121,10 +121,10 @@ class Channel:
 
     async def run(self) -> None:
         """Makes frames while somebody follows, and a little longer."""
-        changed, loop = self.registry.hub.subscribe(), asyncio.get_running_loop()
+        changed, loop = self.registry.feed.hub.subscribe(), asyncio.get_running_loop()
         ticked = alone = loop.time()
         try:
-            while not self.registry.hub.closed and loop.time() - alone < LINGER:
+            while not self.registry.feed.hub.closed and loop.time() - alone < LINGER:
                 try:
                     async with asyncio.timeout(max(0.0, ticked + TICK - loop.time())):
                         await changed.wait()
@@ -140,7 +140,7 @@ class Channel:
                 self.advance(whole)
         finally:
             self.over = True
-            self.registry.hub.unsubscribe(changed)
+            self.registry.feed.hub.unsubscribe(changed)
             self._wake()
 
     def _difference(self, entry: Entry, now: float, frame: int) -> Row | None:

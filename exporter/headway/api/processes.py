@@ -95,7 +95,7 @@ async def stats(request: Request) -> Response:
     context, who = context_of(request), caller(request)
     parse_params(single(request), NoParams)
     entries = [e for e in context.registry.entries.values() if who.sees(e.process.spec.user)]
-    by_status = dict(context.registry.status_counts)
+    by_status = dict(context.registry.totals.by_status)
     if who.user is not None:
         by_status = dict.fromkeys(Status, 0)
         for entry in entries:
@@ -115,7 +115,7 @@ async def stats(request: Request) -> Response:
             "active_by_type": by_type,
             "conditions": conditions,
             # Totals of a name are of all users.
-            "names": [] if who.user is not None else [answers.name_report(report) for report in context.registry.name_reports],
+            "names": [] if who.user is not None else [answers.name_report(report) for report in context.registry.totals.reports],
         }
     )
 

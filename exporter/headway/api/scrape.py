@@ -58,7 +58,7 @@ class Scrape:
         now = self.registry.clock()
         if not self._asked_at <= now < self._asked_at + ASKED_WITHIN:
             return
-        if self.registry.ends - self._ends >= ENOUGH:
+        if self.registry.totals.ends - self._ends >= ENOUGH:
             async with self._making:
                 await in_turns(self._telling(active=False))
                 await in_turns(self.collector.settling())
@@ -66,10 +66,10 @@ class Scrape:
     def _telling(self, *, active: bool = True) -> Generator[None, None, None]:
         """What changed since the last page: every active process (its time left moves) unless it is not to be, and new ends."""
         registry, collector, entries = self.registry, self.collector, self.registry.entries
-        version, ends = registry.version, registry.ends  # what changes from here on is told again the next time
-        for process_id in registry.removed_since(self.version):
+        version, ends = registry.feed.version, registry.totals.ends  # what changes from here on is told again the next time
+        for process_id in registry.feed.removed_since(self.version):
             collector.remove(process_id)
-        changed = {entry.process.id for entry in registry.newer_than(self.version)}
+        changed = {entry.process.id for entry in registry.feed.newer_than(self.version)}
         yield
         told = [entry for key, entry in entries.items() if (active if entry.process.state.status.active else key in changed)]
         for first in range(0, len(told), SLICE):
@@ -78,7 +78,7 @@ class Scrape:
             here = [entry for entry in told[first : first + SLICE] if entries.get(entry.process.id) is entry]
             collector.put_all([registry.view(entry, now, patient=True) for entry in here])
         self.version, self._ends = version, ends
-        for stats in registry.names_changed():
+        for stats in registry.totals.news():
             collector.put_name(stats)
-        collector.set_status_counts(registry.status_counts)
-        collector.set_project_costs(registry.project_costs)
+        collector.set_status_counts(registry.totals.by_status)
+        collector.set_project_costs(registry.totals.project_costs)

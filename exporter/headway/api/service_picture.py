@@ -62,7 +62,7 @@ def _schedule(supervisor: Supervisor, unit: Unit) -> dict[str, Any] | None:
     if schedule is None:
         return None
     next_run = supervisor.next_run(unit)
-    stats = supervisor.registry.names.get((unit.name, unit.service.kind))
+    stats = supervisor.registry.totals.names.get((unit.name, unit.service.kind))
     return {
         "cron": schedule.cron,
         "time_zone": schedule.time_zone,

@@ -127,7 +127,7 @@ async def logs(request: Request) -> Response:
     unit = seen(context, who, request.path_params["name"])
     path = log_file(unit.service, context.settings.data_dir)
     if params.follow:
-        lines = follow(path, params.lines, unit.service.log.keep, lambda: context.registry.hub.closed)
+        lines = follow(path, params.lines, unit.service.log.keep, lambda: context.registry.feed.hub.closed)
         return StreamingResponse(lines, media_type="text/plain; charset=utf-8", headers={"Cache-Control": "no-store"})
     found = await context.read(last_lines, path, params.lines, unit.service.log.keep)
     if "text/plain" in request.headers.get("accept", ""):

@@ -63,12 +63,12 @@ async def follow(context: Context, process_id: str, count: int, gone: Callable[[
     entry = context.registry.entries.get(process_id)
     last = entry.log.next_number - 1 if entry is not None else 0
     yield "".join(f"{line.text}\n" for line in lines).encode("utf-8", "replace")
-    changed = context.registry.hub.subscribe()
+    changed = context.registry.feed.hub.subscribe()
     try:
         while True:
             entry = context.registry.entries.get(process_id)
             changed.clear()
-            if entry is None or context.registry.hub.closed:
+            if entry is None or context.registry.feed.hub.closed:
                 return
             if entry.log.next_number - 1 > last:
                 new = [line for line in entry.log.tail() if line.number > last]
@@ -79,7 +79,7 @@ async def follow(context: Context, process_id: str, count: int, gone: Callable[[
             await changed.wait()
             await asyncio.sleep(GATHER)
     finally:
-        context.registry.hub.unsubscribe(changed)
+        context.registry.feed.hub.unsubscribe(changed)
 
 
 async def follow_numbered(context: Context, process_id: str, count: int, last: int) -> AsyncIterator[bytes]:
@@ -91,7 +91,7 @@ async def follow_numbered(context: Context, process_id: str, count: int, last: i
         body["begins"] = True
     last = found[-1].number if found else last
     yield event("lines", body, str(last))
-    hub = context.registry.hub
+    hub = context.registry.feed.hub
     changed = hub.subscribe()
     try:
         while True:
@@ -138,27 +138,31 @@ def resume_point(event_id: str | None, context: Context) -> int | None:
         return None
     run, _, number = event_id.partition("-")
     registry = context.registry
-    if run != context.boot or not number.isdecimal() or not registry.removals_known_since <= int(number) <= registry.version:
+    if (
+        run != context.boot
+        or not number.isdecimal()
+        or not registry.feed.removals_known_since <= int(number) <= registry.feed.version
+    ):
         return None
     return int(number)
 
 
 async def events(context: Context, who: Caller, since: int | None) -> AsyncIterator[bytes]:
     registry = context.registry
-    changed = registry.hub.subscribe(client=True)
+    changed = registry.feed.hub.subscribe(client=True)
     try:
         if since is None:
             yield event("reset", {}, f"{context.boot}-0")
             since = 0
-        while not registry.hub.closed:
+        while not registry.feed.hub.closed:
             changed.clear()
-            now, version = registry.clock(), registry.version
-            fresh = [entry for entry in reversed(registry.newer_than(since)) if who.sees(entry.process.spec.user)]
+            now, version = registry.clock(), registry.feed.version
+            fresh = [entry for entry in reversed(registry.feed.newer_than(since)) if who.sees(entry.process.spec.user)]
             parts = [
                 event("process", context.summary(entry.process, now, who), f"{context.boot}-{entry.version}") for entry in fresh
             ]
             if since:
-                parts += [event("removed", {"id": i}, f"{context.boot}-{version}") for i in registry.removed_since(since)]
+                parts += [event("removed", {"id": i}, f"{context.boot}-{version}") for i in registry.feed.removed_since(since)]
             since = version
             if parts:
                 yield b"".join(parts)
@@ -170,7 +174,7 @@ async def events(context: Context, who: Caller, since: int | None) -> AsyncItera
                 continue
             await asyncio.sleep(GATHER)
     finally:
-        registry.hub.unsubscribe(changed)
+        registry.feed.hub.unsubscribe(changed)
 
 
 def event(kind: str, body: object, event_id: str) -> bytes:

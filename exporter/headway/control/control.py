@@ -220,7 +220,7 @@ class Control:
         waiting = [entry for entry in entries if entry.process.status.active and entry.process.activity.seq > 0]
         if not waiting:
             return
-        changed = self.registry.hub.subscribe()
+        changed = self.registry.feed.hub.subscribe()
         try:
             async with asyncio.timeout(LAST_WORD):
                 while any(entry.process.status.active for entry in waiting):
@@ -229,7 +229,7 @@ class Control:
         except TimeoutError:
             pass
         finally:
-            self.registry.hub.unsubscribe(changed)
+            self.registry.feed.hub.unsubscribe(changed)
 
     async def pause(self, process: Process, asked: Asked) -> tuple[Process, list[Miss]]:
         """Stops it and everything below it. Returns the process, and who could not be stopped. Raises Conflict."""

@@ -12,14 +12,14 @@ from headway.registry.registry import Registry
 async def news(registry: Registry, pause: float) -> AsyncGenerator[list[Entry], None]:
     """Entries that changed, the newest change first, until the hub is closed; what comes within `pause` (s) comes together. Use it
     with :func:`contextlib.aclosing`, so that whoever follows no longer is not woken any more."""
-    hub, seen = registry.hub, registry.version
+    hub, seen = registry.feed.hub, registry.feed.version
     changed = hub.subscribe()
     try:
         while not hub.closed:
             await changed.wait()
             await asyncio.sleep(pause)
             changed.clear()
-            found, seen = registry.newer_than(seen), registry.version
+            found, seen = registry.feed.newer_than(seen), registry.feed.version
             yield found
     finally:
         hub.unsubscribe(changed)

@@ -13,7 +13,6 @@ import asyncio
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from itertools import takewhile
 from typing import Final
 
 from msgspec import UNSET, UnsetType
@@ -23,24 +22,21 @@ from headway.errors import Conflict, InvalidInput, NotFound, StoreUnavailable, T
 from headway.estimate import Estimator
 from headway.ids import check_id, new_id
 from headway.model import Process, Queued, Status, Transition
-from headway.name_gates import NameReport
-from headway.names import OTHER as OTHER
 from headway.names import NameStats
 from headway.registry.changes import REPORTED, HostFacts, changes_anything, new_process, pid_missing, same_creation, updated
 from headway.registry.derive import seen_by, view_of
 from headway.registry.entry import Entry
-from headway.registry.hub import Hub
+from headway.registry.feed import Feed
 from headway.registry.lifecycle import advance, needs_attention
 from headway.registry.logs import LogTail, split_lines
 from headway.registry.outcome import NameKey, Outcome, Undo, Writes
 from headway.registry.told import Told
+from headway.registry.totals import Totals
 from headway.schemas import CreateIn, ProgressItem, UpdateIn
 from headway.settings import Settings
 from headway.store.base import LogLine
 from headway.view import View
 
-PROJECTS: Final = 100
-REMOVALS_KEPT: Final = 10_000
 # A peak of memory that is higher than the one that is stored by less than this factor is not worth a write.
 KEPT_FROM: Final = 1.05
 # Processes that are looked at before others have their turn.
@@ -48,27 +44,16 @@ SLICE: Final = 100
 
 
 class Registry:
-    """`clock` gives unix seconds; `host` says which pids this exporter may believe."""
+    """`clock` gives unix seconds; `host` says which pids this exporter may believe. `feed` is what changed, in order; `totals` are
+    what is counted over many."""
 
     def __init__(self, settings: Settings, writer: Writes, host: HostFacts, clock: Callable[[], float]) -> None:
         self.settings = settings
         self.host = host
         self.clock = clock
-        self.hub = Hub()  # of everything
-        self.turns = Hub()  # of what came, and of changes of status
+        self.feed = Feed()
+        self.totals = Totals(settings.max_names)
         self.entries: dict[str, Entry] = {}
-        self.names: dict[NameKey, NameStats] = {}
-        self.name_reports: tuple[NameReport, ...] = ()
-        self.failure_rates: dict[NameKey, float] = {}  # of names with a threshold of their own; infinite where the gate is off
-        self.status_counts: dict[Status, int] = dict.fromkeys(Status, 0)
-        self.project_costs: dict[str, float] = {}  # of what ended, in dollars; kept with the names
-        self.version = 0
-        self.ends = 0  # since the start, with those that could not be stored
-        self._names_changed: set[NameKey] = set()
-        self._recent: dict[str, Entry] = {}  # by version, oldest change first
-        self._turns: dict[str, Entry] = {}
-        self.removals_known_since = 0
-        self._removed: list[tuple[int, str]] = []
         self._writer = writer
         self._orphan_children: dict[str, set[str]] = {}
 
@@ -99,12 +84,12 @@ class Registry:
         if pid_missing(process, self.host) and form.pid_namespace is not None:
             # It is known to be gone. Without a namespace the number may be one of a container: then the lease decides.
             entry.gone_since = now
-        key = self._name_key(process)
-        stats = self.names.get(key)
+        key = self.totals.key_of(process)
+        stats = self.totals.names.get(key)
         born = None if stats is not None else NameStats(name=key[0], kind=process.kind)
         if born is not None:
-            self.names[key] = born
-        self._counted(None, process.status)
+            self.totals.put(key, born)
+        self.totals.count(None, process.status)
         stored = self._commit(
             entry,
             before=None,
@@ -162,7 +147,7 @@ class Registry:
             stored = self._settle(entry, before, at, REPORTED, lines)
             return Outcome(entry.process, stored)
         self._writer.behind(process, lines)
-        self._touch(entry)
+        self.feed.touch(entry)
         return None if process.cancel_requested_at is None else Outcome(process)
 
     def advance(self, items: Iterator[tuple[int, ProgressItem, Entry]], now: float) -> int | None:
@@ -196,7 +181,7 @@ class Registry:
         if told is None or current <= told.current or (seq is not UNSET and seq <= told.seq):
             return None
         self._writer.behind_of(told.before.id, entry)
-        self._touch(entry)
+        self.feed.touch(entry)
         entry.tell(told)
         return told
 
@@ -267,36 +252,12 @@ class Registry:
         """`user`: for somebody who sees the processes of this user only, and so no names of others; None: for who sees all.
         `patient`: for who asks for all of them at once."""
         at = self.clock() if now is None else now
-        found = view_of(entry, self.stats_for(entry.process), self.settings, at, patient=patient)
+        found = view_of(entry, self.totals.of(entry.process), self.settings, at, patient=patient)
         return found if user is None else seen_by(user, found, self.entries)
 
     def archived(self, process: Process) -> Entry:
         """A process that is only in the history, in the form of an entry; not inserted."""
         return Entry(process, LogTail(0, 0), None, 0.0)
-
-    def newer_than(self, version: int) -> list[Entry]:
-        """Entries that changed after `version`, the newest change first."""
-        return list(takewhile(lambda entry: entry.version > version, reversed(self._recent.values())))
-
-    def take_turns(self) -> list[Entry]:
-        """Entries that came or changed their status since the last call."""
-        taken, self._turns = list(self._turns.values()), {}
-        return taken
-
-    def stats_for(self, process: Process) -> NameStats | None:
-        """Totals of its name; None for a name over the limit, whose totals are mixed with others."""
-        spec = process.spec
-        return self.names.get((spec.name, spec.kind))
-
-    def names_changed(self) -> list[NameStats]:
-        """Totals that changed since the last call."""
-        changed = [self.names[key] for key in self._names_changed if key in self.names]
-        self._names_changed.clear()
-        return changed
-
-    def removed_since(self, version: int) -> list[str]:
-        """Ids that left the active view after `version`, oldest first; complete from `removals_known_since` on."""
-        return [process_id for at, process_id in self._removed if at > version]
 
     # ── start, samples and time ────────────────────────────────────────────────────────────────────────────────────
 
@@ -309,14 +270,9 @@ class Registry:
     ) -> None:
         """Takes over what the store kept. Called once, before any verb."""
         now = self.clock()
-        self.names = {(stats.name, stats.kind): stats for stats in names}
-        self._names_changed = set(self.names)
-        for stats in self.names.values():
-            for project, dollars in stats.project_costs.items():
-                self._spent(project, dollars)
+        self.totals.load(names, status_counts)
         for process in processes:
             self._insert(process, now, lines(process.id))
-        self.status_counts.update(status_counts)
 
     def recall(self, process: Process, lines: Sequence[LogLine]) -> Entry:
         """Brings one process back from the history, because its reporter spoke again."""
@@ -346,9 +302,7 @@ class Registry:
             entry = self.entries.pop(process_id, None)
             if entry is None:
                 continue
-            self._recent.pop(process_id, None)
-            self.version += 1
-            self._removed.append((self.version, process_id))
+            self.feed.remove(process_id)
             parent_id = entry.process.spec.parent_id
             if parent_id is not None:
                 self._children_of(parent_id).discard(process_id)
@@ -356,31 +310,21 @@ class Registry:
                     del self._orphan_children[parent_id]
             if entry.children:
                 self._orphan_children[process_id] = entry.children
-        if len(self._removed) > REMOVALS_KEPT:
-            self.removals_known_since = self._removed[-REMOVALS_KEPT - 1][0]
-            del self._removed[:-REMOVALS_KEPT]
-        self.hub.wake()
+        self.feed.removed()
 
     def changed(self, entry: Entry) -> None:
         """Says that what is derived from this process changed (conditions, samples)."""
-        self._touch(entry)
+        self.feed.touch(entry)
 
     def trip(self, process: Process, gates: Iterable[str]) -> None:
         """Counts conditions that begin to hold."""
-        key = self._name_key(process)
-        stats = self.names.get(key) or NameStats(name=key[0], kind=process.kind)
+        key = self.totals.key_of(process)
+        stats = self.totals.names.get(key) or NameStats(name=key[0], kind=process.kind)
         for gate in gates:
             stats = stats.with_gate_trip(gate)
-        self.names[key] = stats
-        self._names_changed.add(key)
+        self.totals.put(key, stats)
+        self.totals.say(key)
         self._writer.behind(names=[stats])
-
-    def forget_ends(self, before: float) -> None:
-        """Recent ends of names that lie so far back (unix s) do not count any more; the store hears of it with the next end."""
-        for key, stats in self.names.items():
-            if stats.recent and stats.recent[0][0] <= before:
-                self.names[key] = stats.since(before)
-                self._names_changed.add(key)
 
     def keeping_usage(self) -> Generator[None, None, None]:
         """Writes down what active processes used so far, where it became notably more: samples do not outlive the exporter. In
@@ -392,10 +336,6 @@ class Registry:
                 entry.process = replace(entry.process, usage=entry.usage())
                 self._writer.behind(entry.process)
 
-    def set_counts(self, counts: Mapping[Status, int]) -> None:
-        """What the store counted after it forgot old ones."""
-        self.status_counts = {status: counts.get(status, 0) for status in Status}
-
     def undo(self, tokens: Iterable[object]) -> None:
         """Takes back changes that could not be stored; `tokens` in reverse order of the changes."""
         for token in tokens:
@@ -403,21 +343,18 @@ class Registry:
                 continue
             entry = self.entries.get(token.process_id)
             if token.name_key is not None:
-                if token.name_before is None:
-                    self.names.pop(token.name_key, None)
-                else:
-                    self.names[token.name_key] = token.name_before
-                self._names_changed.add(token.name_key)
+                self.totals.put(token.name_key, token.name_before)
+                self.totals.say(token.name_key)
             if entry is None:
                 continue
-            self._counted(entry.process.status, None if token.before is None else token.before.status)
+            self.totals.count(entry.process.status, None if token.before is None else token.before.status)
             if token.before is None:
                 self.drop([token.process_id])
                 continue
             entry.process = token.before
             entry.log.withdraw(token.line_numbers)
             self._writer.behind(token.before)
-            self._turned(entry)
+            self.feed.turn(entry)
 
     # ── inside ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -429,20 +366,20 @@ class Registry:
         names: tuple[NameKey, NameStats | None, NameStats] | None = None
         if process.status.ended:
             process = entry.process = replace(process, usage=entry.usage())
-            key = self._name_key(process)
-            known = self.names.get(key)
+            key = self.totals.key_of(process)
+            known = self.totals.names.get(key)
             shape = None
             if entry.estimator is not None and process.status is Status.DONE:
                 shape = entry.estimator.shape() or None
             dollars = cost(process.metadata, self.settings.prices)
             if dollars is not None:
-                self._spent(process.spec.project, dollars)
+                self.totals.spent(process.spec.project, dollars)
             stats = (known or NameStats(name=key[0], kind=process.kind)).with_end(process, shape, dollars)
-            self.names[key] = stats
+            self.totals.put(key, stats)
             names = (key, known, stats)
         elif entry.estimator is None and process.started_at is not None:
             entry.estimator = self._estimator(process)
-        self._counted(before.status, process.status)
+        self.totals.count(before.status, process.status)
         return self._commit(
             entry,
             before=before,
@@ -483,11 +420,11 @@ class Registry:
             if done.cancelled() or done.exception() is not None:
                 return
             if key is not None:
-                self._names_changed.add(key)
+                self.totals.say(key)
             if entry.process.dismissed_at is not None:
                 self.drop([entry.process.id])
             else:
-                self._turned(entry)
+                self.feed.turn(entry)
 
         future.add_done_callback(publish)
         return future
@@ -501,7 +438,7 @@ class Registry:
         entry.children = self._orphan_children.pop(process.id, set())
         if process.spec.parent_id is not None:
             self._children_of(process.spec.parent_id).add(process.id)
-        self._turned(entry)
+        self.feed.turn(entry)
         return entry
 
     def _children_of(self, parent_id: str) -> set[str]:
@@ -513,45 +450,12 @@ class Registry:
         started_at = process.started_at
         if started_at is None or process.status.ended:
             return None
-        stats = self.stats_for(process)
+        stats = self.totals.of(process)
         activity = process.activity
         estimator = Estimator(started_at, activity.initial, stats.shapes if stats is not None else ())
         if activity.current is not None:
             estimator.add(activity.last_progress_at or started_at, activity.current)
         return estimator
-
-    def _touch(self, entry: Entry) -> None:
-        self.version = entry.version = self.version + 1
-        recent, process_id = self._recent, entry.process.id
-        recent.pop(process_id, None)
-        recent[process_id] = entry
-        self.hub.wake()
-
-    def _turned(self, entry: Entry) -> None:
-        """It came, or its status changed."""
-        self._touch(entry)
-        self._turns[entry.process.id] = entry
-        self.turns.wake()
-
-    def _counted(self, before: Status | None, after: Status | None) -> None:
-        if before is not None:
-            self.status_counts[before] -= 1
-        if after is not None:
-            self.status_counts[after] += 1
-            self.ends += after.ended
-
-    def _spent(self, project: str | None, dollars: float) -> None:
-        """A change that cannot be stored is not taken back here: a counter that falls would count everything anew."""
-        name = project or ""
-        if name not in self.project_costs and len(self.project_costs) >= PROJECTS:
-            name = OTHER
-        self.project_costs[name] = self.project_costs.get(name, 0.0) + dollars
-
-    def _name_key(self, process: Process) -> NameKey:
-        key = (process.name, process.kind)
-        if key in self.names or len(self.names) < self.settings.max_names:
-            return key
-        return (OTHER, process.kind)
 
 
 def _peak(process: Process) -> int:

@@ -195,7 +195,7 @@ class Watch:
                 continue  # meanwhile
             try:
                 process, own = entry.process, limits_of(entry, registry.settings)
-                expected, expected_runs = expected_of(process.spec, registry.stats_for(process))
+                expected, expected_runs = expected_of(process.spec, registry.totals.of(process))
                 limits[process_id] = own
                 ancestors = frozenset(ancestors_of(process_id, parents)) if waiting else frozenset()
                 neighbours = self.neighbours.near(process, entry.sample, own, waiting)

@@ -51,7 +51,7 @@ async def attention(request: Request) -> Response:
     ]
     order = nested(whole(context, entry, now, who) for entry in concerned)
     rows = [shown(found, now) for found in grouped((found for found, _ in order), now)[:ROWS]]
-    names = () if who.user is not None else context.registry.name_reports
+    names = () if who.user is not None else context.registry.totals.reports
     analysis = await recent(context, who)
     model = {
         "now": now,
