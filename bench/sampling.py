@@ -117,7 +117,6 @@ def ours(pids: Sequence[int], rounds: int) -> dict[str, list[float]]:
         host.close()
 
     case("they slept", rounds)
-    case("they ran", rounds, ran=True)
     case("they ran, every line had changed", rounds, roots=ageless, ran=True, moving=True)
     case("they ran, no files kept open", rounds, ran=True, max_files=0)
     case("of processes that nobody tracks", rounds, roots=some)
@@ -132,18 +131,14 @@ def ours(pids: Sequence[int], rounds: int) -> dict[str, list[float]]:
     return found
 
 
-def reading(pids: Sequence[int], rounds: int) -> dict[str, list[float]]:
-    """The least there is: reading the three files of each that a pass needs when they ran, already open, and nothing else."""
+def in_turn(pids: Sequence[int], rounds: int) -> dict[str, tuple[str, list[float]]]:
+    """Of each that ran: our pass; reading the three files of each that it needs, already open, and nothing else; and psutil with
+    Process objects that are kept, which has no run-queue wait, and puts no trees together. One after the other in each round, so
+    that a machine that is slow for a while is slow for all. By what it is: of whom, and microseconds."""
+    roots = {str(pid): known(pid) for pid in pids}
+    host = LinuxHost()
+    sampler = TreeSampler(host, marks=Marks())
     files = [os.open(f"/proc/{pid}/{name}", os.O_RDONLY) for pid in pids for name in ("stat", "schedstat", "io")]
-    try:
-        return {"three reads of open files": each(spent(rounds, lambda: [os.pread(file, 448, 0) for file in files]), len(pids))}
-    finally:
-        for file in files:
-            os.close(file)
-
-
-def psutil_pass(pids: Sequence[int], rounds: int) -> dict[str, list[float]]:
-    """With Process objects that are kept. It has no run-queue wait, and nobody has put trees together yet."""
     processes = [psutil.Process(pid) for pid in pids]
 
     def few() -> None:
@@ -165,10 +160,24 @@ def psutil_pass(pids: Sequence[int], rounds: int) -> dict[str, list[float]]:
                 process.io_counters()
                 process.num_fds()
 
-    return {
-        "psutil oneshot, CPU, memory, threads, state": each(spent(rounds, few), len(pids)),
-        "psutil oneshot, and I/O and open files": each(spent(rounds, all_figures), len(pids)),
+    cases: dict[str, tuple[str, Callable[[], object]]] = {
+        "they ran": ("headway", lambda: sampler.sample(roots)),
+        "three reads of open files": ("bound", lambda: [os.pread(file, 448, 0) for file in files]),
+        "psutil oneshot, CPU, memory, threads, state": ("peer", few),
+        "psutil oneshot, and I/O and open files": ("peer", all_figures),
     }
+    found: dict[str, tuple[str, list[float]]] = {what: (of, []) for what, (of, _) in cases.items()}
+    try:
+        for _ in range(2):
+            sampler.sample(roots)
+        for _ in range(rounds):
+            for what, (_, work) in cases.items():
+                found[what][1].extend(each(spent(1, work, lambda: stir(pids)), len(pids)))
+    finally:
+        host.close()
+        for file in files:
+            os.close(file)
+    return found
 
 
 # ── process-exporter ────────────────────────────────────────────────────────────────────────────────────────────────
@@ -289,13 +298,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for count in (options.processes, *((5000,) if options.large else ())):
             with sleepers(count) as pids:
                 sleep(1)
-                for what, took in ours(pids, options.rounds).items():
+                for what, (of, took) in in_turn(pids, options.rounds).items():
                     target = TARGET_MICROSECONDS if what == "they ran" else None
-                    report.add(f"{count:,}, {what}", "µs", *took, target=target)
-                for what, took in reading(pids, options.rounds).items():
-                    report.add(f"{count:,}, {what}", "µs", *took, of="bound")
-                for what, took in psutil_pass(pids, options.rounds).items():
-                    report.add(f"{count:,}, {what}", "µs", *took, of="peer")
+                    report.add(f"{count:,}, {what}", "µs", *took, of=of, target=target)
+                for what, took in ours(pids, options.rounds).items():
+                    report.add(f"{count:,}, {what}", "µs", *took)
                 if program is not None:
                     report.add(f"{count:,}, process-exporter", "µs", *process_exporter(program, options.rounds), of="peer")
                     lean = process_exporter(program, options.rounds, "-threads=false", "-gather-smaps=false")
