@@ -6,6 +6,7 @@ import asyncio
 import re
 from collections.abc import Generator
 from itertools import count
+from typing import Any
 
 import pytest
 
@@ -226,9 +227,14 @@ async def test_forecasts_of_many_are_made_in_several_looks() -> None:
 async def test_what_happens_by_itself_gives_way_to_a_page() -> None:
     """Not to the one that nobody waits for any more."""
     world = filled(MANY)
-    way = turns.Way()
-    scrape = Scrape(world.registry, Collector(OwnMetrics()), way)
-    alone: list[bool] = []
+    way, alone, packing = turns.Way(), list[bool](), list[bool]()
+
+    class Watched(Collector):
+        def packed(self, *page: Any) -> tuple[bytes, str, str | None]:
+            packing.append(way.clear)
+            return super().packed(*page)
+
+    scrape = Scrape(world.registry, Watched(OwnMetrics()), way)
 
     def steps() -> Generator[None, None, None]:
         for _ in range(5):
@@ -246,7 +252,7 @@ async def test_what_happens_by_itself_gives_way_to_a_page() -> None:
         await asyncio.gather(making, return_exceptions=True)
         assert way.clear
         await beside
-    assert alone == [True] * 10
+    assert alone == [True] * 10 and packing == [False]
 
 
 @in_loop

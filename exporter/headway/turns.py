@@ -20,7 +20,7 @@ LONGEST: Final = 0.01
 # How often who gives way looks whether it is clear, and how long it waits at most in all, for one piece of work: whoever asks for
 # pages without end must not end everything else (s).
 LOOK: Final = 0.002
-PATIENCE: Final = 0.1
+PATIENCE: Final = 0.25
 
 
 class Way:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Generator
-from contextlib import AsyncExitStack
 from math import inf
 from typing import Final
 
@@ -43,14 +42,14 @@ class Scrape:
         """See :meth:`headway.collector.Collector.page`."""
         form = choose_format(accept)
         self._asked_at = self.registry.clock()
-        async with AsyncExitStack() as making:
-            with self.way.first():
-                await making.enter_async_context(self._making)
+        with self.way.first():
+            async with self._making:
                 await in_turns(self._telling())
                 pieces = await in_turns(self.collector.paging(form))
-            if len(self.registry.entries) < LARGE:
-                return self.collector.packed(pieces, form, accept_encoding)
-            return await asyncio.to_thread(self.collector.packed, pieces, form, accept_encoding)
+                if len(self.registry.entries) < LARGE:
+                    return self.collector.packed(pieces, form, accept_encoding)
+                # Nobody else may work for long meanwhile: between two pieces the thread would wait for the interpreter each time.
+                return await asyncio.to_thread(self.collector.packed, pieces, form, accept_encoding)
 
     async def prepare(self) -> None:
         """Where many ended since the last page, works them off ahead of the next one, if anybody asks for pages at all: it takes
