@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import TYPE_CHECKING, Final
+from typing import Any, Final
 
 from headway.estimate import Estimator
 from headway.model import ConditionReport, Process, Spec, Usage
@@ -51,7 +51,6 @@ class Entry:
         "told",
         "version",
     )
-    process: Process
 
     def __init__(self, process: Process, log: LogTail, estimator: Estimator | None, contact_at: float) -> None:
         self.process = process
@@ -74,21 +73,9 @@ class Entry:
         self.version = 0
 
     def tell(self, told: Told) -> None:
-        """From now on progress is told there."""
+        """From now on progress is told there, and `process` is made when it is read."""
         self.told = told
-        del self.process
-
-    if not TYPE_CHECKING:  # or every misspelt attribute would be one
-
-        def __getattr__(self, name: str) -> Process:
-            """Only what is not there is asked for here: the record, while there is none of what was told last."""
-            told = self.told if name == "process" else None
-            if told is None:
-                raise AttributeError(f"an entry has no {name}")
-            self.told, self.process = None, told.record()
-            if told.owed and self.estimator is not None:
-                self.estimator.add(told.at, told.current)
-            return self.process
+        self.__class__ = _Telling
 
     def seen(self, sample: Sample) -> None:
         """Keeps a sample of it alive, and what of it outlasts the next one."""
@@ -111,3 +98,30 @@ class Entry:
             if seconds is None or (before.cpu_seconds is not None and before.cpu_seconds > seconds):
                 seconds = before.cpu_seconds
         return None if seconds is None and not peak else Usage(seconds, peak or None)
+
+
+_RECORD: Final[Any] = vars(Entry)["process"]
+
+
+class _Telling(Entry):
+    """An entry while there is no record of what was told last. A class of its own, because a property, or `__getattr__`, would make
+    every read of an entry slower, and most have a record."""
+
+    __slots__ = ()
+
+    def _read(self) -> Process:
+        told = self.told
+        assert told is not None
+        process = told.record()
+        self._write(process)
+        if told.owed and self.estimator is not None:
+            self.estimator.add(told.at, told.current)
+        return process
+
+    def _write(self, process: Process) -> None:
+        self.told = None
+        self.__class__ = Entry  # type: ignore[assignment]
+        _RECORD.__set__(self, process)
+
+
+setattr(_Telling, "process", property(_Telling._read, _Telling._write))  # noqa: B010  a slot, to who checks types
