@@ -213,7 +213,9 @@ def test_only_the_background_thread_imports_requests_and_nobody_the_server(serve
     assert {thread for thread, name in imported if name in ("requests", "urllib3", "ssl", "json")} == {"headway"}
     names = {name for _, name in imported}
     ours = {name for name in names if name.partition(".")[0] == "headway"}
-    allowed = {f"headway.{name}" for name in ("version", "ids", "durations", "labels", "places", "reporter")} | {"headway"}
+    allowed = {f"headway.{name}" for name in ("version", "ids", "cleaning", "durations", "labels", "places", "reporter")} | {
+        "headway"
+    }
     assert {name for name in ours if not name.startswith("headway.reporter.")} <= allowed
     server_side = {"psutil", "rich", "msgspec", "fastapi", "starlette", "uvicorn", "yaml", "prometheus_client", "jinja2", "sqlite3"}
     assert not {name.partition(".")[0] for name in names} & server_side
