@@ -110,6 +110,20 @@ def test_a_pid_that_was_given_to_another_process_is_not_believed(exporter: Runni
     assert api.get("reused")["memory_bytes"] is None
 
 
+def test_a_reporter_that_was_given_up_and_speaks_again_by_a_batch_is_running(exporter: RunningExporter) -> None:
+    api = Api(exporter)
+    for one in ("silent", "other"):
+        api.request(
+            "POST", "/api/processes", json={"name": one, "type": "task", "id": one, "lease": "1s", "progress": {"total": 9}}
+        )
+    wait_until(lambda: api.get("silent")["status"] == "orphaned", timeout=30, what="its orphaning")
+    items = [{"id": one, "progress": {"current": 3}} for one in ("silent", "other")]
+    results = api.request("POST", "/api/processes/batch", json={"items": items})[1]["data"]
+    assert [result["status"] for result in results] == [200, 200]
+    found = api.get("silent")
+    assert (found["status"], found["progress"]["current"], found["error"], found["finished_at"]) == ("running", 3, None, None)
+
+
 def gone_pid() -> int:
     """A pid that no OS process has, for a while."""
     child = subprocess.Popen(["true"])

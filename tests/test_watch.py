@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any
 
@@ -112,6 +113,68 @@ async def test_a_vanished_os_process_becomes_orphaned_after_its_last_words_had_t
     assert process.status is Status.ORPHANED and process.finished_at == START
     assert process.error == "its OS process is gone; it never said how it ended"
     assert world.update("a", status="done", age=6).status is Status.DONE, "its last words may arrive late"
+
+
+@in_loop
+async def test_a_reporter_that_was_silent_for_its_lease_and_speaks_again_is_running() -> None:
+    words: list[dict[str, Any]] = [
+        {"progress": {"current": 3}},
+        {"log": "a line"},
+        {"stage": "b"},
+        {"alive": True},
+        {"output": True},
+    ]
+    for said in words:
+        await comes_back(said)
+
+
+async def comes_back(said: dict[str, Any]) -> None:
+    world = World()
+    world.create(id="a", lease="10s", progress={"total": 9})
+    world.clock.now += 4
+    world.update("a", progress={"current": 2})
+    world.pass_by(20)
+    await asyncio.sleep(0)
+    lost = world.registry.entries["a"].process
+    assert (lost.status, lost.finished_at) == (Status.ORPHANED, START + 4)
+    assert world.update("a", summary="somebody's note").status is Status.ORPHANED
+    assert world.update("a", age=25, **said).status is Status.ORPHANED, "that was before"
+    process = world.update("a", **said)
+    assert process.status is Status.RUNNING and process.started_at == START and process.resumed_at == world.clock.now
+    assert world.writer.transitions[-1].after is Status.RUNNING
+    world.pass_by(5)
+    assert world.status("a") is Status.RUNNING
+    world.pass_by(20)
+    assert world.status("a") is Status.ORPHANED, "silent again"
+
+
+@in_loop
+async def test_nobody_comes_back_whose_os_process_is_gone() -> None:
+    world = World()
+    world.create(id="here", pid=4242, create_time=START - 5, host="here", pid_namespace=HOST.pid_namespace)
+    world.create(id="unknown", pid=4243, host="here", pid_namespace=HOST.pid_namespace)
+    world.watch.orphan(world.registry.entries["here"], START, "its OS process is gone")
+    world.clock.now += LAST_WORDS
+    world.watch.expire()
+    world.clock.now += 1
+    for one in ("here", "unknown"):
+        assert world.update(one, progress={"current": 3}).status is Status.ORPHANED
+
+
+@in_loop
+async def test_one_that_was_dismissed_and_speaks_again_is_to_be_seen() -> None:
+    world = World()
+    world.create(id="a", lease="10s")
+    world.pass_by(20)
+    await asyncio.sleep(0)
+    world.registry.dismiss("a")
+    dismissed = world.registry.entries["a"].process
+    await asyncio.sleep(0)
+    assert "a" not in world.registry.entries
+    world.registry.recall(dismissed, [])
+    assert world.update("a", log="here").dismissed_at is None
+    await asyncio.sleep(0)
+    assert world.status("a") is Status.RUNNING
 
 
 @in_loop

@@ -20,7 +20,7 @@ from headway.api.problems import of_error
 from headway.api.processes import single
 from headway.errors import Conflict, Forbidden, HeadwayError, InvalidInput, StoreUnavailable
 from headway.keys import Role
-from headway.model import Process
+from headway.model import Orphaned, Process
 from headway.registry.changes import about_state, pid_missing, same_creation
 from headway.registry.entry import Entry
 from headway.registry.outcome import Outcome
@@ -247,7 +247,7 @@ def update_many_at_once(context: Context, who: Caller, body: bytes) -> bytes | N
     entries: list[Entry] = []
     for item in items:
         entry = get(item.id)
-        if entry is None or entry.pending is not None:
+        if entry is None or entry.pending is not None or (entry.told is None and type(entry.process.state) is Orphaned):
             return None
         entries.append(entry)
     now, report = registry.clock(), registry.report

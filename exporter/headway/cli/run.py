@@ -43,8 +43,8 @@ ffmpeg, `51/80`, `63%`, `[12/340]`. The exporter being down changes nothing for 
 Everything it writes is kept in a file too ($HEADWAY_LOG_DIR, else /var/lib/headway/logs for root, else
 ~/.local/state/headway/logs), which is rotated at 10 MB and removed after 7 days.
 
-What writes nothing for a minute and gets no further counts as stuck. A server, and whatever else waits by nature, is --type daemon,
-of which silence says nothing, or has a longer --stuck-after.
+What has written something, then nothing for a minute, and gets no further, counts as stuck. A server, and whatever else
+waits by nature, is --type daemon, of which silence says nothing, or has a longer --stuck-after.
 
 What it may use can be limited. Memory and CPU time are those of the command and all its children; they are read once a second, and
 when there is too much of either, all of them are ended as by a timeout, and the process has failed. Open files and niceness are

@@ -113,6 +113,16 @@ def pid_missing(process: Process, host: HostFacts) -> bool:
     return root.pid_namespace in (None, host.pid_namespace)
 
 
+def visible(process: Process, host: HostFacts) -> OSProcess | None:
+    """The OS process of a record, if its pid means something on this host; else its reporter has to be heard of."""
+    root = process.spec.os_process
+    if root is None or process.spec.host != host.name or root.create_time is None:
+        return None
+    if root.pid_namespace is not None and host.pid_namespace is not None and root.pid_namespace != host.pid_namespace:
+        return None
+    return root
+
+
 def same_creation(process: Process, form: CreateIn) -> bool:
     """Whether a repeated creation means this process: the facts that never change agree."""
     spec = process.spec
@@ -186,6 +196,8 @@ def updated(
         spec = new_spec(spec, form)
     if about_state(form):
         state = new_state(process, form, at)
+        if state.status.active:
+            dismissed = None
     return Process(process.id, spec, state, activity, metadata, asked, dismissed, usage), progressed
 
 
@@ -207,6 +219,12 @@ def after_the_end(process: Process, form: UpdateIn, at: float) -> UpdateIn:
 def about_state(form: UpdateIn) -> bool:
     """Whether an update says something of the status, or what only an end has."""
     return not (form.status is UNSET and form.exit_code is UNSET and form.signal is UNSET and form.error is UNSET)
+
+
+def at_work(form: UpdateIn) -> bool:
+    """Whether an update shows that whoever reports is alive: what it was called or belongs to, anybody may add."""
+    said = (form.progress, form.stage, form.log, form.rate, form.eta_seconds)
+    return form.alive or form.output is True or any(one is not UNSET for one in said)
 
 
 def changes_anything(form: UpdateIn) -> bool:

@@ -15,15 +15,26 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Final
 
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET, UnsetType, structs
 
 from headway.costs import cost
 from headway.errors import Conflict, InvalidInput, NotFound, StoreUnavailable, TooLarge
 from headway.estimate import Estimator
 from headway.ids import check_id, new_id
-from headway.model import Process, Queued, Status, Transition
+from headway.model import Orphaned, Process, Queued, Status, Transition
 from headway.names import NameStats
-from headway.registry.changes import REPORTED, HostFacts, changes_anything, new_process, pid_missing, same_creation, updated
+from headway.registry.changes import (
+    REPORTED,
+    HostFacts,
+    about_state,
+    at_work,
+    changes_anything,
+    new_process,
+    pid_missing,
+    same_creation,
+    updated,
+    visible,
+)
 from headway.registry.derive import seen_by, view_of
 from headway.registry.entry import Entry
 from headway.registry.feed import Feed
@@ -136,6 +147,8 @@ class Registry:
             at, born = now - form.age, before.spec.created_at
             if at < born:  # a creation that lies in the future was before the clock was set back
                 at = min(born, now)
+        if type(before.state) is Orphaned and self._speaks_again(entry, form, at):
+            form = structs.replace(form.whole() if isinstance(form, ProgressItem) else form, status=Status.RUNNING)
         texts = () if isinstance(form, ProgressItem) or form.log is UNSET else split_lines(form.log)
         last_line = texts[-1] if texts else None
         process, progressed = updated(before, form, at, now, last_line, self.settings.max_metadata_bytes)
@@ -149,6 +162,15 @@ class Registry:
         self._writer.behind(process, lines)
         self.feed.touch(entry)
         return None if process.cancel_requested_at is None else Outcome(process)
+
+    def _speaks_again(self, entry: Entry, form: UpdateIn | ProgressItem, at: float) -> bool:
+        """Whether a reporter that was given up because nothing was heard of it shows that it lives. Whose OS process is known to be
+        gone may only deliver late."""
+        before = entry.process
+        lost_at = before.finished_at
+        if lost_at is None or at <= lost_at or entry.gone_since is not None or visible(before, self.host) is not None:
+            return False
+        return isinstance(form, ProgressItem) or (at_work(form) and not about_state(form))
 
     def advance(self, items: Iterator[tuple[int, ProgressItem, Entry]], now: float) -> int | None:
         """What :meth:`report` does of one (place, item, entry) after the other, where an item says only that more work is done: in

@@ -9,6 +9,7 @@ from typing import Final
 from headway import gates
 from headway.duplicates import ancestors_of, duplicates
 from headway.model import DISCOVERED_BY, ConditionReport, OSProcess, Process, Status
+from headway.registry.changes import visible
 from headway.registry.derive import expected_of, limits_of, pace_of
 from headway.registry.entry import Entry
 from headway.registry.neighbours import Neighbours
@@ -53,13 +54,7 @@ class Watch:
 
     def visible(self, process: Process) -> OSProcess | None:
         """The OS process of a record, if its pid means something here."""
-        spec, host = process.spec, self.registry.host
-        root = spec.os_process
-        if root is None or spec.host != host.name or root.create_time is None:
-            return None
-        if root.pid_namespace is not None and host.pid_namespace is not None and root.pid_namespace != host.pid_namespace:
-            return None
-        return root
+        return visible(process, self.registry.host)
 
     def exited(self, process_id: str, exit: Exit) -> None:
         """Its OS process has just ended: the time for the last words of its reporter begins."""
