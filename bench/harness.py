@@ -86,7 +86,8 @@ class Report:
             low, high = number(min(one.values)), number(max(one.values))
             rows.append((one.of, one.what, number(one.median), low, high, one.unit, goal, verdict))
         widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-        lines = [self.about]
+        rounds = sorted({len(one.values) for one in self.figures.values()})
+        lines = [f"{self.about} ({' to '.join(map(str, sorted({rounds[0], rounds[-1]})))} rounds)"] if rounds else [self.about]
         for row in rows:
             cells = [
                 text.ljust(w) if c in (0, 1, 5) else text.rjust(w) for c, (text, w) in enumerate(zip(row, widths, strict=True))
@@ -95,7 +96,7 @@ class Report:
         return "\n".join([*lines, *self.notes])
 
     def finish(self, results: Path = RESULTS) -> int:
-        """Prints the table and the JSON, and keeps the JSON. Returns the exit code: 1 when a target was missed."""
+        """Prints the JSON and the table, and keeps the JSON. Returns the exit code: 1 when a target was missed."""
         noise = self._noise.until_now()
         if noise["others"] > BUSY or noise["steal"] > BUSY / 2:
             figures = f"others used {noise['others']:.0%} of the machine, {noise['steal']:.0%} were stolen, load {noise['load'][0]}"
@@ -120,8 +121,8 @@ class Report:
             ],
             "notes": self.notes,
         }
-        print(self.table())
         print(json.dumps(result))
+        print(self.table())
         results.mkdir(parents=True, exist_ok=True)
         (results / f"{self.name}.json").write_text(json.dumps(result, indent=1) + "\n")
         return 1 if any(one.met is False for one in self.figures.values()) else 0

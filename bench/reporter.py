@@ -28,7 +28,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from bench.harness import Report, exporter, parser
 
 TARGET_NS: Final = 100.0
-STATES: Final = ("up", "down")
+STATES: Final = ("up", "away")
 
 Case = Callable[[int], None]
 

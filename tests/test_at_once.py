@@ -21,6 +21,7 @@ from headway.api.protocol import LARGEST, Protocol, Reply
 from headway.app import Exporter
 from headway.errors import StoreUnavailable
 from headway.keys import KeyRing, Role
+from headway.model import Status
 from headway.schemas import CreateIn, decode
 from headway.settings import Settings
 from running import RunningExporter, Starter
@@ -183,6 +184,16 @@ def test_a_change_that_is_on_its_way_to_the_disk_is_waited_for(at_once: AtOnce) 
     entry.pending = asyncio.new_event_loop().create_future()
     assert ask(at_once, "PATCH", ONE, {}) is None
     assert ask(at_once, "POST", BATCH, {"items": [{"id": "p"}]}) is None
+
+
+def test_progress_that_brings_the_lost_back_is_durable_first(at_once: AtOnce) -> None:
+    registry = at_once.context.registry
+    stored = registry.end("p", Status.ORPHANED, at=registry.clock(), cause="test").stored
+    assert stored is not None
+    stored.get_loop().run_until_complete(stored)
+    assert ask(at_once, "POST", BATCH, {"items": [{"id": "p", "progress": {"current": 1}}]}) is None
+    assert ask(at_once, "PATCH", ONE, {"progress": {"current": 1}}) == [], "its answer comes later"
+    assert registry.entries["p"].process.status is Status.RUNNING
 
 
 @pytest.mark.parametrize(

@@ -37,11 +37,11 @@ def test_a_report_prints_a_table_and_json_and_keeps_the_json(tmp_path: Path, cap
     report.note("a peer is missing")
     assert report.finish(tmp_path) == 0
     printed = capsys.readouterr().out.splitlines()
-    row = next(line for line in printed if "ours" in line)
+    row = next(line for line in printed[1:] if "ours" in line)
     assert row.split() == ["headway", "ours", "2", "1", "3", "ms", "≤", "2.5", "met"]
     assert printed.count("a peer is missing") == 1
     kept = json.loads((tmp_path / "sample.json").read_text())
-    assert kept == json.loads(printed[-1])
+    assert kept == json.loads(printed[0])
     assert kept["figures"][1] == {
         "what": "theirs",
         "of": "peer",
@@ -51,6 +51,7 @@ def test_a_report_prints_a_table_and_json_and_keeps_the_json(tmp_path: Path, cap
         "target": None,
         "met": None,
     }
+    assert printed[1] == "About something (3 rounds)"
     report.add("too slow", "ms", 9.0, target=1.0)
     assert report.finish(tmp_path) == 1
 
