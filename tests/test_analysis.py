@@ -499,6 +499,7 @@ def test_of_thousands_the_report_stays_short() -> None:
         [subject(f"p{i:05}", name="ü" * 200) for i in range(3000)], [ended(i, name=f"n{i}", error="x" * 500) for i in range(500)]
     )
     assert len(text.encode()) <= BUDGET and "more: headway ps" in text
+    assert "more: headway ps --state failed,killed,timed_out,orphaned\n" in text, "what counts as failed is among what that lists"
 
 
 def test_nobody_writes_lines_of_their_own_into_the_report() -> None:

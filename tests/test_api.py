@@ -224,6 +224,21 @@ def test_a_refused_type_in_a_batch_is_explained_as_elsewhere(api: Api) -> None:
     assert said[0].startswith("create.type is required: one of subagent") and said[1].endswith("task: did you mean daemon?")
 
 
+def test_what_ended_badly_and_was_not_dismissed(api: Api) -> None:
+    ends = ("failed", "timed_out", "killed", "running", "done", "cancelled", "failed")
+    for number, status in enumerate(ends):
+        api.create(id=f"bad-{number}", project="bad")
+        if status != "running":
+            api.update(f"bad-{number}", status=status)
+    assert api.request("DELETE", "/api/processes/bad-6")[0] == 200
+    assert api.list("project=bad&state=undismissed") == ["bad-2", "bad-1", "bad-0"]
+    assert api.list("project=bad&state=undismissed,active") == ["bad-3", "bad-2", "bad-1", "bad-0"]
+    assert api.list("project=bad&state=undismissed,done") == ["bad-4", "bad-2", "bad-1", "bad-0"]
+    _status, body = api.request("GET", "/api/processes?project=bad&state=undismissed&limit=2")
+    assert [process["id"] for process in body["data"]] == ["bad-2", "bad-1"]
+    assert api.list(f"project=bad&state=undismissed&limit=2&cursor={body['next']}") == ["bad-0"]
+
+
 def test_dismissal_takes_out_of_the_active_view_and_keeps_the_history(api: Api) -> None:
     api.create(id="dismissed")
     assert api.request("DELETE", "/api/processes/dismissed")[0] == 409

@@ -123,6 +123,38 @@ def test_ps_says_when_there_is_more(client: Client, environ: dict[str, str], pro
     assert "more" not in headway("ps", "--project", project, "--limit", "3", environ=environ).stderr
 
 
+def test_ps_shows_all_that_was_not_dismissed_however_much_was(start_exporter: Starter) -> None:
+    exporter = start_exporter()
+    client, environ = Client(exporter.url, exporter.key), {"HEADWAY_URL": exporter.url, "HEADWAY_KEY": exporter.key}
+    ids = [client.create(f"nightly {number}")["id"] for number in range(8)]
+    runs = client.create("service")["id"]
+    for process_id in ids:
+        client.update(process_id, status="failed", error="no")
+    for process_id in ids[3:]:
+        client.dismiss(process_id)
+
+    def shown(*args: str) -> tuple[list[str], str]:
+        done = headway("ps", *args, "--json", environ=environ)
+        return [process["id"] for process in json.loads(done.stdout)], done.stderr
+
+    assert shown("--limit", "4") == ([runs, *ids[2::-1]], ""), "five newer ones were dismissed"
+    few, said = shown("--limit", "2")
+    assert few == [runs, ids[2]] and "there are more than 2; --limit" in said
+    assert "there are more than 2" in headway("ps", "--limit", "2", environ=environ).stderr
+    while again := shown("--state", "undismissed", "--limit", "2")[0]:
+        assert headway("dismiss", *again, environ=environ).returncode == 0
+    assert shown() == ([runs], "") and len(shown("--state", "failed")[0]) == 8
+
+
+def test_ps_shows_what_was_killed_by_nobody_knows_whom(client: Client, environ: dict[str, str], project: str) -> None:
+    done = headway("run", "--project", project, "--name", "Sig", "--", "sh", "-c", "kill -TERM $$", environ=environ)
+    assert done.returncode == 143
+    wait_until(lambda: [p["status"] for p in client.list(project=project, state="ended")] == ["killed"], what="its end")
+    for args in ([], ["--state", "undismissed"], ["--state", "undismissed,done"]):
+        lines = headway("ps", "--project", project, *args, environ=environ).stdout.splitlines()
+        assert len(lines) == 2 and lines[1].startswith("killed") and "Sig" in lines[1], args
+
+
 def test_ps_watch_redraws_waits_for_the_exporter_and_ends_with_ctrl_c(start_exporter: Starter) -> None:
     exporter = start_exporter()
     client = Client(exporter.url, exporter.key)
@@ -294,6 +326,32 @@ def test_dismiss(client: Client, environ: dict[str, str]) -> None:
     done = headway("dismiss", one, two, environ=environ)
     assert done.returncode == 0 and done.stdout.splitlines() == [f"dismissed {one} (x, failed)", f"dismissed {two} (x, failed)"]
     assert client.get(one)["dismissed_at"] is not None
+
+
+def test_dismiss_all_that_ended_badly(start_exporter: Starter) -> None:
+    exporter = start_exporter()
+    client, environ = Client(exporter.url, exporter.key), {"HEADWAY_URL": exporter.url, "HEADWAY_KEY": exporter.key}
+    one, two, runs, good = (client.create(name)["id"] for name in ("one", "two", "runs", "good"))
+    client.update(one, status="failed", error="no")
+    client.update(two, status="timed_out")
+    client.update(good, status="done")
+    for args in (["dismiss"], ["dismiss", "--all-ended", one]):
+        done = headway(*args, environ=environ)
+        assert done.returncode == Exit.USAGE and "--all-ended" in done.stderr
+    done = headway("dismiss", "--all-ended", environ=environ)
+    assert done.returncode == Exit.USAGE and "--yes" in done.stderr and client.get(one)["dismissed_at"] is None
+    for answer, code in (("n", Exit.FAILED), ("y", Exit.OK)):
+        with on_terminal("dismiss", "--all-ended", environ=environ) as command:
+            wait_until(lambda: "dismiss these 2? [y/N]" in command.text, timeout=30, what="the question")
+            assert one in command.text and two in command.text and runs not in command.text and good not in command.text
+            command.type(answer + "\n")
+            assert command.child.wait(30) == code
+        assert all((client.get(each)["dismissed_at"] is not None) == (answer == "y") for each in (one, two))
+    assert client.get(good)["dismissed_at"] is None
+    assert headway("dismiss", "--all-ended", environ=environ).stdout == "nothing to dismiss\n"
+    client.update(runs, status="failed")
+    done = headway("dismiss", "--all-ended", "--yes", environ=environ)
+    assert done.returncode == 0 and done.stdout == f"dismissed {runs} (runs, failed)\n"
 
 
 # ── address, key, trouble ───────────────────────────────────────────────────────────────────────────────────────────

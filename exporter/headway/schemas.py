@@ -352,7 +352,16 @@ class ListParams(Struct, forbid_unknown_fields=True):
     """Filters of the list; several together must all hold."""
 
     status: str | None = None
-    state: str | None = None
+    state: (
+        Annotated[
+            str,
+            Meta(
+                description="statuses, conditions, active, ended, completed (done), all, or undismissed (ended badly, and not "
+                "dismissed); several with commas. Default: running"
+            ),
+        ]
+        | None
+    ) = None
     type: Kind | None = None
     user: Label | None = None
     project: Label | None = None
@@ -406,7 +415,9 @@ class NoParams(Struct, forbid_unknown_fields=True):
     """The call takes no parameters."""
 
 
-STATE_WORDS: Final = (*(s.value for s in Status), *(c.value for c in Condition), "completed", "active", "ended", "all")
+# What ended badly (failed, timed out, orphaned, killed by nobody knows whom) and was not dismissed.
+UNDISMISSED: Final = "undismissed"
+STATE_WORDS: Final = (*(s.value for s in Status), *(c.value for c in Condition), "completed", "active", "ended", UNDISMISSED, "all")
 
 T = TypeVar("T", bound=Struct)
 _decoders: dict[type, msgspec.json.Decoder[Any]] = {}

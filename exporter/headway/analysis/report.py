@@ -21,6 +21,8 @@ from headway.model import Process
 BUDGET: Final = 2000  # bytes, for twenty processes and for any other number: what does not fit is counted
 NAME: Final = 28
 LONGEST_COMMAND: Final = 90
+# Whatever ended badly is among these: dismissed or not, and killed by whomever.
+BAD_ENDS: Final = "headway ps --state failed,killed,timed_out,orphaned"
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +143,7 @@ def _failed(failed: Sequence[Process], detail: Detail, ids: _Ids) -> Iterator[st
         last = runs[0]
         why = brief(telling_line(said(last)), detail.reason)
         yield f"- {len(runs)}x {brief(last.name, NAME)}: {why} {ids(last.id)}"
-    yield from _more(sum(map(len, every[detail.failed :])), "headway ps --state failed")
+    yield from _more(sum(map(len, every[detail.failed :])), BAD_ENDS)
 
 
 def _todo(analysis: Analysis, detail: Detail, ids: _Ids) -> Iterator[str]:

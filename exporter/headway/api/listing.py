@@ -14,7 +14,8 @@ from headway.errors import InvalidInput
 from headway.explanation import suggestion
 from headway.model import ACTIVE, ENDED, Condition, Process, Status
 from headway.registry.entry import Entry
-from headway.schemas import STATE_WORDS, ListParams
+from headway.registry.lifecycle import needs_attention
+from headway.schemas import STATE_WORDS, UNDISMISSED, ListParams
 from headway.store.base import Query
 
 WORDS = {"active": ACTIVE, "ended": ENDED, "all": ACTIVE | ENDED, "completed": frozenset({Status.DONE})}
@@ -22,22 +23,26 @@ WORDS = {"active": ACTIVE, "ended": ENDED, "all": ACTIVE | ENDED, "completed": f
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """What was asked for: any of `statuses`, or active with any of `conditions`; and the filters of `query`."""
+    """What was asked for: any of `statuses`, or active with any of `conditions`, or (`undismissed`) ended badly and not dismissed;
+    and the filters of `query`."""
 
     statuses: frozenset[Status]
     conditions: frozenset[Condition]
+    undismissed: bool
     query: Query
 
     @property
     def in_memory(self) -> bool:
-        """Whether the registry alone knows the answer: it holds all active processes."""
+        """Whether the registry alone knows the answer: it holds all active processes, and what stays until it is dismissed."""
         return self.statuses <= ACTIVE
 
     def matches(self, entry: Entry) -> bool:
         process, query = entry.process, self.query
         status = process.status
-        if status not in self.statuses and not (
-            self.conditions and status.active and any(c.condition in self.conditions for c in entry.conditions)
+        if (
+            status not in self.statuses
+            and not (self.conditions and status.active and any(c.condition in self.conditions for c in entry.conditions))
+            and not (self.undismissed and process.dismissed_at is None and needs_attention(process))
         ):
             return False
         spec = process.spec
@@ -74,10 +79,13 @@ def select(params: ListParams, caller: Caller) -> Selection:
     field = "status" if params.status is not None else "state"
     statuses: set[Status] = set()
     conditions: set[Condition] = set()
+    undismissed = False
     for raw in (params.status or params.state or "running").split(","):
         word = raw.strip().lower()
         if word in WORDS:
             statuses |= WORDS[word]
+        elif word == UNDISMISSED:
+            undismissed = True
         elif word in Condition.__members__.values():
             conditions.add(Condition(word))
         elif word in Status.__members__.values():
@@ -89,6 +97,7 @@ def select(params: ListParams, caller: Caller) -> Selection:
     return Selection(
         frozenset(statuses),
         frozenset(conditions),
+        undismissed,
         Query(
             statuses=frozenset(statuses),
             kind=params.type,

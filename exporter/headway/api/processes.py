@@ -40,9 +40,9 @@ async def list_processes(request: Request) -> Response:
         # The store has every process; what is still on its way to it is flushed first, so that filters by time are right.
         await context.writer.flush()
         stored = await context.read(context.store.list, selection.query)
-        if selection.conditions:
-            active = replace(selection, statuses=selection.statuses & ACTIVE)
-            stored = [*stored, *active.pick(context.registry.entries.values())]
+        if selection.conditions or selection.undismissed:
+            known = replace(selection, statuses=selection.statuses & ACTIVE)
+            stored = [*stored, *known.pick(context.registry.entries.values())]
         entries = context.registry.entries
         unique = {process.id: entries[process.id].process if process.id in entries else process for process in stored}
         found = sorted(unique.values(), key=lambda p: (p.spec.created_at, p.id), reverse=True)

@@ -3,34 +3,70 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING
+import sys
+from typing import TYPE_CHECKING, Final
 
 from headway.cli.command import add_command
-from headway.cli.connection import add_connection_flags, connect
-from headway.cli.exits import Exit
-from headway.cli.text import clean
+from headway.cli.connection import Connection, add_connection_flags, connect
+from headway.cli.exits import CommandError, Exit
+from headway.cli.kill import agreed
+from headway.cli.text import clean, columns
 
 if TYPE_CHECKING:
     from headway.cli.command import Subparsers
 
 DESCRIPTION = """\
-Takes ended processes out of the active view, its alerts and its metrics; they stay in the history. Failed ones stay until this
-is done."""
+Takes ended processes out of the active view, its alerts and its metrics; they stay in the history. What failed, timed out, was
+orphaned or was killed by nobody knows whom stays until this is done. --all-ended takes all of those; it shows them first, and
+asks."""
 EXAMPLES = """\
   headway dismiss 0192f0c1-8f7a
-  headway ps --state failed --json | jq -r '.[].id' | xargs -r headway dismiss
+  headway dismiss --all-ended
+  headway ps --state undismissed --name backup --limit 10000 --json | jq -r '.[].id' | xargs -r headway dismiss
 """
+MOST: Final = 1_000_000
 
 
 def add_parser(commands: Subparsers) -> None:
     parser = add_command(commands, "dismiss", run, "take ended processes out of the active view", DESCRIPTION, EXAMPLES)
-    parser.add_argument("id", metavar="ID", nargs="+", help="the id, or a beginning that only it has")
+    parser.add_argument("id", metavar="ID", nargs="*", help="the id, or a beginning that only it has")
+    parser.add_argument("--all-ended", action="store_true", help="in place of ids: all that ended badly and was not dismissed")
+    parser.add_argument("--yes", "-y", action="store_true", help="do not ask")
     add_connection_flags(parser)
 
 
 def run(args: argparse.Namespace) -> int:
+    if bool(args.id) == args.all_ended:
+        raise CommandError("give either ids or --all-ended; see headway dismiss --help", Exit.USAGE)
     connection = connect(args)
+    if args.all_ended:
+        return all_ended(connection, args.yes)
     for wanted in args.id:
-        process = connection.dismiss(connection.resolve(wanted)["id"])
-        print(f"dismissed {process['id']} ({clean(process['name'])}, {process['status']})")
+        dismiss(connection, connection.resolve(wanted)["id"])
     return Exit.OK
+
+
+def all_ended(connection: Connection, yes: bool) -> int:
+    found, _ = connection.processes({"state": "undismissed"}, MOST)
+    if not found:
+        print("nothing to dismiss")
+        return Exit.OK
+    if not yes:
+        if not sys.stdin.isatty():
+            raise CommandError(
+                "nobody can be asked here: give --yes to dismiss them all the same; headway ps --state undismissed shows them",
+                Exit.USAGE,
+            )
+        rows = [(process["status"], clean(process["name"]), process["id"]) for process in found]
+        print(columns(("WOULD GO", "NAME", "ID"), rows))
+        if not agreed(len(found), "dismiss"):
+            print("headway: nothing was dismissed", file=sys.stderr)
+            return Exit.FAILED
+    for process in found:
+        dismiss(connection, process["id"])
+    return Exit.OK
+
+
+def dismiss(connection: Connection, process_id: str) -> None:
+    process = connection.dismiss(process_id)
+    print(f"dismissed {process['id']} ({clean(process['name'])}, {process['status']})")

@@ -134,8 +134,8 @@ def why_nothing(connection: Connection, scope: Json) -> str:
     return f"no process has the {kind} {clean(wanted)}" + (f": did you mean {clean(named[near[0]])}?" if near else "")
 
 
-def agreed(count: int) -> bool:
-    print(f"end {'this one' if count == 1 else f'these {count}'}? [y/N] ", end="", file=sys.stderr, flush=True)
+def agreed(count: int, verb: str = "end") -> bool:
+    print(f"{verb} {'this one' if count == 1 else f'these {count}'}? [y/N] ", end="", file=sys.stderr, flush=True)
     return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 

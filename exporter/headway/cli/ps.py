@@ -26,18 +26,21 @@ DESCRIPTION = """\
 Lists processes, newest first, children under their parents: progress, rate, time left, time since the start, CPU (100% = one
 core) and memory of the process tree, and in words what is not normal. Into a pipe it writes plain columns with whole ids, and
 names of at most 80 characters (--json has them whole). On standard error it says which names keep failing, and which schedules
-missed a run."""
+missed a run. Without a state it shows what is active, and then what failed, timed out, was orphaned or was killed by nobody knows
+whom, until that is dismissed (that alone: --state undismissed); --state failed lists the dismissed ones too."""
 EXAMPLES = """\
-  headway ps                                what is active now, and what failed and was not dismissed
+  headway ps                                what is active now, and what ended badly and was not dismissed
   headway ps --watch                        the same, redrawn every 2 seconds
-  headway ps --state stuck,failed           what needs attention
+  headway ps --state undismissed,stuck      what needs attention
   headway ps --all --project etl --limit 100
   headway ps --json | jq -r '.[] | select(.eta_seconds > 600) | .id'
 """
-STATES: Final = "a status (queued, running, failed, …), a condition (stuck, time_sink, …), active, ended, completed or all"
+STATES: Final = (
+    "a status (queued, running, failed, …), a condition (stuck, time_sink, …), active, undismissed, ended, completed or all"
+)
 REDRAW: Final = 2.0
 ACTIVE: Final = "active"
-FAILED: Final = "failed,timed_out,orphaned"
+UNDISMISSED: Final = "undismissed"
 FILTERS: Final = ("type", "user", "project", "task", "attempt", "agent", "group", "parent", "name", "since")
 EMPTY_ACTIVE: Final = (
     "nothing is running. Start something that reports (headway report create --help), or see what ran: headway ps --all"
@@ -83,31 +86,37 @@ def run(args: argparse.Namespace) -> int:
     found, more = look(connection, filters, args.limit)
     if args.json:
         print(json.dumps(found, indent=2))
-        return Exit.OK
+    else:
+        show(connection, filters, found)
+    if more:
+        print(f"headway: there are more than {args.limit}; --limit shows them", file=sys.stderr)
+    return Exit.OK
+
+
+def show(connection: Connection, filters: dict[str, str], found: list[dict[str, Any]]) -> None:
     if filters == {"state": ACTIVE}:
         for one in connection.names():
             words = one["condition"].replace("_", " ")
             print(f"headway: {clean(one['name'])} ({one['type']}): {words}: {clean(one['reason'])}", file=sys.stderr)
     if not found:
         print(f"headway: {EMPTY_ACTIVE if filters == {'state': ACTIVE} else EMPTY}", file=sys.stderr)
-        return Exit.OK
+        return
     console = terminal()
     if console is None:
         print(plain(rows(found)))
     else:
         console.print(table(rows(found), console.width, unicode_of(console)))
-    if more:
-        print(f"headway: there are more than {args.limit}; --limit shows them", file=sys.stderr)
-    return Exit.OK
 
 
 def look(connection: Connection, filters: dict[str, str], limit: int) -> tuple[list[dict[str, Any]], bool]:
-    """The processes, and whether there are more. What failed stays in the active view until somebody dismisses it."""
+    """The processes, and whether there are more. What ended badly stays in the active view until somebody dismisses it; it comes
+    after what is active, so that many failures hide nothing that runs."""
     found, more = connection.processes(filters, limit)
     if filters.get("state") == ACTIVE:
-        ended, _ = connection.processes({**filters, "state": FAILED}, limit)
-        found += [process for process in ended if process["dismissed_at"] is None]
-    return found[:limit], more or len(found) > limit
+        ended, left_out = connection.processes({**filters, "state": UNDISMISSED}, limit - len(found))
+        # What ended between the two answers is in both.
+        found, more = list({process["id"]: process for process in (*found, *ended)}.values()), more or left_out
+    return found, more
 
 
 def filters_of(args: argparse.Namespace) -> dict[str, str]:
@@ -181,7 +190,8 @@ def view(console: Console, found: list[dict[str, Any]], more: bool, problem: str
     shown = fitting(every, console.height - 4)
     hidden = f", {len(every) - len(shown)} of all not shown" if len(shown) < len(every) else ""
     last = (
-        f"{len(active)}{'+' if more else ''} active, {flagged} need attention{hidden} · {time.strftime('%H:%M:%S')} · Ctrl-C ends"
+        f"{len(active)} active, {flagged} need attention{hidden}{', there are more: --limit' if more else ''} · "
+        f"{time.strftime('%H:%M:%S')} · Ctrl-C ends"
     )
     body = table(shown, console.width, unicode_of(console)) if found else Text("nothing is running")
     below = Text(last, style="dim") if problem is None else Text(f"{problem} · trying again", style="red")

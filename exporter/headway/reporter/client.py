@@ -110,8 +110,8 @@ class Client:
 
     def list(self, **filters: Any) -> list[dict[str, Any]]:
         """One page of processes, newest first; the running ones unless `state` says otherwise ("all", "active", "failed", "stuck",
-        "failed,orphaned" …). Filters: type, user, project, task, attempt, agent, group, parent, name, executors_only, since,
-        limit (20), cursor."""
+        "failed,orphaned" …; "undismissed" is what ended badly and was not dismissed). Filters: type, user, project, task, attempt,
+        agent, group, parent, name, executors_only, since, limit (20), cursor."""
         return _LIST(self.page(**filters)["data"])
 
     def page(self, **filters: Any) -> dict[str, Any]:
