@@ -310,7 +310,9 @@ def test_several_conditions_at_once_in_a_fixed_order() -> None:
     ("seconds", "text"),
     [
         (-1, "0 s"),
-        (0.05, "0 s"),
+        (0.0009, "0 s"),
+        (0.05, "50 ms"),
+        (0.0079, "7 ms"),
         (0.57, "0.5 s"),
         (9.99, "9.9 s"),
         (10, "10 s"),

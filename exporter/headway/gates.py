@@ -299,7 +299,9 @@ def zombie(process: Process, *, now: float, sample: Sample | None, zombie_after:
 
 
 def span(seconds: float) -> str:
-    """A duration in a sentence, in one unit and never more than it was: "75 s", "12 min", "3.5 h", "2.1 d"."""
+    """A duration in a sentence, in one unit and never more than it was: "7 ms", "75 s", "12 min", "3.5 h", "2.1 d"."""
+    if 0.001 <= seconds < 0.1:
+        return f"{int(seconds * 1000)} ms"
     if seconds < 10:
         return f"{int(max(0.0, seconds) * 10) / 10:g} s"
     if seconds < 120:
