@@ -280,6 +280,17 @@ def test_who_is_patient_takes_the_last_forecast_until_somebody_wants_to_know() -
     assert patient.figures(at, 100, patient=True) == other.figures(at, 100) and not patient.due, "patience has an end"
 
 
+def test_a_slow_first_moment_is_forgotten_within_the_next() -> None:
+    """20 in each of the first four tenths of a second, then 100: 1,000 a second."""
+    estimator, done = Estimator(START), 0.0
+    for tenth in range(1, 49):
+        done += 20 if tenth <= 4 else 100
+        now = START + tenth / 10
+        estimator.add(now, done)
+        if tenth >= 8:
+            assert estimator.eta(now, 40_000) == pytest.approx((40_000 - done) / 1000, rel=0.05)
+
+
 # ── a count that goes back ──────────────────────────────────────────────────────────────────────────────────────────
 
 

@@ -23,11 +23,13 @@ FIRST_SPACING: Final = 0.05  # s; updates closer than this are one
 CLOCK_STEP: Final = 1.0  # a clock that goes back by more (s) was set; by less, two threads crossed
 
 # A forecast costs some 100 µs. In between it is scaled with the work that is left, and made anew when this share of the time worked
-# has passed; or when the work went on so differently from what it said. Never sooner than every 5 s.
+# has passed; or when the work went on so differently from what it said. Never sooner than every 5 s, but in the first ten seconds,
+# whose first forecast knows next to nothing: there when half as much time again was worked, which is a handful more.
 ANEW_AFTER: Final = 0.25
 ANEW_AFTER_USUAL: Final = 0.4  # where work is measured by earlier runs, which know where it becomes slow
 ANEW_OFF: Final = 0.1
 ANEW_AT_MOST_EVERY: Final = 5.0
+ANEW_YOUNG: Final = 1 / 3  # of the time worked
 PATIENT: Final = 10.0  # s; a forecast that is older is made anew whoever asks
 
 RATE_SHARE: Final = 0.1  # the rate looks back over this share of the time worked,
@@ -253,7 +255,7 @@ class Estimator:
             made_at, of, shape, work, said, _, _ = fit
             seconds = said * ((total - done if shape is None else self._work(done, total, shape)) / work)
             age = at - made_at
-            if age >= ANEW_AT_MOST_EVERY and (
+            if age >= min(ANEW_AT_MOST_EVERY, ANEW_YOUNG * (at - times[0])) and (
                 total != of
                 or age >= (ANEW_AFTER if shape is None else ANEW_AFTER_USUAL) * (at - times[0])
                 or abs(seconds - said + age) > ANEW_OFF * seconds
