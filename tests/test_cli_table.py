@@ -121,10 +121,22 @@ def test_what_is_said_of_each_status() -> None:
         (None, None, "files", ""),
         (0.125, 1.5, "GB", "0.12/1.5 GB"),
         (1e6, 2e6, None, "1000000/2000000"),
+        (906172178, 3221225472, "bytes", "864 MiB/3.00 GiB"),
+        (1486418668, 3221225472, "B", "1.38/3.00 GiB"),
+        (0, 999, "byte", "0/999 B"),
+        (None, 20_971_520, "Bytes", "0 B/20.0 MiB"),
+        (2e15, None, "B", "1819 TiB"),
+        (906172178, 3221225472, "b", "906172178/3221225472 b"),
     ],
 )
 def test_counts(current: float | None, total: float | None, unit: str | None, text: str) -> None:
     assert row(process(progress=progress(current, total, unit))).count == text
+
+
+def test_bytes_are_readable_in_the_table_and_as_sent_in_the_api() -> None:
+    found = process(progress=progress(906172178, 3221225472, "bytes"), rate=726e6)
+    assert " 864 MiB/3.00 GiB 28%  692 MiB/min " in shown([found], 140)[1]
+    assert found["progress"]["current"] == 906172178
 
 
 def test_a_percentage_is_not_said_twice() -> None:
@@ -139,6 +151,7 @@ def test_rates_and_sizes() -> None:
     assert [rate(r) for r in (None, 0.001, 0.5, 12.34, 432.1, 9999, 12345, 5e6)] == (
         ["", "<0.01/min", "0.5/min", "12.3/min", "432/min", "9999/min", "12.3k/min", "5M/min"]
     )
+    assert [rate(726e6, unit) for unit in ("B", "bytes", "files")] == ["692 MiB/min", "692 MiB/min", "726M/min"]
     assert [size(n) for n in (0, 999, 2048, 300_000_000, 5e10, 5e13)] == [
         "0 B",
         "999 B",

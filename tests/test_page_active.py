@@ -19,6 +19,29 @@ from records import T0, process
 from running import RunningExporter, Starter
 from waiting import wait_until
 
+# Pairs of texts of one row that are printed over each other or touch, as far as they are seen; what is cut off counts no more.
+OVERLAPS = """() => [...document.querySelectorAll("#processes tbody tr")].flatMap(row => {
+  const boxes = [];
+  const walker = document.createTreeWalker(row, NodeFilter.SHOW_TEXT);
+  for (let text = walker.nextNode(); text; text = walker.nextNode()) {
+    if (!text.data.trim() || text.parentElement.closest(".sr, template")) continue;
+    const range = document.createRange();
+    range.selectNodeContents(text);
+    for (const { left, top, right, bottom } of range.getClientRects()) {
+      const box = { text, left, top, right, bottom };
+      for (let above = text.parentElement; above !== row; above = above.parentElement) {
+        if (getComputedStyle(above).overflow === "visible") continue;
+        const clip = above.getBoundingClientRect();
+        Object.assign(box, { left: Math.max(box.left, clip.left), right: Math.min(box.right, clip.right),
+          top: Math.max(box.top, clip.top), bottom: Math.min(box.bottom, clip.bottom) });
+      }
+      if (box.right > box.left && box.bottom > box.top) boxes.push(box);
+    }
+  }
+  return boxes.flatMap((one, at) => boxes.slice(at + 1).filter(other => one.text !== other.text &&
+    Math.min(one.right, other.right) - Math.max(one.left, other.left) > -2 &&
+    Math.min(one.bottom, other.bottom) - Math.max(one.top, other.top) > 1).map(other => [one.text.data, other.text.data]));
+})"""
 LIMITS = Limits(stuck_after=60.0, time_sink_ratio=2.0, cpu_ratio=0.8, memory_ratio=0.7)
 HOSTILE = "<script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\">"
 
@@ -109,6 +132,42 @@ def test_the_percentage_is_whole_where_the_count_is_cut(api: Api, visit: Callabl
     for width in (1300, 1000, 800):
         page.set_viewport_size({"width": width, "height": 800})
         assert percent.evaluate(whole), width
+
+
+def test_no_two_texts_of_a_row_are_printed_over_each_other(api: Api, visit: Callable[..., Visitor]) -> None:
+    counts = {
+        "sync": {"current": 1412344648, "total": 3221225472, "unit": "bytes"},
+        "import": {"current": 698312, "total": 2000000, "unit": "customers"},
+        "copy": {"current": 106, "total": 300, "unit": "files"},
+        "over": {"current": 40000, "total": 40000, "unit": "iterations"},
+    }
+    for name, progress in counts.items():
+        api.create(id=name, name=f"{name} of all the customers of the northern region", project="kira", progress=progress)
+    api.update("over", status="done", summary="all")
+    visitor = visit(viewport={"width": 360, "height": 800})
+    visitor.context.route("**/*.js", lambda route: route.abort())  # what is written into the rows below stays there
+    page = visitor.open("/", live=False)
+    expect(row(page, "over")).to_have_attribute("data-status", "done")
+    for name, per_second, eta, between in (
+        ("sync", 12_100_000.0, 147.0, (106.0, 297.0)),
+        ("import", 5170.0, 253.0, (91.0, 523.0)),
+        ("copy", 0.99, 186.0, None),
+    ):
+        told = process(name)
+        told = replace(told, activity=replace(told.activity, unit=str(counts[name]["unit"])))
+        said = row_of(View(process=told, now=T0 + 90, limits=LIMITS, rate=per_second, eta=eta, eta_range=between))
+        texts = {key: said[key] for key in ("rate", "left", "left_range")} | {"memory": "29.0 MiB", "cpu": "100%"}
+        row(page, name).evaluate(
+            "(tr, texts) => { for (const key in texts) tr.querySelector(`[data-text=${key}]`).textContent = texts[key] }", texts
+        )
+    expect(row(page, "sync").locator(".rate")).to_have_text("692 MiB/min")
+    cut = "spans => spans.filter(span => span.scrollWidth > span.clientWidth).map(span => span.textContent)"
+    for width in (360, 800, 905, 1001, 1280):
+        page.set_viewport_size({"width": width, "height": 800})
+        assert page.evaluate(OVERLAPS) == [], f"at {width} px"
+        if width in (360, 800, 1280):
+            assert page.locator(".figures span").evaluate_all(cut) == [], f"the bar has room that the count needs at {width} px"
+            assert row(page, "sync").locator(".figures span").text_content() == "1.32/3.00 GiB"
 
 
 def test_of_a_stuck_one_the_time_left_is_shown_as_it_grows_as_everywhere_else() -> None:

@@ -136,6 +136,12 @@ def test_a_process_is_paused_resumed_killed_and_run_again(admin: Api, operator: 
     root = psutil.Process(pid)
     expect(page.locator("#tree tbody")).to_contain_text(str(pid))
     expect(page.locator("#tree tbody tr[data-status=os]")).to_have_count(3)
+    state = page.locator("#tree tbody tr[data-status=os] td[data-text=state]").first
+    expect(state).to_have_text("sleeping")
+    lines = "cell => { const range = document.createRange(); range.selectNodeContents(cell); return range.getClientRects().length }"
+    page.set_viewport_size({"width": 1001, "height": 720})  # the narrowest with two columns
+    assert state.evaluate(lines) == 1, "a word of the state is not broken"
+    page.set_viewport_size({"width": 1280, "height": 720})
     button(page, "Pause").click()
     dialog = page.get_by_role("dialog")
     expect(dialog).to_contain_text("This stops 3 OS processes where they are (SIGSTOP)")

@@ -16,7 +16,7 @@ from headway.cli.output import add_output_flags, write
 from headway.cli.rows import MARKS, Json, Row, row
 from headway.cli.text import clean, columns, terminal_width, wrapped
 from headway.durations import format_duration
-from headway.figures import number, rate, size
+from headway.figures import number, size
 
 if TYPE_CHECKING:
     from headway.cli.command import Subparsers
@@ -129,7 +129,7 @@ def facts(process: Json, found: Row) -> list[str]:
         (
             ("progress", " · ".join(part for part in (found.count, found.percent) if part)),
             ("stage", process["stage"]),
-            ("rate", rate(process["rate"])),
+            ("rate", found.rate),
             ("time left", found.left + between if found.left else None),
             ("elapsed", found.elapsed),
             ("OS state", process.get("os_state")),

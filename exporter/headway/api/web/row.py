@@ -53,7 +53,7 @@ def row(view: View) -> Row:
         "percent": None if ratio is None else int(ratio * 100),
         "percent_text": "" if ratio is None else f"{int(ratio * 100)}%",
         "count": count({"current": activity.current, "total": activity.total, "unit": activity.unit}),
-        "rate": rate(None if view.rate is None else view.rate * 60.0),
+        "rate": rate(None if view.rate is None else view.rate * 60.0, activity.unit),
         "left": "" if view.eta is None else f"~{format_duration(view.eta)}",
         "left_range": left_range(view),
         "cpu": "" if sample is None or sample.cpu_ratio is None else f"{sample.cpu_ratio * 100:.0f}%",
