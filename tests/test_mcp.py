@@ -26,7 +26,7 @@ from cli import HEADWAY, headway, surroundings
 from headway import Client as Exporter
 from headway.cli.exits import Exit
 from headway.ids import new_id
-from headway.mcp.shapes import MOST, told
+from headway.mcp.shapes import MOST, progress, told
 from running import RunningExporter
 from serving import Serving
 from waiting import wait_until
@@ -128,6 +128,19 @@ def run(coroutine: Any) -> None:
 
 
 # ── what there is ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"current": 40, "total": 100, "unit": "records", "ratio": 0.4}, "40/100 records (40%)"),
+        ({"current": 1234567, "total": None, "unit": None}, "1234567"),
+        ({"current": 906172178, "total": 3221225472, "unit": "bytes", "ratio": 0.281}, "864 MiB/3.00 GiB (28%)"),
+        ({"current": None, "total": None}, None),
+    ],
+)
+def test_progress_in_words(given: dict[str, Any], words: str | None) -> None:
+    assert progress(given) == words
 
 
 def test_the_tools_say_what_they_are_for(shared_exporter: RunningExporter) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from headway.cleaning import brief, clean
+from headway.figures import count
 
 Json = dict[str, Any]
 
@@ -70,12 +71,10 @@ def condition(one: Mapping[str, Any]) -> str:
 
 
 def progress(given: Mapping[str, Any]) -> str | None:
-    """ "40/100 records (40%)"."""
-    if given.get("current") is None and given.get("total") is None:
-        return None
-    total = "" if given.get("total") is None else f"/{given['total']:g}"
-    ratio = "" if given.get("ratio") is None else f" ({int(given['ratio'] * 100)}%)"
-    return f"{given.get('current') or 0:g}{total} {given.get('unit') or ''}".rstrip() + ratio
+    """ "40/100 records (40%)", "864 MiB/3.00 GiB (28%)", "40%"; None without either."""
+    text, ratio = count({"current": None, "total": None, "unit": None, **given}), given.get("ratio")
+    share = "" if ratio is None else f"{int(ratio * 100)}%"
+    return f"{text} ({share})" if text and share else text or share or None
 
 
 def rounded(value: float | None) -> float | None:
