@@ -386,5 +386,5 @@ def test_lines_of_a_family_are_together() -> None:
 def test_bench_compares_like_with_like(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     arguments = ["--running", "3", "--ended", "4", "--names", "2", "--rounds", "1", "--results", str(tmp_path)]
     assert exposition_bench(arguments) in (0, 1), "it ran; whether it is quick is not asked here"
-    figures = {one["what"]: one for one in json.loads(capsys.readouterr().out.splitlines()[-1])["figures"]}
+    figures = {one["what"]: one for one in json.loads(capsys.readouterr().out.splitlines()[0])["figures"]}
     assert figures["page after a tick, gzip"]["target"] == 60

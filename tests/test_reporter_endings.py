@@ -326,6 +326,42 @@ def test_forks_at_any_moment_never_hang(server: RecordingServer, tmp_path: Path)
         assert server.final(f"child-{i}")["status"] == "done"
 
 
+def test_a_fork_while_the_thread_takes_a_connection_never_hangs(server: RecordingServer, tmp_path: Path) -> None:
+    code = """
+        import os, sys, threading, time
+        from headway.reporter.link import Link
+
+        link = Link(os.environ["HEADWAY_URL"], None)
+        list(link.deliver([b'{"id": "x", "create": {"name": "x", "type": "task"}}']))
+        idle = link._session.get_adapter(link.via).poolmanager.connection_from_url(link.via).pool
+        held, over = threading.Event(), threading.Event()
+
+        def hold():
+            with idle.mutex:
+                held.set()
+                over.wait()
+
+        thread = threading.Thread(target=hold)
+        thread.start()
+        held.wait()
+        pid = os.fork()
+        if pid == 0:
+            sys.exit(0)
+        over.set()
+        thread.join()
+        deadline = time.monotonic() + 20
+        while not (found := os.waitpid(pid, os.WNOHANG))[0]:
+            if time.monotonic() > deadline:
+                os.kill(pid, 9)
+                sys.exit("the child does not end")
+            time.sleep(0.01)
+        assert found[1] == 0
+        assert any(idle.queue), "here the connection is kept"
+    """
+    done = run_script(code, server, tmp_path, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
 def test_multiprocessing(server: RecordingServer, tmp_path: Path, method: str) -> None:
     script = tmp_path / "script.py"
