@@ -356,7 +356,6 @@ def test_a_fork_while_the_thread_takes_a_connection_never_hangs(server: Recordin
                 sys.exit("the child does not end")
             time.sleep(0.01)
         assert found[1] == 0
-        assert any(idle.queue), "here the connection is kept"
     """
     done = run_script(code, server, tmp_path, timeout=60)
     assert (done.returncode, done.stderr) == (0, "")
