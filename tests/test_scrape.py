@@ -101,6 +101,17 @@ async def test_others_have_their_turn_meanwhile() -> None:
     assert had >= MANY // SLICE + len(PROCESS_FAMILIES)
 
 
+async def broken_off(scrape: Scrape, turns: int) -> bool:
+    """Asks for a page and goes away after so many turns of the loop. Whether it was there by then."""
+    making = asyncio.create_task(scrape.page(None, None))
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    whole = making.done()
+    making.cancel()
+    await asyncio.gather(making, return_exceptions=True)
+    return whole
+
+
 @in_loop
 async def test_a_page_that_is_broken_off_takes_nothing_from_the_next() -> None:
     """Wherever it is: the notes are worked off, half the families are written, the bytes are being joined."""
@@ -110,12 +121,7 @@ async def test_a_page_that_is_broken_off_takes_nothing_from_the_next() -> None:
         world.registry.end(f"p{10 + turn // 7}", Status.DONE, at=world.clock.now, cause="test")
         collector = Collector(OwnMetrics())
         scrape = Scrape(world.registry, collector)
-        making = asyncio.create_task(scrape.page(None, None))
-        for _ in range(turn):
-            await asyncio.sleep(0)
-        whole = making.done()
-        making.cancel()
-        await asyncio.gather(making, return_exceptions=True)
+        whole = await broken_off(scrape, turn)
         page = (await scrape.page(None, None))[0]
         assert shown(page)["p3"] == turn + 1 and len(shown(page)) == MANY
         fresh = (await Scrape(world.registry, Collector(OwnMetrics())).page(None, None))[0]
@@ -135,12 +141,7 @@ async def test_a_page_may_be_broken_off_while_the_lines_of_who_ended_are_taken_a
         if turn // 5 < MANY // 20:
             for n in range(turn // 5 * 20, turn // 5 * 20 + 20):
                 world.registry.end(f"p{n}", Status.DONE, at=world.clock.now, cause="test")
-        making = asyncio.create_task(scrape.page(None, None))
-        for _ in range(turn):
-            await asyncio.sleep(0)
-        whole = making.done()
-        making.cancel()
-        await asyncio.gather(making, return_exceptions=True)
+        whole = await broken_off(scrape, turn)
         if whole:
             break
         page = (await scrape.page(None, None))[0]

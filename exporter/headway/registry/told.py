@@ -7,11 +7,7 @@ here; the record between two looks is never made.
 
 from __future__ import annotations
 
-from typing import Final
-
-from headway.model import Activity, Paused, Process, Queued, Running, Starting, Stopping
-
-_ACTIVE: Final = frozenset({Queued, Starting, Running, Paused, Stopping})
+from headway.model import Activity, Process
 
 
 class Told:
@@ -34,7 +30,7 @@ class Told:
         last, current = activity.last_progress_at, activity.current
         if last is None or current is None or not before.spec.created_at <= last <= at:
             return None
-        if type(before.state) not in _ACTIVE or before.cancel_requested_at is not None:
+        if not before.state.status.active or before.cancel_requested_at is not None:
             return None
         return cls(before, activity.updated_at, last, current, activity.seq)
 
