@@ -10,7 +10,6 @@ from urllib.parse import urlsplit
 
 from headway.places import NO_TLS
 from headway.reporter.address import find_key
-from headway.reporter.pools import keep_apart
 from headway.reporter.trust import Trust
 from headway.version import VERSION
 
@@ -116,7 +115,6 @@ class Link:
         # A proxy for the outside world knows nothing of this machine's loopback.
         session.trust_env = not is_loopback(self.via)
         (self.trust or Trust.of()).mount(session)
-        keep_apart(session)
         session.headers.update({"Content-Type": "application/json", "User-Agent": USER_AGENT})
         key = find_key(self._given_key)
         if key is not None:

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from headway.reporter.pools import keep_apart
+
 if TYPE_CHECKING:
     import requests
 
@@ -39,6 +41,7 @@ class Trust:
 
         session.mount("http://", Plain())
         session.mount("https://", self._adapter(options) if self != Trust() else Plain())
+        keep_apart(session)
 
     def _adapter(self, options: Mapping[str, Any]) -> requests.adapters.HTTPAdapter:
         import ssl
