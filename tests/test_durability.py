@@ -60,8 +60,9 @@ def child(target: Callable[..., None], *args: Any) -> Iterator[ForkServerProcess
         assert started.exitcode is not None
 
 
-def assert_whole(path: Path, said: Acknowledged) -> None:
-    """Everything that was acknowledged is there, and nothing is there in part."""
+def assert_whole(path: Path, said: Acknowledged, period: int) -> None:
+    """Everything that was acknowledged is there, and nothing is there in part. `period`: the i-th process of a client said
+    i % period - 1 lines before its end."""
     store = SQLiteStore(path)
     processes: dict[str, Process] = {p.id: p for p in store.list(Query(limit=10**6))}
     for process_id, status in said.statuses.items():
@@ -75,7 +76,11 @@ def assert_whole(path: Path, said: Acknowledged) -> None:
         assert changes in ([Status.RUNNING], [Status.RUNNING, Status.DONE]) and changes[-1] is process.status, process.id
         lines = store.lines(process.id, 999)
         assert [line.text for line in lines] == [line_text(process.id, n) for n in range(1, len(lines) + 1)]
-        done += process.status is Status.DONE
+        if process.status is Status.DONE:
+            told = max(0, int(process.id.rsplit("-", 1)[1]) % period - 1)
+            assert len(lines) == told, f"{process.id} has ended, and of its {told} lines there are {len(lines)}"
+            assert process.activity.current == (float(told) or None)
+            done += 1
     totals = [stats for stats in store.load(done_since=0).names if stats.name == NAME]
     assert sum(stats.finished.get(Status.DONE, 0) for stats in totals) == done, "totals and ends were not written together"
     store.close()
@@ -98,7 +103,7 @@ def test_a_store_killed_twenty_times_keeps_all_it_acknowledged(tmp_path: Path) -
                         running.kill()  # what is in the pipe by now was acknowledged too: read on to its end
         assert count <= 0, "the storm ended by itself"
         if round in (0, KILLS // 2, KILLS - 1):
-            assert_whole(path, said)
+            assert_whole(path, said, period=7)
     assert len(said.statuses) > KILLS and said.ends > KILLS
 
 
@@ -135,7 +140,8 @@ class Client:
                 assert status == 201
                 said(process_id, "running")
                 for n in range(1, i % 4):
-                    self.call("PATCH", f"/api/processes/{process_id}", {"log": line_text(process_id, n)})
+                    update = {"log": line_text(process_id, n), "progress": {"current": n}}
+                    self.call("PATCH", f"/api/processes/{process_id}", update)
                 if i % 3:
                     status, _ = self.call("PATCH", f"/api/processes/{process_id}", {"status": "done", "summary": "fine"})
                     assert status == 200
@@ -176,7 +182,29 @@ def test_an_exporter_killed_twenty_times_keeps_all_it_acknowledged(tmp_path: Pat
         assert last.stop() == 0
     finally:
         last.kill()
-    assert_whole(data / "headway.db", said)
+    assert_whole(data / "headway.db", said, period=4)
+
+
+def test_lines_and_progress_told_before_an_end_are_there_when_it_is_acknowledged(tmp_path: Path) -> None:
+    """Everything within a moment, long before anything of it would be written behind."""
+    data, port = tmp_path / "data", free_port()
+    with child(exporter, data, port) as running:
+        wait_until(lambda: is_ready(port), what="the exporter is ready")
+        client = Client(port)
+        form = {"id": "a", "name": NAME, "type": "task", "progress": {"current": 0, "total": 9}}
+        assert client.call("POST", "/api/processes", form)[0] == 201
+        assert client.call("PATCH", "/api/processes/a", {"log": ["one", "two"]})[0] == 200
+        for current in (3, 7):  # which say nothing else, and so are no record until somebody looks
+            items = {"items": [{"id": "a", "progress": {"current": current}}]}
+            assert client.call("POST", "/api/processes/batch", items)[0] == 200
+        items = {"items": [{"id": "a", "log": "three"}, {"id": "a", "status": "failed", "error": "no", "log": "four"}]}
+        assert client.call("POST", "/api/processes/batch", items)[0] == 200
+        running.kill()
+    store = SQLiteStore(data / "headway.db")
+    found = store.get("a")
+    assert found is not None and found.status is Status.FAILED and found.activity.current == 7
+    assert [line.text for line in store.lines("a", 9)] == ["one", "two", "three", "four"]
+    store.close()
 
 
 # ── down to the disk ────────────────────────────────────────────────────────────────────────────────────────────────

@@ -128,6 +128,42 @@ def test_a_record_written_behind_never_overwrites_a_newer_commit() -> None:
     play(scenario)
 
 
+def the_end(of: Process) -> dict[str, Any]:
+    return {"processes": [ended(of)], "transitions": [Transition(of.id, T0 + 5, Status.RUNNING, Status.DONE, "reported")]}
+
+
+def test_a_change_of_status_takes_along_all_lines_that_were_told_before_it() -> None:
+    async def scenario(writer: Writer, trial: Trial) -> None:
+        await writer.commit(processes=[process("a"), process("b")])
+        writer.behind(process("a"), [line("a", 1), line("a", 2)])
+        writer.behind(process("b"), [line("b", 1)])
+        await writer.commit(**the_end(process("a")), lines=[line("a", 3)])
+        assert [found.number for found in trial.lines("a", 9)] == [1, 2, 3]
+        assert trial.lines("b", 9) == [], "what others told may wait"
+        await writer.flush()
+        assert trial.lines("b", 9) == [line("b", 1)]
+
+    play(scenario, hand_over_after=60)
+
+
+def test_lines_of_who_ended_do_not_wait_behind_many_others() -> None:
+    async def scenario(writer: Writer, trial: Trial) -> None:
+        first = await held(writer, trial)
+        for number in range(1, 12_001):
+            writer.behind(process("chatty"), [line("chatty", number)])
+        writer.behind(process("a"), [line("a", 1)])
+        await asyncio.sleep(0.05)  # all of it is handed over, and waits for the thread
+        over = writer.commit(**the_end(process("a")))
+        trial.open.set()
+        await asyncio.gather(first, over)
+        of_the_end = next(batch for batch in trial.batches if batch.transitions)
+        assert line("a", 1) in of_the_end.lines and len(of_the_end.lines) == 5000
+        await writer.flush()
+        assert [found.number for found in trial.lines("chatty", 99_999)] == list(range(1, 12_001)), "none lost, all in order"
+
+    play(scenario)
+
+
 def test_of_a_commit_and_a_later_record_in_one_group_the_record_is_written() -> None:
     async def scenario(writer: Writer, trial: Trial) -> None:
         first = await held(writer, trial)

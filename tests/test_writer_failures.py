@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from headway.errors import StoreCorrupt, StoreUnavailable
-from headway.model import Process, Status
+from headway.model import Process, Status, Transition
 from headway.store.sqlite import SQLiteStore
 from headway.store.writer import Writer
-from records import created, line, process
+from records import T0, created, line, process
 from small_disk import small_disk
 from writer_world import Trial, busy, ended, full, held, play, until
 
@@ -181,6 +181,30 @@ def test_lines_that_wait_too_long_are_dropped_oldest_first_and_counted() -> None
         assert writer.dropped_lines_total == 70
 
     play(scenario, max_lines=30)
+
+
+def test_lines_told_before_an_end_that_cannot_be_stored_stay() -> None:
+    async def scenario(writer: Writer, trial: Trial) -> None:
+        a = process("a")
+        await writer.commit(processes=[a], transitions=[created(a)])
+        trial.fails = full
+        over = Transition("a", T0 + 5, Status.RUNNING, Status.DONE, "reported")
+        writer.behind(a, [line("a", 1)])
+        one = writer.commit(processes=[ended(a)], transitions=[over], lines=[line("a", 2)], token="a")
+        writer.behind(a, [line("a", 3)])
+        two = writer.commit(processes=[ended(a)], transitions=[over], token="a")  # discarded, without being tried
+        unborn = process("u")
+        lost = writer.commit(processes=[unborn], transitions=[created(unborn)], token="u")
+        writer.behind(unborn, [line("u", 1)])
+        too = writer.commit(processes=[ended(unborn)], transitions=[replace(over, process_id="u")], token="u")
+        results = await asyncio.gather(one, two, lost, too, return_exceptions=True)
+        assert all(isinstance(result, StoreUnavailable) for result in results)
+        trial.fails = lambda batch: None
+        await writer.flush()
+        assert [found.number for found in trial.lines("a", 9)] == [1, 3], "the line of the end itself was not accepted"
+        assert trial.lines("u", 9) == []
+
+    play(scenario, hand_over_after=60)
 
 
 def test_a_disk_that_hangs_does_not_let_the_queue_grow() -> None:

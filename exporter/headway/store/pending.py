@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import chain, islice
 from typing import ClassVar, Final, Protocol
 
 from headway.model import Process, Transition
@@ -30,7 +30,8 @@ class Holder(Protocol):
 
 @dataclass(slots=True, eq=False)
 class Commit:
-    """What must be durable before its future resolves."""
+    """What must be durable before its future resolves. `told`: lines of its processes that were handed in before it, to be written
+    behind; they are facts, whatever becomes of the commit."""
 
     epoch: int
     processes: Sequence[Process]
@@ -39,6 +40,7 @@ class Commit:
     lines: Sequence[LogLine]
     token: object
     future: asyncio.Future[None]
+    told: Sequence[LogLine] = ()
 
     @property
     def barrier(self) -> bool:
@@ -90,6 +92,11 @@ class Group:
         return {process.id for commit in self.commits for process in commit.processes}
 
     @property
+    def changed(self) -> set[str]:
+        """Processes whose status changes in this group."""
+        return {t.process_id for commit in self.commits for t in commit.transitions if t.before is not None}
+
+    @property
     def name_keys(self) -> set[NameKey]:
         return {(stats.name, stats.kind) for commit in self.commits for stats in commit.names}
 
@@ -129,6 +136,50 @@ class Handful:
     forget: Sequence[str]
 
 
+class Lines:
+    """Log lines that wait on the event loop to be handed over, by process: at most `limit`, else the oldest go, of the process that
+    waits longest, and are counted in `dropped`."""
+
+    def __init__(self, limit: int) -> None:
+        self.dropped = 0
+        self._limit = limit
+        self._count = 0
+        self._waiting: dict[str, list[LogLine]] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._waiting)
+
+    def add(self, lines: Sequence[LogLine]) -> None:
+        """`lines` of one process."""
+        process_id = lines[0].process_id
+        waiting = self._waiting.get(process_id)
+        if waiting is None:
+            self._waiting[process_id] = list(lines)
+        else:
+            waiting += lines
+        self._count += len(lines)
+        while (excess := self._count - self._limit) > 0:
+            process_id, oldest = next(iter(self._waiting.items()))
+            gone = len(oldest[:excess])
+            del oldest[:excess]
+            self._count -= gone
+            self.dropped += gone
+            if not oldest:
+                del self._waiting[process_id]
+
+    def take(self, process_id: str) -> Sequence[LogLine]:
+        """Those of one process, oldest first."""
+        found = self._waiting.pop(process_id, ())
+        self._count -= len(found)
+        return found
+
+    def take_all(self) -> Iterable[LogLine]:
+        """All of them, those of each process oldest first."""
+        found = chain.from_iterable(self._waiting.values())
+        self._waiting, self._count = {}, 0
+        return found
+
+
 class Pending:
     """What is written behind and not written yet: the newest record of each process, totals, lines in order, ids to forget.
 
@@ -162,7 +213,11 @@ class Pending:
             self._lines = deque(line for line in self._lines if line.process_id not in gone)
         self._processes |= {i: process for i, process in item.processes.items() if i not in self._undone}
         self._names |= {key: stats for key, stats in item.names.items() if key not in self._undone_names}
-        self._lines.extend(line for line in item.lines if line.process_id not in self._unborn)
+        self.keep(item.lines)
+
+    def keep(self, lines: Iterable[LogLine]) -> None:
+        """Takes over lines, but those of processes whose creation was undone."""
+        self._lines.extend(line for line in lines if line.process_id not in self._unborn)
         while len(self._lines) > self._max_lines:
             self._lines.popleft()
             self.dropped_lines += 1
@@ -192,9 +247,15 @@ class Pending:
         if self._undone or self._undone_names:
             self._undone, self._undone_names, self._unborn = set(), set(), set()
 
-    def handful(self, *, everything: bool = False) -> Handful:
-        """What goes into the next transaction: all that is to be forgotten, and the oldest of the rest, or `everything`."""
+    def handful(self, first: Collection[str] = (), *, everything: bool = False) -> Handful:
+        """What goes into the next transaction: all that is to be forgotten, all lines of the processes `first`, and the oldest of
+        the rest, or `everything`."""
         records, lines = (None, None) if everything else (RECORDS_AT_ONCE, LINES_AT_ONCE)
+        if lines is not None and first and len(self._lines) > lines:
+            before = [line for line in self._lines if line.process_id in first]
+            if before:
+                self._lines = deque([*before, *(line for line in self._lines if line.process_id not in first)])
+                lines = max(lines, len(before))
         return Handful(
             dict(islice(self._processes.items(), records)),
             dict(islice(self._names.items(), records)),

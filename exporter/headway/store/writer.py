@@ -15,7 +15,7 @@ from headway.errors import StoreCorrupt, StoreUnavailable
 from headway.model import Process, Transition
 from headway.names import NameStats
 from headway.store.base import LogLine, Store
-from headway.store.pending import Behind, Commit, Group, Holder, Item, NameKey, Pending
+from headway.store.pending import Behind, Commit, Group, Holder, Item, Lines, NameKey, Pending
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -35,8 +35,10 @@ class Writer:
 
     **What a caller gets.** `commit` returns a future that resolves when the commit is durable. `behind` costs a dictionary
     assignment; the record and the lines are durable within about a second, of several records of one process the last one. Commits
-    become durable in the order of the calls. When a commit cannot be made durable, neither can any that was handed in after it and
-    before the loop learned of the failure, because those were built on a memory that must be undone: all of them fail together.
+    become durable in the order of the calls. A change of status takes along all lines of its process that were handed in before
+    it: whoever reads that a process has ended reads its last lines, too. When a commit cannot be made durable, neither can any that
+    was handed in after it and before the loop learned of the failure, because those were built on a memory that must be undone: all
+    of them fail together.
     `on_failure(error, tokens)` is then called once on the loop, with their tokens in reverse order, so that undoing each in turn
     leads back to the last durable state; it may call `behind` with the records it restored, and `forget`, but not `commit`. After
     that their futures get StoreUnavailable.
@@ -58,7 +60,9 @@ class Writer:
        What `on_failure` hands in is built on the undone memory and belongs to the next epoch; of several records of one process
        the last counts, which is the oldest state, and of a process whose creation was undone none. The same holds for totals by
        name.
-    4. *Lines* are facts and stay, but for those of a process whose creation failed.
+    4. *Lines* are facts and stay, but for those of a process whose creation failed. Those that wait on the loop travel with the
+       commit of their process (`told`), and are pending like all others when the thread has them: so they stay when the commit
+       fails. What is pending of a process whose status changes goes into the transaction of that change, before other lines.
 
     **Failures of what is written behind alone** undo nothing. It is kept, at most one record for each process and `max_lines`
     lines (the oldest go first, counted in `dropped_lines_total`), and tried again with the next group or after `RETRY_AFTER`.
@@ -87,7 +91,7 @@ class Writer:
         self.last_error: str | None = None  # why the last transaction failed; None after one that did not
         self._store = store
         self._on_failure = on_failure
-        self._max_pending, self._max_lines = max_pending, max_lines
+        self._max_pending = max_pending
         self._hand_over_after, self._retry_after = hand_over_after, retry_after
         self._queue: SimpleQueue[Item | None] = SimpleQueue()
         # Of the loop:
@@ -98,9 +102,8 @@ class Writer:
         self._closing = False
         self._behind: dict[str, Process | Holder] = {}
         self._behind_names: dict[NameKey, NameStats] = {}
-        self._behind_lines: deque[LogLine] = deque()
+        self._behind_lines = Lines(max_lines)
         self._timer: asyncio.TimerHandle | None = None
-        self._dropped_waiting = 0
         self._handed_over: Behind | None = None
         # Of the thread:
         self._pending = Pending(max_lines)
@@ -118,7 +121,7 @@ class Writer:
     @property
     def dropped_lines_total(self) -> int:
         """Log lines given up because the store took none for too long."""
-        return self._dropped_waiting + self._pending.dropped_lines
+        return self._behind_lines.dropped + self._pending.dropped_lines
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         """Begins to write. What was handed in before is written too."""
@@ -144,21 +147,22 @@ class Writer:
             raise StoreUnavailable("the exporter is stopping; send it again in a moment")
         if len(self._unanswered) >= self._max_pending:
             raise StoreUnavailable(f"{len(self._unanswered)} changes wait for the disk already; send it again in a moment")
+        told: Sequence[LogLine] = ()
         for process in processes:
             self._behind.pop(process.id, None)
+            if self._behind_lines:
+                told = [*told, *self._behind_lines.take(process.id)]
         for stats in names:
             self._behind_names.pop((stats.name, stats.kind), None)
-        return self._put_commit(processes, transitions, names, lines, token)
+        return self._put_commit(processes, transitions, names, lines, token, told)
 
     def behind(self, process: Process | None = None, lines: Sequence[LogLine] = (), names: Sequence[NameStats] = ()) -> None:
-        """Writes these within about a second. Never fails; never tells when it is done (:meth:`flush` does)."""
+        """Writes these within about a second; `lines` are of one process. Never fails; never tells when it is done (:meth:`flush`
+        does)."""
         if process is not None:
             self._behind[process.id] = process
         if lines:
-            self._behind_lines += lines
-            while len(self._behind_lines) > self._max_lines:
-                self._behind_lines.popleft()
-                self._dropped_waiting += 1
+            self._behind_lines.add(lines)
         for stats in names:
             self._behind_names[stats.name, stats.kind] = stats
         if self._timer is None:
@@ -210,12 +214,13 @@ class Writer:
         names: Sequence[NameStats],
         lines: Sequence[LogLine],
         token: object,
+        told: Sequence[LogLine] = (),
     ) -> asyncio.Future[None]:
         if self._loop is None:
             raise StoreUnavailable("the exporter is starting; send it again in a moment")
         if self._undoing:
             raise RuntimeError("commit() inside on_failure: memory is only half undone")
-        commit = Commit(self._epoch, processes, transitions, names, lines, token, self._loop.create_future())
+        commit = Commit(self._epoch, processes, transitions, names, lines, token, self._loop.create_future(), told)
         self._unanswered.append(commit)
         self._queue.put(commit)
         return commit.future
@@ -236,8 +241,8 @@ class Writer:
     def _hand_over(self) -> None:
         if self._behind or self._behind_lines or self._behind_names:
             processes = {i: found if isinstance(found, Process) else found.process for i, found in self._behind.items()}
-            self._handed_over = Behind(self._epoch, processes, self._behind_names, self._behind_lines)
-            self._behind, self._behind_names, self._behind_lines = {}, {}, deque()
+            self._handed_over = Behind(self._epoch, processes, self._behind_names, self._behind_lines.take_all())
+            self._behind, self._behind_names = {}, {}
             self._queue.put(self._handed_over)
 
     def _succeeded(self, commits: int) -> None:
@@ -273,8 +278,8 @@ class Writer:
     def _withdraw(self, process_ids: Collection[str], without_lines: Collection[str]) -> None:
         for process_id in process_ids:
             self._behind.pop(process_id, None)
-        if without_lines:
-            self._behind_lines = deque(line for line in self._behind_lines if line.process_id not in without_lines)
+        for process_id in without_lines:
+            self._behind_lines.take(process_id)
 
     # ── on the thread ──────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -312,15 +317,18 @@ class Writer:
                 if item.forget:
                     group.forget(item.forget)
                 self._pending.add(item, discarded=discarded)
-            elif discarded:
+                continue
+            if discarded:
                 self._pending.undo(Group.of([item]))
             else:
                 self._pending.supersede(item)
                 group.add(item)
+            if item.told:
+                self._pending.keep(item.told)
         return group
 
     def _write(self, group: Group) -> None:
-        handful = self._pending.handful(everything=any(commit.barrier for commit in group.commits))
+        handful = self._pending.handful(group.changed, everything=any(commit.barrier for commit in group.commits))
         started = time.monotonic()
         try:
             self._store.write(group.batch(handful))
