@@ -70,6 +70,9 @@ def test_a_scope_that_is_wrong_says_how_it_is_right(admin: Api) -> None:
     for scope, field in (({"type": "task"}, "scope.task_id"), ({"type": "world"}, "scope"), ({"type": "all", "x": 1}, "scope.x")):
         status, problem = admin.request("POST", "/api/processes/kill", {"scope": scope})
         assert status == 422 and problem["field"].startswith(field), problem
+    for scope, says in (({"type": "tusk"}, ": not one of pid, process, task,"), ({}, " is required: one of pid, process, task,")):
+        problem = admin.request("POST", "/api/processes/kill", {"scope": scope})[1]
+        assert problem["field"] == "scope.type" and says in problem["detail"] and "tusk" not in problem["detail"]
     assert admin.request("POST", "/api/processes/kill", {})[0] == 422
     assert kill_scope(admin, "process", 404, process_id="nobody")["status"] == 404
     assert not any(actions(admin)[key] for key in actions(admin) if key != ("kill_scope", "failed"))

@@ -43,6 +43,24 @@ def test_a_steady_job() -> None:
     assert low < 300.0 < high
 
 
+@pytest.mark.parametrize(("start", "gap"), [(0.05, 1.0), (30.0, 60.0)])
+def test_a_first_update_that_tells_what_was_there_before_does_not_make_it_fast(start: float, gap: float) -> None:
+    estimator = Estimator(START)
+    for k in range(50):
+        estimator.add(START + start + gap * k, 500 + k)
+        if k > 3:
+            now = START + start + gap * k
+            assert estimator.rate(now) == pytest.approx(1 / gap, rel=0.02), k
+            assert estimator.eta(now, 600) == pytest.approx((100 - k) * gap, rel=0.1), k
+
+
+def test_a_first_update_that_only_came_late_counts() -> None:
+    estimator = Estimator(START)
+    for k in range(21):
+        estimator.add(START + 10 + k, 10 + k)
+    assert estimator.eta(START + 30, 60) == pytest.approx(30.0)
+
+
 @pytest.mark.parametrize("total", [400, 399, 0, -5])
 def test_nothing_left(total: float) -> None:
     estimator, now = job([0.5] * 400)

@@ -11,6 +11,7 @@ from array import array
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from copy import copy
+from itertools import pairwise
 from math import inf, isfinite
 from typing import Final, NamedTuple, TypeAlias
 
@@ -37,6 +38,10 @@ RATE_WINDOW: Final = 300.0  # but not over more seconds than this,
 RATE_FEW: Final = 5  # updates from which on their usual gap counts as known
 RATE_UPDATES: Final = 3  # and never over less than this many updates usually take
 GAPS: Final = 10  # the usual gap between updates is a moving mean over so many: a new one counts a tenth
+
+# The first update of a run that goes on from where another left off tells what was there already, in no time. It is known by a step
+# so many times larger than any since, at a pace so many times faster than the one since.
+HEAD_START: Final = 10.0
 
 BEFORE_PROGRESS: Final = (0.6, 1.6)  # factors of the range while only earlier runs are known: three quarters of the recorded jobs
 
@@ -121,6 +126,8 @@ class Estimator:
             return
         if self._told is not None:
             self._take_in()
+        if self._paused_at is not None and t > self._paused_at:
+            t = self._paused_at  # time stands still
         times, dones, self._known = self._times, self._dones, None
         if done > dones[-1] and t >= times[-1]:
             gaps = self._gaps
@@ -282,10 +289,11 @@ class Estimator:
             return None
         if silent > gap:
             until += silent - gap
-        window = worked = until - times[0]
+        few = len(times) <= RATE_FEW
+        window = worked = until - times[self._head_start() if few else 0]
         if worked <= 0:
             return None
-        if len(times) > RATE_FEW:  # of the first few, of which nothing is usual yet, over all the time there was
+        if not few:  # of the first few, of which nothing is usual yet, over all the time there was
             window *= RATE_SHARE
             if window > RATE_WINDOW:
                 window = RATE_WINDOW
@@ -306,9 +314,12 @@ class Estimator:
         if done <= initial:
             seconds = 0.0 if usual is None or total <= 0 else self._work(done, total, usual)
             return _Fit(at, total, usual, seconds, min(LONGEST, seconds), *BEFORE_PROGRESS) if seconds > 0 else None
-        updates = len(self._times) - 1
+        times, dones = self._times, self._dones
+        updates = len(times) - 1
         parts = max(LEAST_PARTS, min(updates, PARTS if usual is None else USUAL_PARTS))  # finer there is nothing to see
-        by_items = Parts(self._reached(_steps(initial, done, parts)), parts * (total - done) / (done - initial))
+        head = self._head_start()
+        base, since = (initial, times[0]) if head == 0 else (dones[head], times[head])
+        by_items = Parts(self._reached(_steps(base, done, parts), since), parts * (total - done) / (done - base))
         by_usual, pace, shape = None, 1.0, None
         if usual is not None:
             first, here = usual.at(initial / total), usual.at(done / total)
@@ -320,10 +331,20 @@ class Estimator:
         work = self._work(done, total, shape)
         return _Fit(at, total, shape, work, *found) if isfinite(found.seconds) and 0 < work < inf else None
 
-    def _reached(self, marks: Iterable[float]) -> list[float]:
-        """Seconds from the start at which each of these counts was reached."""
-        start = self._times[0]
+    def _reached(self, marks: Iterable[float], since: float | None = None) -> list[float]:
+        """Seconds from the start, or `since` then, at which each of these counts was reached."""
+        start = self._times[0] if since is None else since
         return [t - start for t in _interpolated(marks, self._dones, self._times)]
+
+    def _head_start(self) -> int:
+        """The point from which the pace of this run counts: 1 if the first update told what was there before it, else 0."""
+        times, dones = self._times, self._dones
+        if len(times) < 4 or dones[-1] <= dones[1]:
+            return 0
+        step = dones[1] - dones[0]
+        if step * (times[-1] - times[1]) < HEAD_START * (dones[-1] - dones[1]) * (times[1] - times[0]):
+            return 0
+        return 1 if step >= HEAD_START * max(b - a for a, b in pairwise(dones[1:])) else 0
 
     def _append(self, t: float, done: float) -> None:
         times, dones = self._times, self._dones

@@ -15,9 +15,10 @@ from headway.errors import InvalidInput
 from headway.ids import ACCEPTED
 from headway.labels import VISIBLE
 
-_PATH = re.compile(r"^(?P<what>.*?)(?: - at `(?P<path>[^`]*)`)?$", re.S)
+_PATH = re.compile(r"^(?P<what>.*?)(?: - at (?:`(?P<key>key)` in )?`(?P<path>[^`]*)`)?$", re.S)
 _UNKNOWN = re.compile(r"unknown field `(.*)`", re.S)
 _MISSING = re.compile(r"missing required field `(.*)`", re.S)
+_KEY = re.compile(r"^key in \$?\.?(.*)$", re.S)
 _WORDS = {"`str": "`text", "`float": "`number", "`int": "`whole number", "`bool": "`true or false", "| float": "| number"}
 _WORDS |= {"| str": "| text", "| int": "| whole number", " | ": " or "}
 # The patterns of headway.schemas in words.
@@ -33,7 +34,7 @@ def explain(error: msgspec.ValidationError, shape: type, what: str = "field", se
     """The error of the decoder in words: which field, what is wrong, what is accepted. Of the input (`sent`: JSON, or what was read
     from it) nothing is repeated, but for a field's own name and a length."""
     match = _PATH.match(str(error))
-    text, path = (match["what"], match["path"]) if match else (str(error), None)
+    text, path, key = (match["what"], match["path"], match["key"]) if match else (str(error), None, None)
     field = (path or "").removeprefix("$").removeprefix(".")
     if unknown := _UNKNOWN.search(text):
         name = unknown[1][:64]
@@ -49,10 +50,12 @@ def explain(error: msgspec.ValidationError, shape: type, what: str = "field", se
     text = text[:1].lower() + text[1:].replace("`", "")
     for pattern, plain in _PATTERNS.items():
         text = text.replace(pattern, plain)
-    if text.startswith("invalid enum value") and (choices := _choices(shape, field)):
+    if text.startswith(("invalid enum value", "invalid value")) and (choices := _choices(shape, field)):
         text = f"not one of {', '.join(choices)}{_meant(str(_at(sent, field))[:64], choices)}"
     if " of length " in text and isinstance(found := _at(sent, field), str | list | dict):
         text = f"{text}, got {len(found)}"
+    if key:
+        text = f"each key: {text}"
     if not field:
         return InvalidInput(f"the body: {text}")
     return InvalidInput(f"{what} {field}: {text}", field=field)
@@ -75,9 +78,14 @@ def _choices(shape: type, field: str) -> tuple[str, ...]:
     items has the same mistake in each."""
     above, _, field = field.rpartition(".")
     try:
+        shapes: list[type[Struct]] = [shape]
         for part in above.split(".") if above else ():
-            (shape,) = _structs_in(get_type_hints(shape)[part])
-        kinds = [get_type_hints(shape)[field]]
+            (shape,) = shapes
+            shapes = _structs_in(get_type_hints(shape)[part])
+        if len(shapes) > 1:  # several shapes, told apart by a word
+            tags = [one.__struct_config__ for one in shapes]
+            return tuple(str(one.tag) for one in tags if one.tag_field == field)
+        kinds = [get_type_hints(shapes[0])[field]]
     except (KeyError, NameError, TypeError, ValueError):
         return ()
     found: list[str] = []

@@ -80,15 +80,19 @@ def new_process(process_id: str, form: CreateIn, *, now: float, host: HostFacts,
         thresholds=new_thresholds(Thresholds(), form.thresholds),
     )
     progress = ProgressIn() if form.progress is UNSET else form.progress
+    current, initial = known(progress.current), known(progress.initial)
+    if progress.initial is UNSET and form.started_age == 0:
+        initial = current or None  # in no time nothing can be done: it was there before
     activity = Activity(
         updated_at=now,
-        current=known(progress.current),
-        initial=known(progress.initial),
+        current=current,
+        initial=initial,
         total=known(progress.total),
         unit=known(progress.unit),
         stage=form.stage,
         rate=None if form.rate is None else form.rate / SECONDS_PER_MINUTE,
         ends_at=None if form.eta_seconds is None else now + form.eta_seconds,
+        last_progress_at=now if form.started_age > 0 and (current or 0) > (initial or 0) else None,
     )
     state: State = Queued() if form.status == "queued" else Running(started_at)
     return Process(id=process_id, spec=spec, state=state, activity=activity, metadata=metadata)

@@ -7,7 +7,7 @@ from collections import deque
 from typing import Any, Final
 
 from headway.estimate import Estimator
-from headway.model import ConditionReport, Process, Spec, Usage
+from headway.model import ConditionReport, Paused, Process, Running, Spec, Usage
 from headway.registry.logs import LogTail
 from headway.registry.told import Told
 from headway.samples import Sample
@@ -76,6 +76,16 @@ class Entry:
         """From now on progress is told there, and `process` is made when it is read."""
         self.told = told
         self.__class__ = _Telling
+
+    def keep_time(self, at: float) -> None:
+        """Lets the estimate stand still while the record is paused, and go on at `at` (unix s) when it runs again."""
+        if self.estimator is None:
+            return
+        state = self.process.state
+        if isinstance(state, Paused):
+            self.estimator.pause(state.paused_at)
+        elif isinstance(state, Running):
+            self.estimator.resume(at)
 
     def seen(self, sample: Sample) -> None:
         """Keeps a sample of it alive, and what of it outlasts the next one."""

@@ -21,7 +21,7 @@ from headway.costs import cost
 from headway.errors import Conflict, InvalidInput, NotFound, StoreUnavailable, TooLarge
 from headway.estimate import Estimator
 from headway.ids import check_id, new_id
-from headway.model import Orphaned, Process, Queued, Status, Transition
+from headway.model import Orphaned, Paused, Process, Queued, Status, Transition
 from headway.names import NameStats
 from headway.registry.changes import (
     REPORTED,
@@ -374,6 +374,7 @@ class Registry:
                 self.drop([token.process_id])
                 continue
             entry.process = token.before
+            entry.keep_time(self.clock())
             entry.log.withdraw(token.line_numbers)
             self._writer.behind(token.before)
             self.feed.turn(entry)
@@ -401,6 +402,8 @@ class Registry:
             names = (key, known, stats)
         elif entry.estimator is None and process.started_at is not None:
             entry.estimator = self._estimator(process)
+        else:
+            entry.keep_time(at)
         self.totals.count(before.status, process.status)
         return self._commit(
             entry,
@@ -477,6 +480,8 @@ class Registry:
         estimator = Estimator(started_at, activity.initial, stats.shapes if stats is not None else ())
         if activity.current is not None:
             estimator.add(activity.last_progress_at or started_at, activity.current)
+        if isinstance(process.state, Paused):
+            estimator.pause(process.state.paused_at)
         return estimator
 
 
