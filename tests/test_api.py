@@ -217,6 +217,43 @@ def test_batches_answer_item_by_item(api: Api) -> None:
     assert api.request("POST", "/api/processes/batch", {"items": []})[0] == 200
 
 
+def test_what_changes_nothing_is_answered_with_why(api: Api) -> None:
+    api.create(id="late", progress={"current": 1})
+    api.update("late", progress={"current": 2})
+    for path in ("/api/processes/late", "/api/processes/late?"):  # the second goes the usual way, through the framework
+        _, body = api.request("PATCH", path, {"progress": {"current": 2}})
+        assert "ignored" not in body and "duplicate" not in body
+    api.update("late", status="failed", error="no", seq=5)
+    settled = "it has ended, it is failed: what it did and said at its end is settled; log and metadata are still taken"
+    late = {"progress": {"current": 3}, "error": "yes", "log": "flushed", "stage": "x"}
+    for path in ("/api/processes/late", "/api/processes/late?"):
+        status, body = api.request("PATCH", path, late)
+        assert (status, body["ignored"]["reason"]) == (200, settled)
+        assert sorted(body["ignored"]["fields"]) == ["error", "progress", "stage"] and body["data"]["log_tail"] == ["flushed"]
+    items: list[dict[str, Any]] = [
+        {"id": "late", "progress": {"current": 4}},
+        {"id": "late", "status": "failed", "error": "no", "metadata": {"a": 1}},
+        {"id": "late", "seq": 5, "progress": {"current": 9}},
+        {"id": "late", "seq": 4, "log": "older"},
+        {"id": "late", "progress": {"current": 2}, "age": 3600},
+        {"id": "late", "seq": 3},
+    ]
+    plain = {"id": "late", "status": 200, "cancel_requested": False}
+    repeated = {**plain, "duplicate": True}
+    expected = [
+        {**plain, "ignored": {"fields": ["progress"], "reason": settled}},
+        plain,  # it only repeats how it ended
+        {**repeated, "ignored": {"fields": ["progress"], "reason": "seq 5 was taken before"}},
+        {**repeated, "ignored": {"fields": ["log"], "reason": "seq 4 is older than 5, which was taken"}},
+        plain,  # work that was done before the end
+        repeated,
+    ]
+    for path in ("/api/processes/batch", "/api/processes/batch?"):
+        assert api.request("POST", path, {"items": items})[1]["data"] == expected
+    alone = [item for item in items if item.keys() <= {"id", "progress", "seq", "age"}]  # nothing but progress is read another way
+    assert api.request("POST", "/api/processes/batch", {"items": alone})[1]["data"] == [expected[i] for i in (0, 2, 4)] + [repeated]
+
+
 def test_a_refused_type_in_a_batch_is_explained_as_elsewhere(api: Api) -> None:
     items = [{"id": "without", "create": {"name": "x"}}, {"id": "wrong", "create": {"name": "x", "type": "dæmon"}}]
     _, answer = api.request("POST", "/api/processes/batch", {"items": items})

@@ -97,8 +97,11 @@ def test_create_get_update_dismiss(client: Client) -> None:
     assert (updated["stage"], updated["cancel_requested"], updated["log_tail"]) == ("parse", False, ["two"])
     ended = client.update("client-life", status="failed", error="no space left", exit_code=3)
     assert (ended["status"], ended["error"], ended["exit_code"]) == ("failed", "no space left", 3)
+    assert "ignored" not in ended
+    late = client.update("client-life", progress={"current": 3}, log="three")
+    assert late["ignored"]["fields"] == ["progress"] and "failed" in late["ignored"]["reason"]
     found = client.get("client-life")
-    assert found["log_tail"] == ["one", "two"]
+    assert found["log_tail"] == ["one", "two", "three"]
     assert [step["to"] for step in found["transitions"]] == ["running", "failed"]
     assert client.dismiss("client-life")["dismissed_at"]
     assert client.get("client-life")["status"] == "failed"

@@ -331,6 +331,8 @@ def test_an_agent_reports_its_own_work(shared_exporter: RunningExporter, mine: s
                 assert (kept["log_tail"], kept["thresholds"]["stuck_after"]) == (["a.py"], 900)
             over = await tools("report_end", id=begun["id"], outcome="done", summary="3 files, no fault")
             assert (over["process"]["status"], over["process"]["summary"]) == ("done", "3 files, no fault")
+            late = await tools("report_progress", id=begun["id"], current=2)
+            assert late["ignored"]["fields"] == ["progress"]
             assert "show_process" in await tools.refused("report_end", id=begun["id"], outcome="failed")
             assert "duration" in await tools.refused("report_start", name="Review", silence_allowed="a while")
 

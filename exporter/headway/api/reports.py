@@ -70,7 +70,10 @@ async def create_one(context: Context, who: Caller, body: Body) -> tuple[int, by
 
 
 async def update_process(request: Request) -> Response:
-    """Changes what is sent and leaves the rest."""
+    """Changes what is sent and leaves the rest. Beside the process the answer has `cancel_requested`: somebody asked for its end,
+    and only its reporter can end it; `duplicate`: an update with this `seq`, or a later one, was taken before; and, where something
+    of the update changed nothing, `ignored` with the `fields` and the `reason`. Late progress of a process that has ended is such a
+    case, and no error."""
     parse_params(single(request), NoParams)
     return written(await update(context_of(request), caller(request), request.path_params["id"], request.body))
 
@@ -176,8 +179,12 @@ def said(outcome: Outcome | None) -> bytes:
     """What a reporter is told beside the process."""
     if outcome is None:
         return b'"cancel_requested":false'
-    asked = b'"cancel_requested":true' if outcome.cancel_requested else b'"cancel_requested":false'
-    return asked + b',"duplicate":true' if outcome.duplicate else asked
+    words = b'"cancel_requested":true' if outcome.cancel_requested else b'"cancel_requested":false'
+    if outcome.duplicate:
+        words += b',"duplicate":true'
+    if outcome.ignored is not None:
+        words += b',"ignored":' + msgspec.json.encode(outcome.ignored._asdict())
+    return words
 
 
 def told(context: Context, entry: Entry, who: Caller) -> bytes:
@@ -186,7 +193,8 @@ def told(context: Context, entry: Entry, who: Caller) -> bytes:
 
 
 async def batch(request: Request) -> Response:
-    """Many updates in one request. Each item has a result of its own; a wrong one does not stop the others. With the header
+    """Many updates in one request. Each item has a result of its own, with `status` and `error`, or with `cancel_requested`,
+    `duplicate` and `ignored` as a single update has them; a wrong one does not stop the others. With the header
     `Headway-Durable` the answer comes when log lines and progress are on the disk too, which else follows within a second."""
     parse_params(single(request), NoParams)
     durable = DURABLE in request.headers

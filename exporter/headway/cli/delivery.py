@@ -48,7 +48,8 @@ class Delivery:
         self.wait: float = args.wait
         self._key: str | None = None
         self._asked_for_key = False
-        self.warnings: list[str] = []  # of the latest answer
+        self.warnings: list[str] = []  # of the latest answer, as the next
+        self.ignored: list[str] = []  # fields of the update that changed nothing
         try:
             if args.key_file:
                 with open(args.key_file, encoding="utf-8") as file:  # noqa: PTH123  pathlib is slow to import
@@ -102,6 +103,7 @@ class Delivery:
             answer = json.loads(raw)
             if 200 <= status < 300:
                 self.warnings = [str(words) for words in answer.get("warnings") or ()]
+                self.ignored = [str(field) for field in (answer.get("ignored") or {}).get("fields", ())]
                 return dict(answer["data"])
             words = str(answer.get("detail") or answer["title"])
             field = answer.get("field")

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from headway.cli.command import Subparsers
     from headway.cli.delivery import Delivery, Trouble
 
-# What an update of a process that has ended says in vain.
-SETTLED: Final = ("progress", "stage", "rate", "eta_seconds")
 DESCRIPTION = """\
 Tells the exporter what a shell script does. `create` prints an id, `update` says how far it is, and `done`, `fail` or `cancel` how
 it ended. The script is watched: if it dies without a word, its process is shown as orphaned.
@@ -177,7 +175,7 @@ def update(args: argparse.Namespace) -> int:
     code: int = Exit.OK
     if (body or args.advance is not None) and not delivery.off:
         try:
-            code = after_the_end(args, *updated(args, delivery, body))
+            code = after_the_end(args, delivery, *updated(args, delivery, body))
         except Trouble as trouble:
             code = outcome(args, trouble, "only its count is kept" if trouble.counted else "what this update said is lost")
     return (pumped(args, delivery) or code) if args.stdin else code
@@ -210,15 +208,13 @@ def updated(args: argparse.Namespace, delivery: Delivery, body: dict[str, Any]) 
     return body, found
 
 
-def after_the_end(args: argparse.Namespace, said: dict[str, Any], found: dict[str, Any]) -> int:
+def after_the_end(args: argparse.Namespace, delivery: Delivery, said: dict[str, Any], found: dict[str, Any]) -> int:
     """Of a process that has ended, what it did is settled; the rest of an update is added to it."""
     from headway.cli.delivery import warn
 
     if found.get("finished_at") is None:
         return Exit.OK
-    void = [field for field in said if field in SETTLED and found["status"] != "orphaned"]
-    if "summary" in said and found["summary"] != said["summary"]:
-        void.append("summary")
+    void = [field for field in said if field in delivery.ignored]
     added = ["lines" if field == "log" else field for field in said if field not in void]
     parts = [f"{word} {', '.join(fields)}" for word, fields in (("ignored:", void), ("added:", added)) if fields]
     warn(f"{args.id} has ended before, it is {found['status']}; {'; '.join(parts)}")
@@ -245,7 +241,7 @@ def pumped(args: argparse.Namespace, delivery: Delivery) -> int:
             found = delivery.update(args.id, {"log": lines})
             if found.get("finished_at") is not None and not ended:
                 ended = True
-                after_the_end(args, {"log": lines}, found)
+                after_the_end(args, delivery, {"log": lines}, found)
 
     def told(trouble: Trouble) -> None:
         after = "standard input is read on, and the last lines are sent when it is back" if trouble.later else "its lines are lost"
@@ -293,7 +289,7 @@ def ended(args: argparse.Namespace, state: dict[str, Any]) -> int:
             waiting = {"current": known + waiting["advance"]}
         if waiting:
             body["progress"] = waiting
-        found = delivery.update(args.id, body)
+        delivery.update(args.id, body)
     except Trouble as trouble:
         if trouble.later:
             body |= {"progress": waiting} if "current" in waiting else {}
@@ -303,7 +299,7 @@ def ended(args: argparse.Namespace, state: dict[str, Any]) -> int:
     finally:
         if waiting:
             unsent.clear()
-    if args.summary is not None and found.get("summary") != args.summary:
+    if "summary" in delivery.ignored:
         from headway.cli.delivery import warn
 
         warn(f"{args.id} has ended before: its first summary stays. Lines and metadata are added")

@@ -85,6 +85,8 @@ class Reporting:
         answer: dict[str, Any] = {"process": row(found)}
         if found.get("cancel_requested"):
             answer["stop"] = "somebody asked to end this work: stop, then call report_end with outcome cancelled"
+        if "ignored" in found:
+            answer["ignored"] = found["ignored"]
         return told(answer)
 
     async def report_end(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final, TypeVar, cast
 
@@ -27,6 +27,7 @@ from headway.model import (
     TimedOut,
 )
 from headway.registry.lifecycle import advance
+from headway.registry.outcome import Ignored
 from headway.schemas import CreateIn, CurrentIn, ProgressIn, ProgressItem, ThresholdsIn, UpdateIn, check_metadata, seconds
 
 T = TypeVar("T")
@@ -37,7 +38,7 @@ SECONDS_PER_MINUTE = 60.0
 REPORTED: Final = "reported"
 
 # Ended for good; an orphaned one may come back.
-_FINAL: Final = frozenset({Done, Failed, Cancelled, Killed, TimedOut})
+FINAL: Final = frozenset({Done, Failed, Cancelled, Killed, TimedOut})
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +142,7 @@ def updated(
 
     Raises Conflict for an illegal transition, InvalidInput or TooLarge naming the field; the record is unchanged then.
     """
-    if type(process.state) in _FINAL:
+    if type(process.state) in FINAL:
         form = after_the_end(process, form.whole() if isinstance(form, ProgressItem) else form, at)
     # Written out rather than with replace(), fields by place, no call where there is nothing to do: this runs for every update.
     old, progress = process.activity, form.progress
@@ -209,15 +210,39 @@ def after_the_end(process: Process, form: UpdateIn, at: float) -> UpdateIn:
     """What an update still says of a process that has ended for good: the first final word counts, so that later ones only add what
     it left open. Work that was done before the end may be told late; lines and metadata may come at any time. Nothing is refused:
     a repeated or spooled final word is normal."""
-    state = process.state
-    void = [name for name in ("exit_code", "signal", "error") if getattr(state, name, None) is not None]
-    if process.activity.summary is not None:
-        void.append("summary")
+    void = settled(process, form, at)
+    return structs.replace(form, **dict.fromkeys(void, UNSET)) if void else form
+
+
+def settled(process: Process, form: UpdateIn, at: float) -> list[str]:
+    """The fields of an update, which happened at `at`, that can change nothing any more, as the process has ended for good."""
+    void = [name for name, value in final_words(process).items() if value is not None]
     finished_at = process.finished_at
     if finished_at is not None and at > finished_at:
         void += ("progress", "stage", "rate", "eta_seconds")
-    void = [name for name in void if getattr(form, name) is not UNSET]
-    return structs.replace(form, **dict.fromkeys(void, UNSET)) if void else form
+    return [name for name in void if getattr(form, name) is not UNSET]
+
+
+def final_words(process: Process) -> dict[str, object]:
+    found = {name: getattr(process.state, name, None) for name in ("exit_code", "signal", "error")}
+    return {**found, "summary": process.activity.summary}
+
+
+def ignored_after_the_end(process: Process, form: UpdateIn | ProgressItem, at: float) -> Ignored | None:
+    """What of an update is not taken, as the process has ended for good; to repeat a final word is nothing to speak of."""
+    whole = form.whole() if isinstance(form, ProgressItem) else form
+    words = final_words(process)
+    fields = tuple(name for name in settled(process, whole, at) if name not in words or getattr(whole, name) != words[name])
+    reason = f"it has ended, it is {process.status}: what it did and said at its end is settled; log and metadata are still taken"
+    return Ignored(fields, reason) if fields else None
+
+
+def ignored_repeat(process: Process, form: UpdateIn | ProgressItem) -> Ignored | None:
+    """All that an update says whose `seq` is not newer than what was taken."""
+    fields = tuple(said(form.whole() if isinstance(form, ProgressItem) else form))
+    latest = process.activity.seq
+    reason = f"seq {form.seq} was taken before" if form.seq == latest else f"seq {form.seq} is older than {latest}, which was taken"
+    return Ignored(fields, reason) if fields else None
 
 
 def about_state(form: UpdateIn) -> bool:
@@ -233,9 +258,14 @@ def at_work(form: UpdateIn) -> bool:
 
 def changes_anything(form: UpdateIn) -> bool:
     """Whether an update says more than «still alive»."""
-    return any(
-        getattr(form, name) is not UNSET for name in form.__struct_fields__ if name not in ("alive", "seq", "age", "id", "create")
-    )
+    return any(True for _ in said(form))
+
+
+def said(form: UpdateIn) -> Iterator[str]:
+    """The fields that an update gives, but for those of any report."""
+    for name in form.__struct_fields__:
+        if name not in ("alive", "seq", "age", "id", "create") and getattr(form, name) is not UNSET:
+            yield name
 
 
 def new_state(process: Process, form: UpdateIn, at: float) -> State:

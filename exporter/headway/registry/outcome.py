@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from headway.model import Process, Transition
 from headway.names import NameStats
@@ -44,6 +44,13 @@ class Undo:
     line_numbers: range
 
 
+class Ignored(NamedTuple):
+    """The fields of an update that changed nothing, and why in a sentence."""
+
+    fields: tuple[str, ...]
+    reason: str
+
+
 @dataclass(slots=True)  # not frozen: one is made for every update
 class Outcome:
     """What a verb did. Await `stored` (if any) before telling the caller."""
@@ -52,6 +59,7 @@ class Outcome:
     stored: asyncio.Future[None] | None = None
     created: bool = False
     duplicate: bool = False
+    ignored: Ignored | None = None
 
     @property
     def cancel_requested(self) -> bool:

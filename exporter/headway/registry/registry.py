@@ -24,11 +24,14 @@ from headway.ids import check_id, new_id
 from headway.model import Orphaned, Paused, Process, Queued, Status, Transition
 from headway.names import NameStats
 from headway.registry.changes import (
+    FINAL,
     REPORTED,
     HostFacts,
     about_state,
     at_work,
     changes_anything,
+    ignored_after_the_end,
+    ignored_repeat,
     new_process,
     pid_missing,
     same_creation,
@@ -139,7 +142,7 @@ class Registry:
         before = entry.process
         entry.contact_at = now
         if form.seq is not UNSET and form.seq <= before.activity.seq:
-            return Outcome(before, entry.pending, False, True)
+            return Outcome(before, entry.pending, False, True, ignored_repeat(before, form))
         if not isinstance(form, ProgressItem) and form.alive and before.status.active and not changes_anything(form):
             return None if before.cancel_requested_at is None else Outcome(before)  # nothing to write, and nothing to tell of
         at = now
@@ -149,6 +152,7 @@ class Registry:
                 at = min(born, now)
         if type(before.state) is Orphaned and self._speaks_again(entry, form, at):
             form = structs.replace(form.whole() if isinstance(form, ProgressItem) else form, status=Status.RUNNING)
+        ignored = ignored_after_the_end(before, form, at) if type(before.state) in FINAL else None
         texts = () if isinstance(form, ProgressItem) or form.log is UNSET else split_lines(form.log)
         last_line = texts[-1] if texts else None
         process, progressed = updated(before, form, at, now, last_line, self.settings.max_metadata_bytes)
@@ -158,10 +162,10 @@ class Registry:
             entry.estimator.add(at, current)
         if process.state is not before.state:
             stored = self._settle(entry, before, at, REPORTED, lines)
-            return Outcome(entry.process, stored)
+            return Outcome(entry.process, stored, ignored=ignored)
         self._writer.behind(process, lines)
         self.feed.touch(entry)
-        return None if process.cancel_requested_at is None else Outcome(process)
+        return None if process.cancel_requested_at is None and ignored is None else Outcome(process, ignored=ignored)
 
     def _speaks_again(self, entry: Entry, form: UpdateIn | ProgressItem, at: float) -> bool:
         """Whether a reporter that was given up because nothing was heard of it shows that it lives. Whose OS process is known to be

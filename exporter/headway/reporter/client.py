@@ -220,9 +220,11 @@ class Client:
 
     def update(self, id: str, **fields: Any) -> dict[str, Any]:
         """Changes fields: status, progress={…}, stage, log, summary, error, exit_code, metadata, … `cancel_requested` in the answer
-        says whether someone asked to end it."""
+        says whether someone asked to end it. `ignored`, the `fields` and the `reason`, is there where something of it changed
+        nothing, as the process has ended."""
         answer = self._envelope("PATCH", _path(id), json=fields)
-        return {**answer["data"], "cancel_requested": answer.get("cancel_requested", False)}
+        beside = {"ignored": answer["ignored"]} if "ignored" in answer else {}
+        return {**answer["data"], "cancel_requested": answer.get("cancel_requested", False), **beside}
 
     def batch(self, items: Sequence[Mapping[str, Any]]) -> _LIST[dict[str, Any]]:
         """Many updates in one request: each item is the fields of an update, its `id`, and maybe `create`. Returns a result per
