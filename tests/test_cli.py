@@ -20,6 +20,7 @@ from headway.cli.exits import Exit
 from headway.cli.main import build_parser
 from headway.cli.text import clean, columns
 from headway.datadir import read_key
+from headway.extras import clone_of
 from headway.keys import FIRST_START, KeyRing, Role, bootstrap
 from headway.settings import SETTINGS
 from headway.version import VERSION
@@ -293,9 +294,32 @@ def test_serve_runs_until_told_to_stop(tmp_path: Path) -> None:
 
 
 def test_serve_without_the_exporter_installed_says_so(tmp_path: Path) -> None:
-    code = "import sys\nsys.modules['uvicorn'] = None\nfrom headway.cli.main import main\nsys.exit(main(['serve']))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path)
-    assert done.returncode == 1 and "pip install 'headway[exporter]'" in done.stderr and done.stderr.count("\n") == 1
+    clone = Path(__file__).parents[1]
+    (tmp_path / "c.yaml").write_text("listen: 127.0.0.1:0\n")
+    for module, extra, args in (
+        ("uvicorn", "exporter", ["serve"]),
+        ("yaml", "exporter", ["serve", "--config", str(tmp_path / "c.yaml")]),
+        ("shtab", "cli", ["completion", "bash"]),
+    ):
+        code = f"import sys\nsys.modules['{module}'] = None\nfrom headway.cli.main import main\nsys.exit(main({args}))"
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path)
+        fix = f"pip install -e '{clone}[{extra}]', or make up in {clone}, which has an environment of its own\n"
+        assert done.returncode != 0 and done.stderr.endswith(f": {fix}") and done.stderr.count("\n") == 1, done.stderr
+
+
+def test_where_the_package_came_from_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    installed = tmp_path / "site" / "headway" / "extras.py"
+    clone = tmp_path / "a clone"
+    info = tmp_path / "site" / "headway-1.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: headway\nVersion: 1\n")
+    monkeypatch.setattr(sys, "path", [str(tmp_path / "site")])
+    assert clone_of(installed) is None, "nobody knows"
+    (info / "direct_url.json").write_text(json.dumps({"url": clone.as_uri(), "dir_info": {}}))
+    assert clone_of(installed) is None, "it is gone"
+    (clone / "exporter" / "headway").mkdir(parents=True)
+    (clone / "pyproject.toml").write_text("")
+    assert clone_of(installed) == clone == clone_of(clone / "exporter" / "headway" / "extras.py")
 
 
 # ── text ────────────────────────────────────────────────────────────────────────────────────────────────────────────

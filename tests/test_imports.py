@@ -22,6 +22,7 @@ LAYERS = (
         "cleaning",
         "costs",
         "datadir",
+        "extras",
         "garbage",
         "ids",
         "labels",

@@ -538,7 +538,7 @@ def test_without_the_extra_it_says_what_to_install(tmp_path: Path) -> None:
         timeout=30,
         stdin=subprocess.DEVNULL,
     )
-    assert (said.returncode, "pip install '.[mcp]' in the clone" in said.stderr) == (Exit.FAILED, True)
+    assert (said.returncode, f"pip install -e '{Path(__file__).parents[1]}[mcp]'" in said.stderr) == (Exit.FAILED, True)
 
 
 async def until(look: Callable[[], Awaitable[Any]], what: str) -> Any:

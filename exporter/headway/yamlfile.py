@@ -22,7 +22,11 @@ def compose(path: Path) -> yaml.Node | None:
     try:
         import yaml
     except ImportError:
-        raise ConfigError(f"cannot read {path}: install the exporter first (pip install 'headway[exporter]')") from None
+        from headway.extras import how_to_install
+
+        raise ConfigError(
+            f"cannot read {path}: the exporter is not installed (yaml is missing): {how_to_install('exporter')}"
+        ) from None
     try:
         return yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
     except FileNotFoundError:

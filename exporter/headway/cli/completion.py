@@ -28,7 +28,9 @@ def run(args: argparse.Namespace) -> int:
     try:
         import shtab
     except ModuleNotFoundError:
-        raise CommandError("completion needs shtab: pip install 'headway[cli]'") from None
+        from headway.extras import how_to_install
+
+        raise CommandError(f"completion needs shtab: {how_to_install('cli')}") from None
     from headway.cli.main import build_parser
 
     parser = build_parser()

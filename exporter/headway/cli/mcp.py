@@ -57,9 +57,9 @@ def run(args: argparse.Namespace) -> int:
     except ModuleNotFoundError as error:
         if (error.name or "").split(".")[0] == "headway":
             raise
-        raise CommandError(
-            f"what MCP needs is not installed ({error.name} is missing): pip install '.[mcp]' in the clone of Headway"
-        ) from None
+        from headway.extras import how_to_install
+
+        raise CommandError(f"what MCP needs is not installed ({error.name} is missing): {how_to_install('mcp')}") from None
     if where is None:
         Server(Exporter(url, key)).run("stdio")
         return Exit.OK

@@ -39,7 +39,10 @@ def run(args: argparse.Namespace) -> int:
     except ModuleNotFoundError as error:
         if (error.name or "").split(".")[0] == "headway":
             raise
-        raise CommandError(f"the exporter is not installed ({error.name} is missing): pip install 'headway[exporter]'") from None
+        from headway.extras import how_to_install
+
+        words = f"the exporter is not installed ({error.name} is missing): {how_to_install('exporter')}"
+        raise CommandError(words) from None
     finally:
         gc.freeze()
         gc.set_threshold(YOUNG)
