@@ -41,7 +41,9 @@ class MailServer:
                         self.say("550 5.1.1 no such user")
                     elif verb == "DATA":
                         self.say("354 go on" if to else "503 5.5.1 no recipient")
-                        self.say(mail.take(self.body()))
+                        if (raw := self.body()) is None:
+                            return
+                        self.say(mail.take(raw))
                     elif verb == "QUIT":
                         self.say("221 bye")
                         return
@@ -49,9 +51,12 @@ class MailServer:
                         to += [line] if verb == "RCPT" else []
                         self.say("250 ok")
 
-            def body(self) -> bytes:
+            def body(self) -> bytes | None:
+                """None where the client went away in the midst of it, as Alertmanager does when it is stopped: that is no mail."""
                 lines = []
-                while (line := self.rfile.readline()) not in (b".\r\n", b""):
+                while (line := self.rfile.readline()) != b".\r\n":
+                    if not line:
+                        return None
                     lines.append(line[1:] if line.startswith(b"..") else line)
                 return b"".join(lines)
 

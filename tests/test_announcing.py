@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -20,7 +21,7 @@ from headway.configuration import load
 from headway.errors import ConfigError
 from headway.model import Activity, Cancelled, Done, Failed, Killed, Kind, Orphaned, Process, Running, Spec, State, TimedOut
 from headway.names import NameStats
-from running import Starter
+from running import RunningExporter, Starter
 from waiting import wait_until
 
 
@@ -224,7 +225,7 @@ def manager() -> Iterator[Manager]:
 
 
 def test_once_over_refusals_and_restarts(start_exporter: Starter, manager: Manager) -> None:
-    exporter = start_exporter("--alertmanager-url", manager.url)
+    exporter = start_exporter("--alertmanager-url", manager.url, "--announce-failures-after", "0")
     client = Client(exporter.url, exporter.key)
     client.create("Backfill", "pipeline", id="one")
     client.update("one", status="done", summary="all there")
@@ -276,7 +277,7 @@ def batches_of(manager: Manager) -> dict[str, str]:
 
 
 def test_ends_of_a_moment_are_one_message_and_later_ones_another(start_exporter: Starter, manager: Manager) -> None:
-    exporter = start_exporter("--alertmanager-url", manager.url)
+    exporter = start_exporter("--alertmanager-url", manager.url, "--announce-failures-after", "0")
     client = Client(exporter.url, exporter.key)
     for number in range(3):
         client.create("Crawl", "pipeline", id=f"crawl-{number}")
@@ -288,3 +289,50 @@ def test_ends_of_a_moment_are_one_message_and_later_ones_another(start_exporter:
     batches = batches_of(manager)
     assert batches["crawl-0"] == batches["crawl-1"], "they are told together"
     assert len(set(batches.values())) == 3, "what failed and what comes later are told apart, so that nothing is told twice"
+
+
+def pending(exporter: RunningExporter) -> int:
+    found = re.search(r"^headway_announcements_pending (\d+)", requests.get(f"{exporter.url}/metrics", timeout=30).text, re.M)
+    assert found is not None
+    return int(found[1])
+
+
+def test_a_failure_waits_for_an_alert_to_say_it(start_exporter: Starter, manager: Manager) -> None:
+    """Unless told for a minute: meanwhile other ends are announced, and what somebody saw by then is not."""
+    wait = ("--announce-failures-after", "6")
+    exporter = start_exporter("--alertmanager-url", manager.url, *wait)
+    client = Client(exporter.url, exporter.key)
+    for number, status in enumerate(("failed", "failed", "failed", "done")):
+        client.create("Crawl", "pipeline", id=f"crawl-{number}")
+        client.update(f"crawl-{number}", status=status)
+    wait_until(lambda: pending(exporter) == 4, 30, "all to wait", interval=0.1)
+    client.dismiss("crawl-1")
+    wait_until(lambda: len(batches_of(manager)) == 3, 60, "three announcements")
+    assert manager.alerts[0]["labels"]["id"] == "crawl-3", "a good end is told at once"
+    batches = batches_of(manager)
+    assert set(batches) == {"crawl-0", "crawl-2", "crawl-3"}
+    assert batches["crawl-0"] == batches["crawl-2"] != batches["crawl-3"]
+
+
+def test_who_was_given_up_and_comes_back_is_announced_at_its_end(start_exporter: Starter, manager: Manager) -> None:
+    exporter = start_exporter("--alertmanager-url", manager.url, "--announce-failures-after", "20", "--lease", "1")
+    client = Client(exporter.url, exporter.key)
+    client.create("Backfill", "pipeline", id="one")
+    wait_until(lambda: pending(exporter) == 1, 30, "it to be given up", interval=0.1)
+    client.update("one", log="still here", status="running")
+    wait_until(lambda: pending(exporter) == 0, 30, "that to be taken back", interval=0.1)
+    client.update("one", status="done")
+    wait_until(lambda: manager.names() != [], 60, "an announcement")
+    assert manager.names() == ["Backfill is done"]
+
+
+def test_what_is_taken_back(tmp_path: Path) -> None:
+    box = Outbox.open(tmp_path, 100.0)
+    for key, outcome in (("a", "orphaned"), ("b", "failed"), ("c", "failed")):
+        box.pending[key] = Letter({"labels": {"name": "x", "outcome": outcome}}, 90.0, next_at=130.0)
+    box.gather("c")
+    assert box.withdraw("a", unless="done") and not box.withdraw("b", unless="failed")
+    assert not box.withdraw("c"), "it is under way"
+    assert not box.withdraw("nobody") and list(box.pending) == ["b", "c"]
+    assert box.next_of({"name": "x", "outcome": "failed"}, 150.0) == 130.0
+    assert box.next_of({"name": "x", "outcome": "done"}, 105.0) == 105.0, "it does not wait for those that failed"

@@ -224,6 +224,13 @@ class Settings:
     zombie_cleanup: float = _setting(
         1800.0, duration(least=1), _ENDS, "A process that was a zombie for so long is given up for lost (orphaned)."
     )
+    announce_failures_after: float = _setting(
+        60.0,
+        duration(),
+        _ENDS,
+        "An end that alerts tell of (failed, timed out, orphaned) is announced after so long, and only where no alert has told it. "
+        "Longer than a scrape and an evaluation of Prometheus; 0 where there is none.",
+    )
     cleanup_interval: float = _setting(60.0, duration(least=1), _ENDS, "How often what has faded or is too old is cleaned up.")
     active_retention: float = _setting(
         1800.0, duration(), _KEPT, "How long a finished process stays in the active view and in per-process metrics."

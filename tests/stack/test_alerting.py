@@ -19,6 +19,8 @@ from cli import headway
 from headway.alerting.receivers import Target, block
 from headway.alerting.secrets import FILES, KINDS, read_secrets
 from headway.alerting.version import Version, parse_version
+from headway.announcing.rule import FAILURES
+from headway.announcing.words import ALERT as ENDED
 from headway.errors import ConfigError
 from live_stack import ROOT
 from standins import CHAT, TOKEN
@@ -97,20 +99,21 @@ def test_every_alert_has_its_route(alert: str, severity: str, gate: str, tools: 
 
 
 def test_the_end_of_a_process_has_its_route(tools: None) -> None:
-    labels = ("alertname=HeadwayProcessEnded", "severity=info", "instance=a:1", "kind=task", "name=x", "id=y", "outcome=failed")
+    labels = (f"alertname={ENDED}", "severity=info", "instance=a:1", "kind=task", "name=x", "id=y", "outcome=failed")
     done = amtool("config", "routes", "test", f"--config.file={BASE}", *labels)
     assert (done.returncode, done.stdout.strip()) == (0, "ended"), done.stderr
 
 
 def test_what_inhibits_is_an_alert_that_exists() -> None:
-    names = {alert for alert, _, _ in alerts()}
+    known = {"alertname": {ENDED} | {alert for alert, _, _ in alerts()}, "gate": {gate for _, _, gate in alerts()}}
+    known["outcome"] = set(FAILURES)
     content = yaml.safe_load(BASE.read_text())
     for rule in content["inhibit_rules"]:
         for matcher in rule["source_matchers"] + rule["target_matchers"]:
             label, _, value = re.fullmatch(r'(\w+) (=|=~|!=) "(.+)"', matcher).groups()  # type: ignore[union-attr]
-            if label == "alertname":
-                assert any(re.fullmatch(value, name) for name in names), matcher
-            assert label in ("alertname", "severity"), "nothing is matched against names of processes"
+            if label in known:
+                assert any(re.fullmatch(value, one) for one in known[label]), matcher
+            assert label in ("alertname", "severity", "gate", "outcome"), "nothing is matched against names of processes"
 
 
 # ── what is rendered ────────────────────────────────────────────────────────────────────────────────────────────────
@@ -201,6 +204,7 @@ def test_a_linter_finds_nothing_but_what_is_meant(secrets: Path, tmp_path: Path,
         "empty-receiver receivers[nobody]",
         "global-resolve-timeout-missing global",  # whoever sends to it says until when an alert holds
         "route-unknown-alertname route.routes[1]",  # HeadwayProcessEnded comes from the exporter
+        "inhibit-unknown-alertname inhibit_rules[3]",  # the same
     }, done.stderr
 
 

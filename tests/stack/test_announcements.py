@@ -9,6 +9,7 @@ import pytest
 
 from alertmanagers import RunningAlertmanager, binaries
 from headway import Client
+from live_stack import fetch
 from running import RunningExporter, Starter
 from standins import StandIns
 from waiting import wait_until
@@ -38,7 +39,7 @@ def ended(exporter: RunningExporter, name: str, status: str, **said: str) -> str
 def test_told_once_over_an_absent_alertmanager(
     start_exporter: Starter, alertmanager: RunningAlertmanager, standins: StandIns
 ) -> None:
-    exporter = start_exporter("--alertmanager-url", alertmanager.url)
+    exporter = start_exporter("--alertmanager-url", alertmanager.url, "--announce-failures-after", "0")
     # Nobody listens yet: it waits.
     done = ended(exporter, "NLP Backfill", "done", summary="80 sessions, 3 repaired")
     alertmanager.start()
@@ -62,3 +63,30 @@ def test_told_once_over_an_absent_alertmanager(
     titles = [m["attachments"][0]["title"] for m in standins.slack.messages]
     assert sorted(titles) == sorted(set(titles)) and not any("Resolved" in title for title in titles)
     assert standins.refused == []
+
+
+def test_what_an_alert_tells_is_not_announced_as_well(
+    start_exporter: Starter, alertmanager: RunningAlertmanager, standins: StandIns
+) -> None:
+    """Prometheus may call the exporter by another name. Where no alert tells it, it is announced."""
+    alertmanager.start()
+    exporter = start_exporter("--alertmanager-url", alertmanager.url, "--announce-failures-after", "6")
+    told, alone = (ended(exporter, name, "failed", error="no space") for name in ("Told by an alert", "Alone"))
+    labels = {"severity": "warning", "gate": "failed", "instance": "exporter:14323", "name": "Told by an alert", "kind": "pipeline"}
+    labels |= {"alertname": "HeadwayProcessFailed", "id": told}
+    alertmanager.fire(labels, {"summary": "A process failed"})
+
+    def ends() -> dict[str, list[str]]:
+        known = fetch(f"{alertmanager.url}/api/v2/alerts", filter='alertname="HeadwayProcessEnded"')
+        return {alert["labels"]["id"]: alert["status"]["inhibitedBy"] for alert in known}
+
+    wait_until(lambda: ends().keys() == {told, alone}, 60, "both to be announced")
+    assert ends()[told] and not ends()[alone]
+    standins.slack.wait(lambda m: "Alone failed" in m["attachments"][0]["title"], 60)
+    # The alert is over, and nothing is made up for.
+    alertmanager.fire(labels, resolve=True)
+    wait_until(lambda: not ends().get(told), 60, "it to be inhibited no more")
+    ended(exporter, "Last", "done")
+    standins.slack.wait(lambda m: "Last" in m["attachments"][0]["title"], 60)
+    titles = [m["attachments"][0]["title"] for m in standins.slack.messages]
+    assert sorted(titles) == sorted(["🟠 Told by an alert failed", "❌ Alone failed", "✅ Last is done"])

@@ -26,7 +26,7 @@ from alertmanagers import RunningAlertmanager, binaries
 from headway import Client
 from headway.reporter.client import ApiError
 from headway.services.memory import Memory, Remembered
-from live_stack import fetch
+from live_stack import fetch, free_ports
 from mailserver import part
 from prometheus_server import RunningPrometheus
 from running import RunningExporter
@@ -121,6 +121,7 @@ COMMANDS = {
     "twice": ("--", "sleep", "601"),
     "flaky": ("--", "false"),
     "meanwhile": ("--", "false"),
+    "fine": ("--", "true"),
 }
 
 
@@ -229,13 +230,15 @@ def world(tmp_path_factory: pytest.TempPathFactory, tools: None) -> Iterator[Wor
     with ExitStack() as ending:
         standins = StandIns(folder / "secrets")
         ending.callback(standins.close)
-        exporter = RunningExporter(folder / "exporter", flags(folder, standins))
+        exporter = RunningExporter(folder / "exporter", port=free_ports(1)[0])
+        alertmanager = RunningAlertmanager(folder, binaries()[0], standins.folder, exporter.url)
+        exporter.args = flags(folder, standins, alertmanager.url)
         # As an exporter leaves it that stopped ten minutes ago; a run was due five minutes ago.
         (folder / "exporter").mkdir()
         Memory(folder / "exporter").save({"nightly": Remembered(wanted=True, seen_due=time.time() - 600)})
         exporter.start()
         ending.callback(exporter.kill)
-        alertmanager = RunningAlertmanager(folder, binaries()[0], standins.folder, exporter.url).start()
+        alertmanager.start()
         ending.callback(alertmanager.stop)
         prometheus = RunningPrometheus(folder / "prometheus", alertmanager.url).start()
         ending.callback(prometheus.stop)
@@ -253,7 +256,7 @@ def world(tmp_path_factory: pytest.TempPathFactory, tools: None) -> Iterator[Wor
         yield world
 
 
-def flags(folder: Path, standins: StandIns) -> tuple[str, ...]:
+def flags(folder: Path, standins: StandIns, alertmanager: str) -> tuple[str, ...]:
     due = time.gmtime(time.time() - 300)
     services = {
         "shaky": {"command": "exit 1", "restart": {"backoff": "3s", "tries": 3}},
@@ -265,6 +268,7 @@ def flags(folder: Path, standins: StandIns) -> tuple[str, ...]:
     (folder / "headway.yaml").write_text(json.dumps({"services": services}))
     settings = {
         **{"sample-interval": "0.5", "zombie-after": "2", "failure-rate-runs": "3", "memory-foresight": "30d"},
+        **{"alertmanager-url": alertmanager, "announce-failures-after": "20"},
         **{"grafana-url": GRAFANA, "alerting-secrets": str(standins.folder), "config": str(folder / "headway.yaml")},
     }
     return tuple(word for name, value in settings.items() for word in (f"--{name}", value))
@@ -305,6 +309,22 @@ def test_what_is_said_already_is_not_said_again(world: World) -> None:
     wait_until(lambda: world.prometheus.query(late), PATIENCE, "it takes too long by now")
     told = {a["labels"]["alertname"] for m in list(world.standins.webhook.messages) for a in m["alerts"] if names(a, "overdue")}
     assert told == {"HeadwayProcessTimedOut"}
+
+
+def test_a_failure_is_one_message(world: World) -> None:
+    """The announcement of such an end comes when the alert has told it, and is kept back."""
+    told_by = {"broken": "HeadwayProcessFailed", "ended": "HeadwayProcessTimedOut", "lost": "HeadwayProcessOrphaned"}
+
+    def kept_back() -> set[str]:
+        ends = fetch(f"{world.alertmanager.url}/api/v2/alerts", filter='alertname="HeadwayProcessEnded"')
+        return {end["labels"]["name"] for end in ends if end["status"]["inhibitedBy"]}
+
+    wait_until(lambda: told_by.keys() <= kept_back(), PATIENCE, "the announcements")
+    world.run("fine")
+    world.alert(lambda a: names(a, "fine") and a["labels"]["alertname"] == "HeadwayProcessEnded", "a good end is announced")
+    told = [a["labels"] for m in list(world.standins.webhook.messages) for a in m["alerts"] if a["labels"].get("name") in told_by]
+    assert {labels["name"]: labels["alertname"] for labels in told} == told_by
+    assert not any(labels["alertname"] == "HeadwayProcessEnded" for labels in told)
 
 
 def test_a_failing_service_is_one_message(world: World) -> None:

@@ -12,7 +12,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from headway.announcing.outbox import Letter, Outbox
-from headway.announcing.rule import AnnounceRule, is_announced
+from headway.announcing.rule import FAILURES, AnnounceRule, is_announced
 from headway.announcing.words import alert, times
 from headway.errors import StoreUnavailable
 from headway.registry.entry import Entry
@@ -23,9 +23,10 @@ log = logging.getLogger(__name__)
 
 # How long changes gather before they are looked at (s): an end that its reporter corrects at once is told once.
 PAUSE: Final = 0.5
-# How long ends of one name gather for a message (s).
+# How long ends of one name gather for a message (s); those that an alert tells of wait longer (announce_failures_after).
 GATHER: Final = 5.0
-# An alert lives so long for Alertmanager (s): far beyond any time that a route gathers alerts for a message.
+# An alert lives so long for Alertmanager (s): far beyond any time that a route gathers alerts for a message, and less than the
+# group_interval of its route, so that it is looked at once: what an alert has inhibited is not told when that alert is over.
 LIVES: Final = 300.0
 FIRST_PAUSE: Final = 2.0
 LONGEST_PAUSE: Final = 60.0
@@ -77,10 +78,16 @@ class Announcer:
                     self._changed.set()
 
     def _consider(self, entry: Entry) -> bool:
-        """Whether its end is to be announced, and was not yet. What is not yet on the disk has not happened."""
+        """Whether something changed of what is to be announced. What is not yet on the disk has not happened; what was seen by
+        somebody, or was no end after all, is not announced."""
         process, box = entry.process, self._outbox
         finished_at = process.finished_at
-        if finished_at is None or process.id in box.pending or process.id in box.sent:
+        if finished_at is None:
+            box.sent.pop(process.id, None)  # it was given up and came back: its end is yet to come
+            return box.withdraw(process.id)
+        if process.dismissed_at is not None:
+            return box.withdraw(process.id)
+        if process.id in box.sent or (process.id in box.pending and not box.withdraw(process.id, unless=process.status.value)):
             return False
         if max(finished_at, process.activity.updated_at) < box.since or (entry.pending is not None and not entry.pending.done()):
             return False
@@ -88,16 +95,15 @@ class Announcer:
             return False
         instance = urlsplit(self._links["external_url"]).netloc
         told = alert(process, self.registry.totals.of(process), self._links, instance)
-        box.pending[process.id] = Letter(
-            told, finished_at, next_at=box.next_of(told["labels"]["name"], self.registry.clock() + GATHER)
-        )
+        wait = self.registry.settings.announce_failures_after if process.status in FAILURES else GATHER
+        box.pending[process.id] = Letter(told, finished_at, next_at=box.next_of(told["labels"], self.registry.clock() + wait))
         return True
 
     async def _deliver(self) -> None:
         while True:
             now = self.registry.clock()
             self._outbox.forget(now - STALE)
-            if due := self._outbox.due(now)[:IN_ONE]:
+            if due := [key for key in self._outbox.due(now) if not self._was_seen(key)][:IN_ONE]:
                 if self._outbox.gather(due):
                     await self._save()  # what is sent once more must be the same: Alertmanager tells it once then
                 await self._send(due, now)
@@ -105,6 +111,11 @@ class Announcer:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._changed.wait(), 1.0 if self._outbox.pending else 30.0)
             self._changed.clear()
+
+    def _was_seen(self, key: str) -> bool:
+        """What ended badly leaves the active view when somebody dismisses it, and is announced to nobody then."""
+        failed = self._outbox.pending[key].alert["labels"].get("outcome") in FAILURES
+        return failed and key not in self.registry.entries and self._outbox.withdraw(key)
 
     async def _send(self, keys: Sequence[str], now: float) -> None:
         box = self._outbox

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -82,9 +82,21 @@ class Outbox:
     def due(self, now: float) -> list[str]:
         return [key for key, letter in self.pending.items() if letter.next_at <= now]
 
-    def next_of(self, name: str, at: float) -> float:
-        """When the message goes that the next end of this name belongs to: with those that wait already, else at `at` (unix s)."""
-        return next((one.next_at for one in self.pending.values() if one.attempts == 0 and one.alert["labels"]["name"] == name), at)
+    def withdraw(self, key: str, unless: str | None = None) -> bool:
+        """Takes back what is not under way yet (see :meth:`gather`), unless it tells of this outcome. Whether there was one."""
+        letter = self.pending.get(key)
+        if letter is None or "batch" in letter.alert["labels"] or letter.alert["labels"].get("outcome") == unless:
+            return False
+        del self.pending[key]
+        return True
+
+    def next_of(self, labels: Mapping[str, str], at: float) -> float:
+        """When the message goes that an end with these labels belongs to: with those of its name and outcome that wait already,
+        else at `at` (unix s)."""
+        for one in self.pending.values():
+            if one.attempts == 0 and all(one.alert["labels"].get(key) == labels.get(key) for key in ("name", "outcome")):
+                return one.next_at
+        return at
 
     def gather(self, keys: Iterable[str]) -> bool:
         """Those that are sent for the first time together with others of their name and outcome get one `batch`, which Alertmanager
