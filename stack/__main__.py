@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import NoReturn
 
-from stack import apt, benchmarks, environment, services, shell, tools, transforming
+from stack import apt, benchmarks, checks, environment, services, shell, tools, transforming
 from stack.down import down
 from stack.exporter import supervised
 from stack.layout import Layout
@@ -50,11 +50,13 @@ def start(layout: Layout, arguments: Sequence[str]) -> int:
 
 def check(layout: Layout, arguments: Sequence[str]) -> int:
     """check: says of what the user configured what keeps `up` from starting; `make down up` asks before it ends anything"""
-    services.check_configurations(layout, os.environ)
-    ports = Ports.of(os.environ, None, ports_of(layout.ports))
-    alertmanager = tools.find(layout, "alertmanager", os.environ)
-    if alertmanager is not None and (layout.venv / "bin/headway").exists():
-        services.alertmanager(layout, ports, alertmanager, os.environ)
+    alive = [*running(layout), *(name for name, other in supervised(layout).items() if other.process is not None)]
+    with checks.running_on(alive):
+        services.check_configurations(layout, os.environ)
+        ports = Ports.of(os.environ, None, ports_of(layout.ports))
+        commands = {name: path for name in tools.PACKAGES if (path := tools.find(layout, name, os.environ)) is not None}
+        if commands.keys() == tools.PACKAGES.keys() and (layout.venv / "bin/headway").exists():
+            checks.everything(layout, services.every(layout, ports, commands, os.environ), commands, os.environ)
     return 0
 
 

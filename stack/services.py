@@ -8,7 +8,7 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -21,6 +21,17 @@ NAMES: Final = ("exporter", "alertmanager", "prometheus", "grafana")  # in the o
 SUPERVISED: Final = NAMES[1:]
 _CONFIG: Final = "HEADWAY_CONFIG"
 _WEBHOOK: Final = "HEADWAY_WEBHOOK_URL"
+
+
+def every(layout: Layout, ports: Ports, commands: Mapping[str, str], environ: Mapping[str, str]) -> dict[str, Service]:
+    """All of them by name; `commands` are those of Prometheus and Alertmanager. Raises Problem."""
+    own = grafana_command(environ)
+    return {
+        "exporter": exporter(layout, ports, environ),
+        "alertmanager": alertmanager(layout, ports, commands["alertmanager"], environ),
+        "prometheus": prometheus(layout, ports, commands["prometheus"], environ),
+        **({"grafana": grafana(layout, ports, own, environ)} if own is not None else {}),
+    }
 
 
 def exporter(layout: Layout, ports: Ports, environ: Mapping[str, str]) -> Service:
@@ -79,6 +90,13 @@ def check_configurations(layout: Layout, environ: Mapping[str, str]) -> None:
             if environ.get(_CONFIG) is not None:
                 raise Problem(f"{what}: {_CONFIG} names it; nothing was started or ended, and it is not remembered") from None
             raise Problem(f"{what}; {remembered_configurations(layout, environ)}") from None
+
+
+def whose_configuration(layout: Layout, environ: Mapping[str, str]) -> str:
+    """Whether what is wrong in it was given just now, and so is not remembered, or is remembered; "" when there is none of the
+    user's own."""
+    given = environ.get(_CONFIG)
+    return f"{_CONFIG}={given} is not remembered" if given else remembered_configurations(layout, environ)
 
 
 def remembered_configurations(layout: Layout, environ: Mapping[str, str]) -> str:
@@ -209,9 +227,9 @@ def grafana(layout: Layout, ports: Ports, command: tuple[str, ...], environ: Map
     )
 
 
-def configuration(supervised: Iterable[Service]) -> str:
-    """The configuration file that makes these services of the exporter. JSON, which is YAML too: what writes YAML need not be there
-    when this is made."""
+def configuration(every: Mapping[str, Service]) -> str:
+    """The configuration file that makes all others services of the exporter. JSON, which is YAML too: what writes YAML need not be
+    there when this is made."""
     services = {
         one.name: {
             "command": list(one.command),
@@ -226,7 +244,8 @@ def configuration(supervised: Iterable[Service]) -> str:
             "start_timeout": "60s",
             "stop_grace": "10s",
         }
-        for one in supervised
+        for one in every.values()
+        if one.name != "exporter"
     }
     return json.dumps({"services": services}, indent=1) + "\n"
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from stack import environment, services, tools
+from stack import checks, environment, services, tools
 from stack.down import end_kept
 from stack.exporter import Unanswered, call, supervised
 from stack.layout import Layout
@@ -22,7 +21,8 @@ _LAST_LINES: Final = 15
 
 
 def up(layout: Layout, environ: Mapping[str, str], say: Callable[[str], None]) -> None:
-    """Starts what does not run yet and returns when it is ready. Raises Problem; then nothing new is left running."""
+    """Starts what does not run yet and returns when it is ready. Raises Problem; then nothing new is left running. What is
+    configured is looked at whether something has to be started or not."""
     own, others = running(layout), supervised(layout)
     alive = {name: record.port for name, record in own.items()}
     alive |= {name: other.port for name, other in others.items() if other.process is not None}
@@ -30,17 +30,17 @@ def up(layout: Layout, environ: Mapping[str, str], say: Callable[[str], None]) -
     grafana = services.grafana_command(environ)
     wanted = [name for name in services.NAMES if name != "grafana" or grafana is not None]
     missing = [name for name in wanted if name not in alive]
-    services.check_configurations(layout, environ)
-    if missing:
-        check_free({name: getattr(ports, name) for name in missing})
-        environment.ensure(layout, "exporter,mcp", environ, say)  # mcp: what `headway mcp` needs
-    commands = tools.ensure(layout, environ, say)
-    every = {
-        "exporter": services.exporter(layout, ports, environ),
-        "alertmanager": services.alertmanager(layout, ports, commands["alertmanager"], environ),
-        "prometheus": services.prometheus(layout, ports, commands["prometheus"], environ),
-        **({"grafana": services.grafana(layout, ports, grafana, environ)} if grafana is not None else {}),
-    }
+    with checks.running_on(list(alive)):
+        services.check_configurations(layout, environ)
+        if missing:
+            check_free({name: getattr(ports, name) for name in missing})
+            environment.ensure(layout, "exporter,mcp", environ, say)  # mcp: what `headway mcp` needs
+        commands = tools.ensure(layout, environ, say)
+        every = services.every(layout, ports, commands, environ)
+        supervisable = services.configuration(every)
+        if "prometheus" in missing:
+            every["prometheus"].write()  # the links to what is looked at
+        checks.everything(layout, every, commands, environ)
     said = settings_of(layout)
     changed = [name for name in alive if name in every and every[name].fingerprint != said.get(name)]
     if changed:
@@ -52,10 +52,8 @@ def up(layout: Layout, environ: Mapping[str, str], say: Callable[[str], None]) -
     for name in missing:
         every[name].write()
     ports.remember(layout.ports)
-    _check(commands, layout)
     if "exporter" not in alive:
-        text = services.configuration(service for name, service in every.items() if name != "exporter")
-        layout.services.write_text(text)
+        layout.services.write_text(supervisable)
     fingerprints = said | {name: every[name].fingerprint for name in missing}
     (layout.run / "settings.txt").write_text("".join(f"{name} {fingerprint}\n" for name, fingerprint in fingerprints.items()))
     _start(every["exporter"], own.get("exporter"), missing, layout, environ, say)
@@ -74,19 +72,6 @@ def running(layout: Layout) -> dict[str, Running]:
     """The exporter, if it was started here and lives."""
     record = Running.load(layout.run, "exporter")
     return {"exporter": record} if record is not None and record.process.alive else {}
-
-
-def _check(commands: Mapping[str, str], layout: Layout) -> None:
-    """Says what is wrong with the configuration before a service does in its log."""
-    for command in (
-        (commands["promtool"], "check", "config", str(layout.state / "prometheus/config/prometheus.yml")),
-        (commands["amtool"], "check-config", str(layout.state / "alertmanager/alertmanager.yml")),
-    ):
-        if not Path(command[-1]).exists():
-            continue
-        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
-        if done.returncode:
-            raise Problem(f"the configuration is not valid:\n{(done.stdout + done.stderr).strip()}")
 
 
 def _start(

@@ -195,6 +195,31 @@ def test_services_of_the_users_own_come_and_go_with_the_stack(stack: LiveStack) 
     assert after != before and "off" not in stack.pids()
     config.write_text("services: {mine: {command: sleep 4711.7}}")
     assert "exporter: running with other settings" in stack.up()
+    # What is wrong is said while it runs, too, before somebody ends it and it cannot start again.
+    running = stack.pids()
+    for text, words in (
+        (
+            'services: {mine: {command: sleep 4711.7, schedule: "61 * * * *"}}',
+            "services.mine.schedule: '61 * * * *' cannot be used",
+        ),
+        ("discover: {mine: {prot: 80}}", "unknown discover.mine.prot: did you mean port?"),
+        ("services: {prometheus: {command: sleep 1}}", "services.prometheus stands there twice"),
+    ):
+        config.write_text(text)
+        done = stack.make("up")
+        assert done.returncode != 0 and words in done.stdout and f"HEADWAY_CONFIG={config} is remembered" in done.stdout, (
+            done.stdout
+        )
+        assert "run on with the configuration they were started with" in done.stdout and stack.pids() == running
+    ending = subprocess.run(
+        ["make", "--no-print-directory", "down", "up"],
+        cwd=stack.root,
+        env=stack.environ,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert ending.returncode != 0 and "is not valid" in ending.stderr and stack.pids() == running
     os.kill(stack.pids()["exporter"], signal.SIGKILL)
     assert "mine stopped" in stack.down() and not is_alive(after or 0)
 
@@ -228,7 +253,13 @@ def test_a_start_that_fails_says_why_and_leaves_nothing_running(stack: LiveStack
     config.write_text("stuck_aftre: 5s\n")
     done = stack.make("up", HEADWAY_CONFIG=str(config))
     assert done.returncode != 0
-    assert "exporter ended at once" in done.stdout and "did you mean stuck_after" in done.stdout
+    assert f"{config}:1: unknown setting stuck_aftre: did you mean stuck_after" in done.stdout
+    assert f"HEADWAY_CONFIG={config} is not remembered" in done.stdout and not (stack.state / "config.txt").exists()
+    assert stack.pids() == {} and not (stack.state / "log/exporter.log").exists(), "it was seen before anything was started"
+    (web := config.with_name("web.yaml")).write_text("tls_server_config: {cert_file: /none/a, key_file: /none/b}\n")
+    config.write_text(f"web_config_file: {web}\n")  # whether the certificate is there is seen at the start
+    done = stack.make("up", HEADWAY_CONFIG=str(config))
+    assert done.returncode != 0 and "exporter ended at once" in done.stdout and "/none/" in done.stdout
     assert stack.pids() == {}
     again = stack.make("up").stdout
     assert f"HEADWAY_CONFIG={config} is remembered" in again and "HEADWAY_CONFIG= make up forgets it" in again
@@ -284,6 +315,19 @@ def test_two_clones_side_by_side_do_not_disturb_each_other(tmp_path: Path) -> No
             assert other.query(f'headway_process_status_code{{name="{name}"}}') == []
         pids = two.pids()
         one.down()
+        rules = two.root / "prometheus/rules/stuck.yml"
+        rules.write_text(rules.read_text().replace("expr:", "expr: )", 1))
+        wrong = two.make("up")
+        assert wrong.returncode != 0 and "a rule is not valid" in wrong.stdout and "stuck.yml" in wrong.stdout
+        subprocess.run(["git", "checkout", "-q", "prometheus"], cwd=two.root, check=True)
+        routes = two.root / "alerting/alertmanager.yml"
+        routes.write_text(routes.read_text().replace("receiver: everything", "receiver: no-such-one", 1))
+        wrong = two.make("up")
+        assert (
+            wrong.returncode != 0
+            and "the configuration of Alertmanager is not valid" in wrong.stdout
+            and "no-such-one" in wrong.stdout
+        )
         assert all(map(is_alive, pids.values())) and two.make("status").returncode == 0
         assert not (one.root / ".headway/exporter").samefile(two.root / ".headway/exporter")
     finally:
