@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable, Coroutine, Sequence
+from functools import wraps
 from typing import Any
 
 from headway.errors import StoreUnavailable
@@ -132,8 +133,8 @@ def as_json(value: object) -> bytes:
 def in_loop(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
     """Runs an async test in a loop of its own."""
 
-    def run(*args: Any) -> None:
-        asyncio.run(test(*args))
+    @wraps(test)
+    def run(*args: Any, **kwargs: Any) -> None:
+        asyncio.run(test(*args, **kwargs))
 
-    run.__name__, run.__doc__ = test.__name__, test.__doc__
     return run

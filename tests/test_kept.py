@@ -103,7 +103,7 @@ class Shown:
 
     def whole(self, user: str | None = None) -> str:
         """Spelled out, because in Python 1 and true are equal."""
-        view = self.registry.view(self.entry, self.clock.now, user)
+        view = self.registry.view(self.entry, self.clock.now, user, patient=True)
         return repr(json.loads(json.dumps(summary(view, sorted(self.entry.children)))))
 
 

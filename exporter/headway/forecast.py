@@ -8,6 +8,7 @@ at two earlier moments of this very run; the errors it would have made decide it
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cache
 from itertools import accumulate, count, pairwise
 from math import exp, inf, log, sqrt
 from operator import mul, sub
@@ -89,12 +90,12 @@ def forecast(work: Parts, updates: int, usual: Parts | None = None, usual_pace: 
 
     `usual`: the same work in parts that took an earlier run equally long, `usual_pace` seconds each if this run were like it.
     """
-    ways = _Durations(work.ends)
-    opinions = [_judged(work, ways.since_change), _judged(work, ways.trend)]
+    ways, past = _Durations(work.ends), _past(work.ends)
+    opinions = [_judged(work, past, ways.since_change), _judged(work, past, ways.trend)]
     apart = 0.0
     if usual is not None:
         level = _Level(usual.ends, log(_bounded(usual_pace)), updates)
-        opinions.append(_judged(usual, level.say, USUAL_TRUST))
+        opinions.append(_judged(usual, _past(usual.ends), level.say, USUAL_TRUST))
         apart = _spread(level.logs)
     whole = sum([weight for _, _, weight in opinions])
     mean = sum([said * weight for said, _, weight in opinions]) / whole
@@ -120,14 +121,23 @@ def _margins(work: Parts, error: float, spread: float, known: float | None, apar
     return min(WIDEST, low), min(WIDEST, high)
 
 
-def _judged(way: Parts, say: Say, trust: float = 1.0) -> _Opinion:
-    ends, count = way.ends, len(way.ends) - 1
-    error, last = 0.0, ends[count]
-    for moment in MOMENTS:
-        seen = max(1, min(count - 1, round(moment * count)))
-        off = abs(say(seen, count - seen) - log(_bounded(last - ends[seen])))
+def _past(ends: Sequence[float]) -> list[tuple[int, float]]:
+    """The MOMENTS: how many parts were seen, and what the rest of them took then (log s)."""
+    last = ends[-1]
+    return [(seen, log(_bounded(last - ends[seen]))) for seen in _looks(len(ends) - 1)]
+
+
+@cache
+def _looks(parts: int) -> tuple[int, ...]:
+    return tuple(max(1, min(parts - 1, round(moment * parts))) for moment in MOMENTS)
+
+
+def _judged(way: Parts, past: Sequence[tuple[int, float]], say: Say, trust: float = 1.0) -> _Opinion:
+    count, error = len(way.ends) - 1, 0.0
+    for seen, rest in past:
+        off = abs(say(seen, count - seen) - rest)
         error += off if off < WORST else WORST
-    error /= len(MOMENTS)
+    error /= len(past)
     return _Opinion(say(count, _bounded(way.ahead)), error, trust / (error + SLACK) ** SHARPNESS)
 
 
@@ -140,7 +150,7 @@ class _Durations:
         # The median of |difference of two normal values| is 0.954 standard deviations.
         self.noise = max(NOISE_FLOOR, median(list(map(abs, map(sub, self.logs[1:], self.logs)))) / 0.954)
         cap = OUTLIER * median(durations)
-        capped = [d if d < cap else cap for d in durations]
+        capped = durations if max(durations) <= cap else [d if d < cap else cap for d in durations]
         # Running sums, which begin with 0.
         self.capped_sums: list[float] = [0.0, *accumulate(capped)]
         self.moments: list[float] = [0.0, *accumulate(map(mul, count(), capped))]
@@ -160,7 +170,10 @@ class _Durations:
             pace = middle
             if window == seen:
                 break
-            low, high = max(low, middle - margin), min(high, middle + margin)
+            if middle - margin > low:
+                low = middle - margin
+            if middle + margin < high:
+                high = middle + margin
             window = window * 2 if window * 2 < seen else seen
         return pace + log(ahead)
 
@@ -198,14 +211,20 @@ class _Level:
 
     def say(self, seen: int, ahead: float) -> float:
         """At the usual pace moved towards this run's median, the less the more uncertain that is beside LEVEL_VARIANCE."""
-        here = median(self.logs[:seen]) - self.usual
-        size = max(1, seen // 4)
-        marks = [*range(0, seen, size), seen]
-        sums, count = self.log_sums, len(marks) - 1
-        batches: list[float] = [(sums[b] - sums[a]) / (b - a) for a, b in pairwise(marks)]
-        mean = sum(batches) / count
-        variance = sum([(b - mean) * (b - mean) for b in batches]) / max(1, count - 1) / count + self.few / seen
+        ordered, half, sums = sorted(self.logs[:seen]), seen // 2, self.log_sums
+        here = (ordered[half] if seen % 2 else (ordered[half - 1] + ordered[half]) / 2) - self.usual
+        means = [(sums[end] - sums[start]) / (end - start) for start, end in _batches(seen)]
+        count = len(means)
+        mean = sum(means) / count
+        off = [m - mean for m in means]
+        variance: float = sum(map(mul, off, off)) / max(1, count - 1) / count + self.few / seen
         return self.usual + here / (1.0 + variance / LEVEL_VARIANCE) + log(ahead)
+
+
+@cache
+def _batches(seen: int) -> tuple[tuple[int, int], ...]:
+    """The first so many parts in four or five, as (first, behind the last)."""
+    return tuple(pairwise([*range(0, seen, max(1, seen // 4)), seen]))
 
 
 def _lengths(ends: Sequence[float]) -> list[float]:
@@ -219,7 +238,8 @@ def _lengths(ends: Sequence[float]) -> list[float]:
 def _spread(logs: Sequence[float]) -> float:
     """Their standard deviation, at most WORST."""
     mean = sum(logs) / len(logs)
-    return min(WORST, sqrt(sum([(x - mean) * (x - mean) for x in logs]) / len(logs)))
+    off = [x - mean for x in logs]
+    return min(WORST, sqrt(sum(map(mul, off, off)) / len(logs)))
 
 
 def _bounded(number: float) -> float:

@@ -53,12 +53,13 @@ class _Kept:
 
 
 def summary_bytes(registry: Registry, entry: Entry, user: str | None, children: set[str]) -> bytes:
-    """The list form of a process as JSON: the very same as :func:`headway.api.answers.summary` makes. `user`: for somebody who sees
-    the processes of this user only, and of `children` those; None: for who sees all."""
+    """The list form of a process as JSON for its reporter, who is patient (:meth:`headway.estimate.Estimator.figures`); else the
+    very same as :func:`headway.api.answers.summary` makes. `user`: for somebody who sees the processes of this user only, and of
+    `children` those; None: for who sees all."""
     process, kept, now = entry.process, entry.shown, registry.clock()
     stats = registry.totals.of(process)
     if user is not None and (entry.blocked_by or any(report.about for report in entry.conditions)):
-        return _encode(summary(registry.view(entry, now, user), sorted(children)))  # others may not be named
+        return _encode(summary(registry.view(entry, now, user, patient=True), sorted(children)))  # others may not be named
     if not (
         isinstance(kept, _Kept)
         and kept.metadata is process.metadata
@@ -66,5 +67,7 @@ def summary_bytes(registry: Registry, entry: Entry, user: str | None, children: 
         and kept.rest == _rest(entry)
         and (kept.children == children if children else not kept.children)
     ):
-        kept = entry.shown = _Kept(entry, stats, children, registry.view(entry, now))
-    return kept.around % tuple(map(_encode, moving(process, now, *pace_of(entry, now), sample_of(entry), entry.usage())))
+        kept = entry.shown = _Kept(entry, stats, children, registry.view(entry, now, patient=True))
+    return kept.around % tuple(
+        map(_encode, moving(process, now, *pace_of(entry, now, patient=True), sample_of(entry), entry.usage()))
+    )

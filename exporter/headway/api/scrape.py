@@ -14,6 +14,8 @@ from headway.turns import Way, in_turns
 
 # Views that are worked out before other requests may have their turn: half a millisecond.
 SLICE: Final = 30
+# Up to so many processes a page makes all forecasts of the time left that are due: 5 ms at the most. With more it is patient.
+IMPATIENT: Final = 100
 # So many ends since the last page are worked off ahead of the next one; how often that is looked at, and for how long after a page.
 ENOUGH: Final = 100
 PREPARE_EVERY: Final = 0.25
@@ -71,11 +73,12 @@ class Scrape:
         changed = {entry.process.id for entry in registry.feed.newer_than(self.version)}
         yield
         told = [entry for key, entry in entries.items() if (active if entry.process.state.status.active else key in changed)]
+        patient = len(told) > IMPATIENT
         for first in range(0, len(told), SLICE):
             yield
             now = registry.clock()
             here = [entry for entry in told[first : first + SLICE] if entries.get(entry.process.id) is entry]
-            collector.put_all([registry.view(entry, now, patient=True) for entry in here])
+            collector.put_all([registry.view(entry, now, patient=patient) for entry in here])
         self.version, self._ends = version, ends
         for stats in registry.totals.news():
             collector.put_name(stats)
