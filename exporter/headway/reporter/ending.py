@@ -51,6 +51,13 @@ def watch() -> None:
     atexit.register(_at_end)
 
 
+def cut_off() -> bool:
+    """Whether this OS process is a daemon of multiprocessing, such as a worker of a Pool: its parent ends it by a signal as soon
+    as it has the last result, and nothing is run at its end."""
+    multiprocessing = sys.modules.get("multiprocessing.process")
+    return multiprocessing is not None and multiprocessing.parent_process() is not None and multiprocessing.current_process().daemon
+
+
 def conclude(reporter: Reporter, error: BaseException | None) -> None:
     """Gives an unfinished reporter of this process the end that its process has."""
     if reporter._final is not None or reporter._owner != os.getpid():

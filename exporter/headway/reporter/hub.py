@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 EXIT_WAIT: Final = 2.0
 # Between two looks whether a change of status has arrived.
 STATUS_PAUSE: Final = 0.02
+# The thread makes its sender once it has imported it.
+SENDER_WAIT: Final = 1.0
 # A fork waits this long at most for the thread to finish its imports, which take about 0.1 s.
 LONGEST_IMPORT: Final = 5.0
 
@@ -79,11 +81,20 @@ class Hub:
         return next((r for r in list(self.reporters.values()) if r.id == process_id), None)
 
     def finished(self, reporter: Reporter) -> None:
-        """Its last word was said. After the end of the interpreter's work it is spooled at once: no thread will send it."""
+        """Its last word was said. After the end of the interpreter's work it is spooled at once: no thread will send it. Where this
+        OS process may be ended by a signal before it is sent, it is written down meanwhile."""
+        from headway.reporter import ending
+
         if self.closing and (self._thread is None or not self._thread.is_alive()):
             self.close(0.0)
-        else:
-            self.wake()
+            return
+        self.wake()
+        if ending.cut_off():
+            deadline = clock() + SENDER_WAIT
+            while self.sender is None and clock() < deadline:
+                time.sleep(STATUS_PAUSE)
+            if self.sender is not None:
+                self.sender.keep(reporter)
 
     def await_status(self, reporter: Reporter, wait: float) -> bool:
         """Waits until the exporter has heard of its last change of status, or for so long. For who is about to be stopped."""

@@ -7,7 +7,9 @@ import os
 import queue
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import partial
+from pathlib import Path
 from typing import Final
 
 from headway.reporter import spool, values
@@ -71,6 +73,7 @@ class Sender:
         self._spool_at: dict[Link, float] = {}
         self._warned: set[tuple[str, str]] = set()
         self._wrong: dict[str, set[str]] = {}
+        self._kept: dict[int, Path] = {}  # files of what was written down before it was sent
         self._left = False
 
     def run(self) -> None:
@@ -125,15 +128,50 @@ class Sender:
     def _collect(self) -> dict[Link, list[Outbox]]:
         now = clock()
         by_link: dict[Link, list[Outbox]] = {}
-        for key, reporter in list(self._hub.reporters.items()):
-            box = self._outboxes.get(key)
-            if box is None:
-                box = self._outboxes[key] = Outbox(reporter, self._hub, partial(self._complain, values.brief(reporter.name)))
+        for reporter in list(self._hub.reporters.values()):
+            box = self._box(reporter)
             box.collect(now)
-            address = (reporter._url, reporter._key)
-            link = self._links.get(address) or self._links.setdefault(address, Link(*address))
-            by_link.setdefault(link, []).append(box)
+            by_link.setdefault(self._link(reporter), []).append(box)
         return by_link
+
+    def _box(self, reporter: Reporter) -> Outbox:
+        box = self._outboxes.get(id(reporter))
+        if box is None:
+            box = self._outboxes[id(reporter)] = Outbox(reporter, self._hub, partial(self._complain, values.brief(reporter.name)))
+        return box
+
+    def _link(self, reporter: Reporter) -> Link:
+        address = (reporter._url, reporter._key)
+        return self._links.get(address) or self._links.setdefault(address, Link(*address))
+
+    def keep(self, reporter: Reporter) -> None:
+        """Writes down at once how it ended, until the exporter has heard of it: this OS process may be ended by a signal before.
+        Where that cannot be done, it is sent all the same."""
+        if not self.lock.acquire(timeout=1.0):
+            return
+        try:
+            if self._left or id(reporter) not in self._hub.reporters:
+                return
+            box, link, now = self._box(reporter), self._link(reporter), clock()
+            box.collect(now)
+            items = [box.rendered(item, now) for item in box.sealed(now)]
+        finally:
+            self.lock.release()
+        try:
+            kept = spool.write(spool.directory(), link.url, items, synced=False)
+        except OSError:
+            return
+        with self.lock:
+            if id(reporter) in self._outboxes:
+                self._kept[id(reporter)] = kept
+                return
+        self._drop(kept)  # it has arrived meanwhile
+
+    @staticmethod
+    def _drop(kept: Path | None) -> None:
+        if kept is not None:
+            with suppress(OSError):
+                kept.unlink(missing_ok=True)
 
     def _send(self, link: Link, boxes: list[Outbox]) -> None:
         try:
@@ -227,6 +265,7 @@ class Sender:
     def _forget(self, box: Outbox) -> None:
         self._hub.reporters.pop(id(box.reporter), None)
         self._outboxes.pop(id(box.reporter), None)
+        self._drop(self._kept.pop(id(box.reporter), None))
 
     def _deliver_spool(self, link: Link) -> None:
         try:
