@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 import subprocess
@@ -13,6 +14,8 @@ import pytest
 import requests
 
 from headway import Client
+from headway.cli.exits import Exit
+from headway.cli.ps import in_short
 from headway.metrics.host import HealthMetrics
 from headway.metrics.page import Format
 from headway.model import Cancelled, Done, Failed, Killed, Kind, Orphaned, Severity, State, TimedOut
@@ -194,7 +197,34 @@ def test_a_failing_name_is_told_by_api_page_metrics_and_command_line(exporter: R
     assert "failing import &lt;b&gt; cron 4 of its last 4 runs ended badly, all within 24 h" in text
     environ = {"HEADWAY_URL": exporter.url, "HEADWAY_KEY": exporter.key, "PATH": "/usr/bin:/bin"}
     said = subprocess.run([sys.executable, "-m", "headway", "ps"], env=environ, capture_output=True, text=True, timeout=30)
-    assert "headway: import <b> (cron): failing: 4 of its last 4 runs ended badly, all within 24 h" in said.stderr
+    assert said.stderr == "headway: import <b> (cron): failing: 4 of its last 4 runs ended badly, all within 24 h\n"
+    for _ in range(4):
+        client.update(client.create("load", "cron")["id"], status="failed")
+    wait_until(lambda: len(client.stats()["names"]) == 2, 30, "the exporter's next look")
+
+    def ps(*args: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "headway", "ps", *args], env=environ, capture_output=True, text=True, timeout=30
+        )
+
+    assert ps().stderr == "headway: 2 names keep failing: headway ps --names says which, and why\n", "one line, however many"
+    lines = ps("--names").stdout.splitlines()
+    assert re.fullmatch(r"NAME +TYPE +WHAT +WHY", lines[0]) and sorted(line.split("  ")[0] for line in lines[1:]) == [
+        "import <b>",
+        "load",
+    ]
+    assert all("failing" in line and "4 of its last 4 runs" in line for line in lines[1:])
+    assert json.loads(ps("--names", "--json").stdout) == client.stats()["names"]
+    assert ps("--names", "--all").returncode == Exit.USAGE
+
+
+def test_names_in_short() -> None:
+    failing_name = {"name": "a", "type": "cron", "condition": "failing", "reason": "because"}
+    missed = {**failing_name, "condition": "cron_missed"}
+    assert in_short([missed]) == "a (cron): cron missed: because"
+    more = ": headway ps --names says which, and why"
+    assert in_short([failing_name, missed]) == f"1 name keeps failing, 1 schedule missed a run{more}"
+    assert in_short([missed] * 2) == f"2 schedules missed a run{more}"
 
 
 @in_loop

@@ -15,7 +15,7 @@ from headway.cli.exits import CommandError, Exit
 from headway.cli.report_flags import whole
 from headway.cli.rows import Row, rows
 from headway.cli.table import plain, table
-from headway.cli.text import clean
+from headway.cli.text import clean, columns, terminal_width
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -25,13 +25,15 @@ if TYPE_CHECKING:
 DESCRIPTION = """\
 Lists processes, newest first, children under their parents: progress, rate, time left, time since the start, CPU (100% = one
 core) and memory of the process tree, and in words what is not normal. Into a pipe it writes plain columns with whole ids, and
-names of at most 80 characters (--json has them whole). On standard error it says which names keep failing, and which schedules
-missed a run. Without a state it shows what is active, and then what failed, timed out, was orphaned or was killed by nobody knows
-whom, until that is dismissed (that alone: --state undismissed); --state failed lists the dismissed ones too."""
+names of at most 80 characters (--json has them whole). On standard error it says, in a line, that names keep failing or
+schedules missed a run; --names lists these. Without a state it shows what is active, and then what failed, timed out, was
+orphaned or was killed by nobody knows whom, until that is dismissed (that alone: --state undismissed); --state failed lists
+the dismissed ones too."""
 EXAMPLES = """\
   headway ps                                what is active now, and what ended badly and was not dismissed
   headway ps --watch                        the same, redrawn every 2 seconds
   headway ps --state undismissed,stuck      what needs attention
+  headway ps --names                        what keeps failing, and which schedules missed a run
   headway ps --all --project etl --limit 100
   headway ps --json | jq -r '.[] | select(.eta_seconds > 600) | .id'
 """
@@ -41,10 +43,12 @@ STATES: Final = (
 REDRAW: Final = 2.0
 ACTIVE: Final = "active"
 UNDISMISSED: Final = "undismissed"
+FAILING: Final = "failing"
 FILTERS: Final = ("type", "user", "project", "task", "attempt", "agent", "group", "parent", "name", "since")
 EMPTY_ACTIVE: Final = (
     "nothing is running. Start something that reports (headway report create --help), or see what ran: headway ps --all"
 )
+EMPTY_NAMES: Final = "no name keeps failing, and no schedule missed a run"
 EMPTY: Final = "no process matches. See all of them: headway ps --all"
 
 
@@ -52,6 +56,9 @@ def add_parser(commands: Subparsers) -> None:
     parser = add_command(commands, "ps", run, "list processes", DESCRIPTION, EXAMPLES)
     parser.add_argument("--watch", action="store_true", help=f"redraw every {REDRAW:g} seconds until Ctrl-C")
     parser.add_argument("--json", action="store_true", help="as the JSON that the API gives")
+    parser.add_argument(
+        "--names", action="store_true", help="instead of processes: names that keep failing, schedules that missed a run, and why"
+    )
     which = parser.add_argument_group("which")
     which.add_argument("--state", metavar="STATE", help=f"{STATES}; several with commas. Default: active")
     which.add_argument("--all", action="store_true", help="ended ones too, as far back as the history goes")
@@ -79,8 +86,12 @@ HELP: Final = {
 def run(args: argparse.Namespace) -> int:
     if args.all and args.state:
         raise CommandError("--all and --state exclude each other; --state failed covers the history too", Exit.USAGE)
-    connection = connect(args)
     filters = filters_of(args)
+    if args.names and (args.watch or filters != {"state": ACTIVE}):
+        raise CommandError("--names goes with --json alone: it lists names, and no processes", Exit.USAGE)
+    connection = connect(args)
+    if args.names:
+        return names(connection.names(), args.json)
     if args.watch:
         return watch(connection, filters, args.limit, args.json)
     found, more = look(connection, filters, args.limit)
@@ -94,10 +105,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 def show(connection: Connection, filters: dict[str, str], found: list[dict[str, Any]]) -> None:
-    if filters == {"state": ACTIVE}:
-        for one in connection.names():
-            words = one["condition"].replace("_", " ")
-            print(f"headway: {clean(one['name'])} ({one['type']}): {words}: {clean(one['reason'])}", file=sys.stderr)
+    if filters == {"state": ACTIVE} and (wrong := connection.names()):
+        print(f"headway: {in_short(wrong)}", file=sys.stderr)
     if not found:
         print(f"headway: {EMPTY_ACTIVE if filters == {'state': ACTIVE} else EMPTY}", file=sys.stderr)
         return
@@ -106,6 +115,34 @@ def show(connection: Connection, filters: dict[str, str], found: list[dict[str, 
         print(plain(rows(found)))
     else:
         console.print(table(rows(found), console.width, unicode_of(console)))
+
+
+def in_short(found: Sequence[dict[str, Any]]) -> str:
+    """One of them with its reason, of several how many there are."""
+    if len(found) == 1:
+        (one,) = found
+        return f"{clean(one['name'])} ({one['type']}): {what(one)}: {clean(one['reason'])}"
+    failing = sum(1 for one in found if one["condition"] == FAILING)
+    missed = len(found) - failing
+    parts = [f"{failing} name{'s keep' if failing > 1 else ' keeps'} failing"] if failing else []
+    parts += [f"{missed} schedule{'s' if missed > 1 else ''} missed a run"] if missed else []
+    return f"{', '.join(parts)}: headway ps --names says which, and why"
+
+
+def names(found: Sequence[dict[str, Any]], as_json: bool) -> int:
+    if as_json:
+        print(json.dumps(found, indent=2))
+    elif found:
+        head = ("NAME", "TYPE", "WHAT", "WHY")
+        print(columns(head, [(one["name"], one["type"], what(one), one["reason"]) for one in found], terminal_width()))
+    else:
+        print(f"headway: {EMPTY_NAMES}", file=sys.stderr)
+    return Exit.OK
+
+
+def what(one: dict[str, Any]) -> str:
+    word: str = one["condition"]
+    return word.replace("_", " ")
 
 
 def look(connection: Connection, filters: dict[str, str], limit: int) -> tuple[list[dict[str, Any]], bool]:
