@@ -78,6 +78,7 @@ def limits() -> table.Panel:
     columns = [
         Column(title="Time sink from", expr=keyed(f"{f.SINK_RATIO}{chosen}"), width=130, config=times),
         Column(title="Critical from", expr=keyed(f"{f.SINK_CRITICAL}{chosen}"), width=110, config=times),
+        Column(title="Not before", expr=keyed(f"{f.SINK_AFTER}{chosen}"), width=100, config=clock),
         Column(title="Expected", expr=keyed(f"{f.EXPECTED}{chosen}"), width=100, config=clock),
         Column(title="Stuck after", expr=keyed(f"{f.STUCK_LIMIT}{chosen}"), width=100, config=clock),
         Column(title="Time limit", expr=keyed(f"{f.TIMEOUT}{chosen}"), width=100, config=clock),

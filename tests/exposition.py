@@ -142,6 +142,7 @@ def series(now: float, external_url: str) -> Iterator[tuple[str, Mapping[str, st
             "expected_duration_seconds": actor.expected,
             "timeout_seconds": None if ended else actor.timeout,
             "time_sink_ratio_threshold": None if ended else 2,
+            "time_sink_threshold_seconds": None if ended else 10,
             "stuck_threshold_seconds": None if ended else 60,
             "exit_code": actor.exit,
             "dismissed": actor.dismissed if ended else None,

@@ -72,6 +72,7 @@ class History:
             stuck_after=pick((10.0, 20.0, 60.0)),
             time_sink_ratio=pick((1.5, 2.0, 2.0, 4.0)),
             time_sink_critical_ratio=pick((3.0, 4.0)),
+            time_sink_after=pick((0.0, 10.0, 45.0, 90.0)),
             zombie_after=pick((20.0, 60.0)),
             failure_rate=pick((0.5, 0.75)),
             failure_rate_runs=pick((2, 4)),

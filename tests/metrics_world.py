@@ -39,7 +39,9 @@ from headway.view import Limits, View
 
 ROOT = Path(__file__).parent.parent
 START = 1_790_000_000.0
-LIMITS = Limits(stuck_after=60.0, time_sink_ratio=2.0, cpu_ratio=0.8, memory_ratio=0.7, time_sink_critical_ratio=3.0)
+LIMITS = Limits(
+    stuck_after=60.0, time_sink_ratio=2.0, cpu_ratio=0.8, memory_ratio=0.7, time_sink_critical_ratio=3.0, time_sink_after=10.0
+)
 NO_LIMITS = Limits(stuck_after=None, time_sink_ratio=None, cpu_ratio=None, memory_ratio=None)
 HOSTILE = (
     'a "quoted" one',

@@ -54,7 +54,7 @@ def long(history: History) -> None:
     else:
         history.know(name, expected, r.choice((2, 3, 7)))
     if r.random() < 0.3:
-        fields["thresholds"] = {"time_sink_ratio": r.choice((1.5, 3.0))}
+        fields["thresholds"] = r.choice(({"time_sink_ratio": 1.5}, {"time_sink_ratio": 3.0}, {"time_sink_after": 30}))
     history.at(begin, history.create, name, name=name, type=r.choice(("task", "task", "daemon")), **fields)
     if r.random() < 0.6:
         for _ in range(r.choice((1, 2, 4))):

@@ -266,6 +266,13 @@ def test_time_sinks_by_their_ratio() -> None:
     ]
 
 
+def test_nothing_learned_is_near_a_time_sink_before_its_floor_is() -> None:
+    limits = replace(LIMITS, time_sink_after=10.0)
+    found = [subject(id, elapsed=elapsed) for id, elapsed in (("moment", 0.2), ("most", 7.4), ("near", 7.5))]
+    known = [replace(one, view=replace(one.view, limits=limits, expected_duration=0.05, expected_runs=7)) for one in found]
+    assert [(s.id, s.severity) for s in time_sinks(known)] == [("near", "low")]
+
+
 def test_a_bottleneck_names_whom_it_blocks() -> None:
     hog = subject(
         "hog", sample=Sample(at=NOW, alive=True, cpu_ratio=1.9, memory_ratio=0.2), conditions=report(Condition.BOTTLENECK)
@@ -363,6 +370,11 @@ def test_a_name_that_varies_gets_a_limit_of_its_own() -> None:
     (found,) = [one for one in whole(history=history).recommendations if "thresholds" in one.command]
     assert found.command == 'thresholds: {name: {"job": {time_sink_ratio: 11}}}'
     assert "8 of 40 good runs took twice the median" in found.reason
+
+
+def test_a_name_that_varies_by_moments_needs_none() -> None:
+    history = [ended(i, 9.0 if i % 5 == 0 else 0.1, timeout=9000.0) for i in range(40)]
+    assert [one for one in whole(history=history).recommendations if "thresholds" in one.command] == []
 
 
 def test_services_in_error_and_missing_runs() -> None:

@@ -199,6 +199,24 @@ def test_time_sink_names_a_declared_expectation() -> None:
     assert found.reason == "2.0x its expected 10 s"
 
 
+@pytest.mark.parametrize(("elapsed", "severity"), [(0.2, None), (9.999, None), (10.0, Severity.CRITICAL)])
+def test_a_job_of_milliseconds_is_no_time_sink_for_a_moment(elapsed: float, severity: Severity | None) -> None:
+    limits = replace(LIMITS, time_sink_after=10.0)
+    found = time_sink(process(), now=START + elapsed, limits=limits, expected=0.05)
+    assert (found and found.severity, found and found.since) == (severity, severity and START + 10)
+    foreseen = time_sink(process(), now=START + 4, limits=limits, expected=0.05, eta=elapsed - 4)
+    assert (foreseen is not None) is (severity is not None)
+    declared = time_sink(process(expected_duration=0.05), now=START + elapsed, limits=limits, expected=0.05)
+    assert the(declared).severity is Severity.CRITICAL, "who declares it means it"
+
+
+def test_above_its_floor_the_expected_duration_decides() -> None:
+    limits = replace(LIMITS, time_sink_after=10.0)
+    levels = [time_sink(process(), now=START + t, limits=limits, expected=4.0) for t in (9.9, 10.0, 11.9, 12.0)]
+    assert [r and r.severity for r in levels] == [None, Severity.WARNING, Severity.WARNING, Severity.CRITICAL]
+    assert time_sink(process(), now=START + 19.9, limits=limits, expected=10.0) is None
+
+
 @pytest.mark.parametrize(("eta", "fires"), [(9.999, False), (10.0, True), (None, False)])
 def test_time_sink_foreseen(eta: float | None, fires: bool) -> None:
     found = time_sink(process(), now=START + 10, limits=LIMITS, expected=10.0, eta=eta)

@@ -240,7 +240,9 @@ def test_thresholds_by_type_and_name(tmp_path: Path) -> None:
     assert got.sources["thresholds"] == f"file {tmp_path / 'headway.yaml'}:3"
     s = got.settings
     assert s.threshold_rules[1] == ThresholdRule({"time_sink_ratio": 3.0, "stuck_after": 300.0}, kind=Kind.PIPELINE)
-    plain = Limits(stuck_after=120, time_sink_ratio=2, cpu_ratio=0.8, memory_ratio=0.7, time_sink_critical_ratio=3)
+    plain = Limits(
+        stuck_after=120, time_sink_ratio=2, cpu_ratio=0.8, memory_ratio=0.7, time_sink_critical_ratio=3, time_sink_after=10
+    )
     assert s.limits(Kind.TASK, "x") == plain
     assert s.limits(Kind.DAEMON, "x") == replace(plain, stuck_after=None, cpu_ratio=2)
     pipeline = replace(plain, stuck_after=300, time_sink_ratio=3, time_sink_critical_ratio=4.5)

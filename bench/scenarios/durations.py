@@ -77,6 +77,15 @@ def learned(stage: Stage) -> None:
     stage.after("started", 13.5)
 
 
+def moments(stage: Stage) -> None:
+    for number in range(3):
+        stage.script(EARLIER.replace("(4)", "(0.2)"), str(number), of="earlier")
+    for number in range(3):
+        stage.until("done", f"run{number}")
+    stage.script("job = reporter()\nwork(8, 0.05)\njob.done()")
+    stage.after("started", 10)
+
+
 def too_few(stage: Stage) -> None:
     for number in range(2):
         stage.script(EARLIER, str(number), of="earlier")
@@ -93,7 +102,7 @@ def failed_runs_teach_nothing(stage: Stage) -> None:
     for number in range(3):
         stage.until("failed", f"run{number}")
     stage.script("job = reporter()\nwork(1000, 0.05)")
-    stage.after("started", 9)
+    stage.after("started", 13)
 
 
 def daemon(stage: Stage) -> None:
@@ -103,7 +112,7 @@ def daemon(stage: Stage) -> None:
     for number in range(3):
         stage.until("done", f"run{number}")
     stage.script("job = reporter(type='daemon')\nrest()")
-    stage.after("started", 9)
+    stage.after("started", 13)
 
 
 def overdue(stage: Stage) -> None:
@@ -155,15 +164,17 @@ SCENARIOS: Final = (
              hard="nothing is wrong yet; it rests on the estimate"),
     Scenario(name="on-pace", about="its pace says that it will take 1.25 times as long", play=on_pace, seconds=14, beats=0.4,
              hard="the estimate is rough after the first items"),
-    Scenario(name="learned", about="at 2.1 times, then 3 times what three earlier runs took", play=learned, seconds=21,
-             must=(Must(gate="time_sink", severity="warning", since=When(plus=8), until=When(plus=12), within=2.5,
+    Scenario(name="learned", about="from 10 s on, then at 3 times what three earlier runs took", play=learned, seconds=21,
+             must=(Must(gate="time_sink", severity="warning", since=When(plus=10), until=When(plus=12), within=1.5,
                         says=re.compile("usual")),
                    Must(gate="time_sink", severity="critical", since=When(plus=12.2), within=1.3, says=re.compile("usual"))),
              may=(May(gate="time_sink", since=When(plus=11.8)),)),
+    Scenario(name="moments", about="eight seconds, where three earlier runs took a fifth of one", play=moments, seconds=14,
+             hard="forty times as long as usual, and over before anybody could look"),
     Scenario(name="too-few-runs", about="two earlier runs are too few to expect anything", play=too_few, seconds=20),
-    Scenario(name="failed-runs", about="runs that failed at once do not count as usual", play=failed_runs_teach_nothing, seconds=14,
+    Scenario(name="failed-runs", about="runs that failed at once do not count as usual", play=failed_runs_teach_nothing, seconds=18,
              hard="all it ever did was to end quickly"),
-    Scenario(name="old-daemon", about="a daemon lives longer than those before it", play=daemon, seconds=14),
+    Scenario(name="old-daemon", about="a daemon lives longer than those before it", play=daemon, seconds=18),
     Scenario(name="overdue", about="past its timeout, nobody ends it", play=overdue, seconds=12, quick=True,
              must=(Must(gate="overdue", severity="critical", since=When(plus=5)),)),
     Scenario(name="ended-for-timeout", about="ended for its timeout; it takes a moment to go", play=ended_for_it, seconds=14,

@@ -162,6 +162,19 @@ def expected_duration(process: Process, stats: NameStats | None) -> float | None
     return None if stats is None else stats.expected_duration
 
 
+def time_sink_limit(process: Process, limits: Limits, expected: float | None) -> float | None:
+    """Seconds after which it is a time sink; None where nothing is expected of it, or the gate is off.
+
+    What was learned from earlier runs counts from `limits.time_sink_after` on, so that a job of milliseconds is not called one for
+    a moment; who declares how long it should take means it, however short that is.
+    """
+    ratio = limits.time_sink_ratio
+    if ratio is None or expected is None or expected <= 0:
+        return None
+    learned = process.spec.expected_duration is None
+    return max(ratio * expected, limits.time_sink_after or 0.0) if learned else ratio * expected
+
+
 def time_sink(
     process: Process,
     *,
@@ -171,20 +184,21 @@ def time_sink(
     expected_runs: int | None = None,
     eta: float | None = None,
 ) -> ConditionReport | None:
-    """Running for `limits.time_sink_ratio` times as long as `expected` (s, :func:`expected_duration`): a warning.
+    """Running for `limits.time_sink_ratio` times as long as `expected` (s, :func:`expected_duration`), and for long enough
+    (:func:`time_sink_limit`): a warning.
 
     Critical at `limits.time_sink_critical_ratio`. Low when it is only foreseen: elapsed and `eta` (s) together reach the limit.
     `expected_runs`: on how many earlier runs the expectation rests.
     """
-    ratio, started = limits.time_sink_ratio, process.started_at
-    if ratio is None or expected is None or expected <= 0 or started is None or process.status not in _WORKING:
+    limit, started = time_sink_limit(process, limits, expected), process.started_at
+    if limit is None or expected is None or started is None or process.status not in _WORKING:
         return None
     elapsed = max(0.0, now - started)
-    limit, usual = ratio * expected, f"{'usual' if process.spec.expected_duration is None else 'expected'} {span(expected)}"
+    usual = f"{'usual' if process.spec.expected_duration is None else 'expected'} {span(expected)}"
     if process.spec.expected_duration is None and expected_runs is not None:
         usual += f", usual from {expected_runs} earlier runs"
     if elapsed >= limit:
-        critical = limits.time_sink_critical_ratio or critical_ratio(ratio) or ratio
+        critical = limits.time_sink_critical_ratio or critical_ratio(limits.time_sink_ratio) or 0.0
         severity = Severity.CRITICAL if elapsed >= critical * expected else Severity.WARNING
         reason = f"{_times(elapsed / expected)} its {usual}"
         return ConditionReport(Condition.TIME_SINK, severity, started + limit, reason)

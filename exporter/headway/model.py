@@ -235,6 +235,7 @@ class Thresholds:
 
     stuck_after: float | None = None
     time_sink_ratio: float | None = None
+    time_sink_after: float | None = None
     cpu_ratio: float | None = None
     memory_ratio: float | None = None
 

@@ -68,6 +68,7 @@ class ThresholdsIn(Struct, forbid_unknown_fields=True):
 
     stuck_after: Duration | UnsetType | None = UNSET
     time_sink_ratio: Ratio | UnsetType | None = UNSET
+    time_sink_after: Duration | UnsetType | None = UNSET
     cpu_ratio: Ratio | UnsetType | None = UNSET
     memory_ratio: Ratio | UnsetType | None = UNSET
 

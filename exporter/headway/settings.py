@@ -36,7 +36,7 @@ from headway.forms import (
     text,
 )
 from headway.model import Kind, Thresholds
-from headway.view import Limits, critical_ratio
+from headway.view import TIME_SINK_AFTER, Limits, critical_ratio
 
 T = TypeVar("T")
 Anonymous = Literal["auto", "none", "viewer", "reporter"]
@@ -84,6 +84,7 @@ class ThresholdRule:
 THRESHOLD_FORMS: Final[Mapping[str, Form[float]]] = {
     "stuck_after": duration(least=1),
     "time_sink_ratio": ratio(above=1),
+    "time_sink_after": duration(),
     "cpu_ratio": ratio(),
     "memory_ratio": ratio(most=1),
 }
@@ -197,6 +198,12 @@ class Settings:
         2.0, THRESHOLD_FORMS["time_sink_ratio"], _GATES, "Time sink: running so many times as long as expected (warning)."
     )
     time_sink_critical_ratio: float = _setting(3.0, ratio(above=1), _GATES, "The same, critical. At least time_sink_ratio.")
+    time_sink_after: float = _setting(
+        TIME_SINK_AFTER,
+        THRESHOLD_FORMS["time_sink_after"],
+        _GATES,
+        "Where earlier runs say how long it takes: no time sink before it has run for so long. What is declared counts as it is.",
+    )
     cpu_ratio: float = _setting(
         0.8, THRESHOLD_FORMS["cpu_ratio"], _GATES, "Bottleneck: so much CPU (1 = one core) while others wait for it."
     )

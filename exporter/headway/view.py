@@ -9,6 +9,9 @@ from headway.model import ConditionReport, Process, Usage, record
 from headway.samples import Sample
 
 TIME_SINK_CRITICAL_RATIO: Final = 3.0
+# A process that is measured by its earlier runs is no time sink before (s): that is how long it takes until a scrape, a look at the
+# rules and the pause for what comes together have made a message of it. What is over by then needs nobody.
+TIME_SINK_AFTER: Final = 10.0
 # A process with a time sink limit of its own above 2 is not critical at once: critical is at least half as much again, as 3 is
 # of 2.
 CRITICAL_OVER_WARNING: Final = 1.5
@@ -29,6 +32,8 @@ class Limits:
     memory_ratio: float | None
     # From so many times the expected duration on a time sink is critical; None: worked out from `time_sink_ratio`.
     time_sink_critical_ratio: float | None = None
+    # Running for less it is no time sink, where what is expected was learned; None: no such floor.
+    time_sink_after: float | None = None
 
 
 @record

@@ -4,6 +4,7 @@ export type Duration = number | string;
 export interface Thresholds {
   stuckAfter?: Duration;
   timeSinkRatio?: number;
+  timeSinkAfter?: Duration;
   cpuRatio?: number;
   memoryRatio?: number;
 }

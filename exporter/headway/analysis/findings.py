@@ -9,7 +9,7 @@ from typing import Final
 
 from headway.cleaning import brief
 from headway.duplicates import originals
-from headway.gates import last_activity
+from headway.gates import last_activity, time_sink_limit
 from headway.model import Condition, ConditionReport, Kind, Process, Severity
 from headway.samples import Sample
 from headway.view import View
@@ -123,7 +123,8 @@ def time_sinks(subjects: Sequence[Subject]) -> list[TimeSink]:
 
 def _time_sink(subject: Subject) -> TimeSink | None:
     view, process = subject.view, subject.process
-    elapsed, expected, limit = process.elapsed(view.now), view.expected_duration, view.limits.time_sink_ratio
+    elapsed, expected = process.elapsed(view.now), view.expected_duration
+    limit = time_sink_limit(process, view.limits, expected)
     if elapsed is None or not expected or limit is None or not process.status.active:
         return None
     report = subject.condition(Condition.TIME_SINK)
@@ -131,7 +132,7 @@ def _time_sink(subject: Subject) -> TimeSink | None:
     foreseen = report is not None and report.severity is Severity.LOW
     if report is not None and not foreseen:
         severity = Level.HIGH if report.severity is Severity.CRITICAL else Level.MEDIUM
-    elif foreseen or ratio >= NEARLY * limit:
+    elif foreseen or elapsed >= NEARLY * limit:
         severity = Level.LOW
     else:
         return None

@@ -17,6 +17,7 @@ from headway.analysis.findings import Subject
 from headway.analysis.history import NameKey, good_durations
 from headway.analysis.numbers import beyond, quantile, smoothed
 from headway.estimate import BEFORE_PROGRESS
+from headway.gates import time_sink_limit
 from headway.model import Kind, Process
 from headway.view import View
 
@@ -101,8 +102,8 @@ def forecasts(subjects: Sequence[Subject], history: Mapping[NameKey, Sequence[Pr
         if started is None or not process.status.active:
             continue
         earlier = good_durations(history.get((process.name, process.kind), ()))
-        ratio, expected = view.limits.time_sink_ratio, view.expected_duration
-        limits = [("timeout", process.spec.timeout), ("time_sink", expected * ratio if expected and ratio else None)]
+        sink = time_sink_limit(process, view.limits, view.expected_duration)
+        limits = [("timeout", process.spec.timeout), ("time_sink", sink)]
         for what, limit in limits:
             answer = None if not limit else overrun(view, limit, earlier, subject.alone)
             if limit and answer is not None:

@@ -17,6 +17,7 @@ from headway.analysis.suggestion import suggestion
 from headway.cleaning import clean
 from headway.gates import span
 from headway.model import Kind, Process
+from headway.view import TIME_SINK_AFTER
 
 # A name fails too often when even the lower end of what its failure rate may be is above this; a fifth is one run a week of daily.
 FAILING: Final = 0.2
@@ -77,8 +78,9 @@ def _varying(one: Pattern, runs: Sequence[Process]) -> Iterator[Recommendation]:
     durations = sorted(good_durations(runs))
     if len(durations) < VARYING_RUNS or one.slow_runs < VARYING * len(durations) or not one.duration_median:
         return
-    ratio = rounded_up(quantile(durations, 0.99) / one.duration_median * RATIO_MARGIN)
-    if any((run.spec.thresholds.time_sink_ratio or 0.0) >= ratio for run in runs):
+    longest = quantile(durations, 0.99)
+    ratio = rounded_up(longest / one.duration_median * RATIO_MARGIN)
+    if longest < TIME_SINK_AFTER or any((run.spec.thresholds.time_sink_ratio or 0.0) >= ratio for run in runs):
         return
     pattern = json.dumps(re.sub(r"([*?[])", r"[\1]", clean(one.name)))  # JSON is YAML, and names are patterns there
     yield Recommendation(

@@ -13,7 +13,9 @@ from headway.analysis.numbers import quantile
 from headway.analysis.patterns import SLOW
 from headway.analysis.suggestion import LEAST_RUNS
 from headway.costs import Price, cost
+from headway.gates import time_sink_limit
 from headway.model import Process
+from headway.view import TIME_SINK_AFTER, Limits
 
 SERIES: Final = (
     *("ended", "failed", "failure_rate", "duration_p50", "duration_p95"),
@@ -100,9 +102,17 @@ def _step(runs: Sequence[Process], usual: Mapping[NameKey, float], prices: Seque
 
 
 def _sank(run: Process, usual: Mapping[NameKey, float]) -> bool:
-    """Took twice what was declared, or what its name usually takes in this history."""
-    took, expected = duration(run), run.spec.expected_duration or usual.get((run.name, run.kind))
-    return took is not None and bool(expected) and took >= (run.spec.thresholds.time_sink_ratio or SLOW) * (expected or 0.0)
+    """Took twice what was declared, or what its name usually takes in this history and long enough to be a time sink."""
+    took, own = duration(run), run.spec.thresholds
+    limits = Limits(
+        stuck_after=None,
+        time_sink_ratio=own.time_sink_ratio or SLOW,
+        time_sink_after=TIME_SINK_AFTER if own.time_sink_after is None else own.time_sink_after,
+        cpu_ratio=None,
+        memory_ratio=None,
+    )
+    limit = time_sink_limit(run, limits, run.spec.expected_duration or usual.get((run.name, run.kind)))
+    return took is not None and limit is not None and took >= limit
 
 
 def _slot(where: Grid, at: float) -> int | None:

@@ -161,6 +161,7 @@ def summary(view: View, children: Sequence[str], moves: Moving | None = None) ->
         "thresholds": {
             "stuck_after": view.limits.stuck_after,
             "time_sink_ratio": view.limits.time_sink_ratio,
+            "time_sink_after": view.limits.time_sink_after,
             "cpu_ratio": view.limits.cpu_ratio,
             "memory_ratio": view.limits.memory_ratio,
         },

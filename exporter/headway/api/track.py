@@ -34,7 +34,7 @@ POLL: Final = 0.02
 SHELL: Final = ("/bin/sh", "-c")
 # Fields that `headway run` takes as a flag of the same name.
 WORDS: Final = ("name", "description", "user", "project", "task", "attempt", "agent", "group")
-THRESHOLDS: Final = ("stuck_after", "time_sink_ratio", "cpu_ratio", "memory_ratio")
+THRESHOLDS: Final = ("stuck_after", "time_sink_ratio", "time_sink_after", "cpu_ratio", "memory_ratio")
 
 
 async def track_process(request: Request) -> Response:
@@ -105,7 +105,7 @@ def flags_of(form: TrackIn, metadata_limit: int, bound_to: str | None) -> list[s
     for field in THRESHOLDS:
         value = UNSET if form.thresholds is UNSET else getattr(form.thresholds, field)
         if value is not UNSET and value is not None:
-            number = seconds(value, f"thresholds.{field}") if field == "stuck_after" else value
+            number = seconds(value, f"thresholds.{field}") if field.endswith("_after") else value
             flags.append(f"--{field.replace('_', '-')}={number}")
     flags += resources_of(form.limits).flags() if form.limits is not None else ()
     if form.kill_on_timeout and form.timeout is None:

@@ -96,6 +96,8 @@ def add_limit_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--timeout", metavar="DURATION", type=duration, help="from then on it is overdue")
     parser.add_argument("--stuck-after", metavar="DURATION", type=duration, help="silence that counts as stuck")
     parser.add_argument("--time-sink-ratio", metavar="N", type=number, help="times the expected duration that count as too long")
+    sink_after = "no time sink before, where earlier runs say what is usual"
+    parser.add_argument("--time-sink-after", metavar="DURATION", type=duration, help=sink_after)
     parser.add_argument("--cpu-ratio", metavar="N", type=number, help="CPU of a bottleneck, 1 = a core")
     parser.add_argument("--memory-ratio", metavar="N", type=number, help="memory of a bottleneck, 0 to 1")
 

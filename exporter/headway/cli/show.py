@@ -161,7 +161,7 @@ def limits(process: Json) -> Iterator[tuple[str, str | None]]:
     for name in DURATIONS:
         yield name.replace("_", " "), None if process[name] is None else format_duration(process[name])
     for name, value in process["thresholds"].items():
-        shown = "off" if value is None else format_duration(value) if name == "stuck_after" else number(value)
+        shown = "off" if value is None else format_duration(value) if name.endswith("_after") else number(value)
         yield name.replace("_", " "), shown
 
 

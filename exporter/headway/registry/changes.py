@@ -302,8 +302,12 @@ def new_spec(spec: Spec, form: UpdateIn) -> Spec:
 def new_thresholds(old: Thresholds, form: ThresholdsIn | UnsetType) -> Thresholds:
     if form is UNSET:
         return old
+    after: dict[str, float | None] = {
+        field: getattr(old, field) if said is UNSET else optional_seconds(said, f"thresholds.{field}")
+        for field, said in (("stuck_after", form.stuck_after), ("time_sink_after", form.time_sink_after))
+    }
     return Thresholds(
-        stuck_after=old.stuck_after if form.stuck_after is UNSET else optional_seconds(form.stuck_after, "thresholds.stuck_after"),
+        **after,
         time_sink_ratio=old.time_sink_ratio if form.time_sink_ratio is UNSET else form.time_sink_ratio,
         cpu_ratio=old.cpu_ratio if form.cpu_ratio is UNSET else form.cpu_ratio,
         memory_ratio=old.memory_ratio if form.memory_ratio is UNSET else form.memory_ratio,

@@ -16,7 +16,7 @@ from headway.reporter import values
 KINDS: Final = ("subagent", "pipeline", "cron", "daemon", "task")
 _LABELS: Final = ("user", "project", "task", "attempt", "agent", "group", "stage", "host")
 _DURATIONS: Final = ("expected_duration", "timeout", "lease")
-_THRESHOLDS: Final = ("stuck_after", "time_sink_ratio", "cpu_ratio", "memory_ratio")
+_THRESHOLDS: Final = ("stuck_after", "time_sink_ratio", "time_sink_after", "cpu_ratio", "memory_ratio")
 
 Complain = Callable[[str, object], None]
 """Takes the field and why its value is ignored."""
@@ -94,7 +94,7 @@ def thresholds(value: Any) -> dict[str, float]:
     unknown = sorted(str(name) for name in value if name not in _THRESHOLDS)
     if unknown:
         raise values.WrongValue(f"unknown {', '.join(unknown)}; known are {', '.join(_THRESHOLDS)}")
-    return {name: duration(v) if name == "stuck_after" else float(values.number(v)) for name, v in value.items() if v is not None}
+    return {n: duration(v) if n.endswith("_after") else float(values.number(v)) for n, v in value.items() if v is not None}
 
 
 def metadata(value: Any) -> dict[str, Any]:

@@ -46,10 +46,10 @@ class Reporter:
     `name` is the label that earlier and later executions share. `type` is one of subagent, pipeline, cron, daemon, task.
     `total` and `current` count in `unit` (any word); `current` is where a resumed job begins. Durations (`expected_duration`,
     `timeout`, `lease`) are seconds or text ("90s", "1h30m"). `metadata` is anything that JSON can hold. `thresholds` overrides
-    limits of the gates for this process: stuck_after, time_sink_ratio, cpu_ratio, memory_ratio. `id` may be chosen (1 to 64
-    letters, digits, _ and -), else it is a UUIDv7. `url` and `key` find the exporter; without them HEADWAY_URL and HEADWAY_KEY,
-    then http://127.0.0.1:14323. `queued`: it waits; `start()` or the first update begins it. `pid=False`: this OS process is not
-    the work, so its end says nothing.
+    limits of the gates for this process: stuck_after, time_sink_ratio, time_sink_after, cpu_ratio, memory_ratio. `id` may be
+    chosen (1 to 64 letters, digits, _ and -), else it is a UUIDv7. `url` and `key` find the exporter; without them HEADWAY_URL and
+    HEADWAY_KEY, then http://127.0.0.1:14323. `queued`: it waits; `start()` or the first update begins it. `pid=False`: this OS
+    process is not the work, so its end says nothing.
     """
 
     __slots__ = (
