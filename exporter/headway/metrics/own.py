@@ -41,8 +41,8 @@ _REQUEST_BUCKETS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1,
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 OTHER: Final = "other"
 ACTIONS: Final = (
-    *("cancel", "cleanup", "kill", "kill_scope", "pause", "restart", "resume", "retry", "sign_in", "sign_out", "start", "stop"),
-    "track",
+    *("cancel", "cleanup", "dismiss", "kill", "kill_scope", "pause", "restart", "resume", "retry", "sign_in", "sign_out"),
+    *("start", "stop", "track"),
 )
 OUTCOMES: Final = ("done", "failed", "refused")
 
