@@ -163,7 +163,7 @@ def subjects_of(context: Context, who: Caller, scope: Scope) -> list[Subject]:
 
 async def history_of(context: Context, who: Caller, scope: Scope) -> tuple[list[Process], bool]:
     """What ended in the time, as far as the caller may see it, and whether that is all of it. Read in a thread."""
-    await context.writer.flush()
+    await context.settled(behind=True)
     query = Query(
         statuses=ENDED,
         kind=scope.kind,

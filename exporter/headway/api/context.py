@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import msgspec
 from starlette.requests import Request
@@ -37,6 +37,9 @@ from headway.supervisor.launches import Launches
 from headway.turns import Way
 
 T = TypeVar("T")
+
+# Who reads waits so long (s) for what is on its way to the disk: a hundred times as long as that takes, unless the disk hangs.
+SETTLED_WITHIN: Final = 1.0
 
 
 @dataclass(slots=True, kw_only=True)
@@ -75,6 +78,10 @@ class Context:
     async def read(self, call: Callable[..., T], *args: Any) -> T:
         """A read of the store, in a thread: the loop never waits for the disk."""
         return await asyncio.to_thread(call, *args)
+
+    async def settled(self, *, behind: bool = False) -> None:
+        """Before anything is read: see :meth:`headway.store.writer.Writer.settled`. `behind`: for who reads the store."""
+        await self.writer.settled(SETTLED_WITHIN, behind=behind)
 
     async def find(self, process_id: str, caller: Caller) -> Process:
         """The record, from memory or from history. Raises NotFound, also when the caller may not see it."""

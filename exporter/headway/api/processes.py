@@ -34,11 +34,11 @@ async def list_processes(request: Request) -> Response:
     context, who = context_of(request), caller(request)
     params = parse_params(single(request), ListParams)
     selection = select(params, who)
+    await context.settled(behind=not selection.in_memory)
     if selection.in_memory:
         found = selection.pick(context.registry.entries.values())
     else:
-        # The store has every process; what is still on its way to it is flushed first, so that filters by time are right.
-        await context.writer.flush()
+        # The store has every process, and what was on its way to it, so that filters by time are right.
         stored = await context.read(context.store.list, selection.query)
         if selection.conditions or selection.undismissed:
             known = replace(selection, statuses=selection.statuses & ACTIVE)
@@ -56,6 +56,7 @@ async def get_process(request: Request) -> Response:
     """One process with its whole log tail, its history of statuses, its children (nested) and their totals."""
     context, who = context_of(request), caller(request)
     parse_params(single(request), NoParams)
+    await context.settled()
     process = await context.find(request.path_params["id"], who)
     return data(await detail(context, process, who))
 

@@ -8,6 +8,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Sequence
+from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import Final, TypeVar
 
@@ -186,6 +187,19 @@ class Writer:
         and tried again."""
         self._hand_over()
         await self._put_commit((), (), (), (), None)
+
+    async def settled(self, within: float, *, behind: bool = False) -> None:
+        """Waits until every commit that was handed in before is durable, or undone, so that nobody is shown what may still be
+        undone; with `behind` what is written behind is on the disk too. For `within` seconds at most, and a store that takes
+        nothing is no error: who only reads is answered whatever the disk does."""
+        if behind:
+            self._hand_over()
+            with suppress(StoreUnavailable):  # not started, or closed
+                self._put_commit((), (), (), (), None)
+        if self._unanswered:
+            last = self._unanswered[-1].future
+            last.add_done_callback(lambda future: future.cancelled() or future.exception())  # if nobody else waits for it
+            await asyncio.wait((last,), timeout=within)
 
     async def run(self, work: Callable[[Store], T]) -> T:
         """`work(store)` in a thread: for upkeep and reads that block. It sees the last committed state; commits go on beside it

@@ -57,7 +57,7 @@ async def history(request: Request) -> Response:
         by_end=True,
         limit=PAGE + 1,
     )
-    await context.writer.flush()
+    await context.settled(behind=True)
     found = list(await context.read(context.store.list, query))
     now = context.registry.clock()
     filters = {name: value for name, value in given.items() if name != "cursor"}
