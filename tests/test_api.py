@@ -42,14 +42,14 @@ def test_a_life_from_creation_to_history(api: Api) -> None:
     assert created["id"] in api.list("state=completed") and created["id"] not in api.list("limit=1000")
 
 
-def test_creation_is_idempotent_by_id(api: Api, admin: Api) -> None:
+def test_creation_is_idempotent_by_id(api: Api) -> None:
     body = {"name": "job", "type": "task", "id": "once"}
     assert api.request("POST", "/api/processes", body)[0] == 201
     assert api.request("POST", "/api/processes", body)[0] == 200
     status, problem = api.request("POST", "/api/processes", body | {"name": "another"})
     assert status == 409 and problem["field"] == "id"
     api.update("once", status="done")
-    assert admin.raw("DELETE", "/api/processes/once").ok
+    api.raw("DELETE", "/api/processes/once")
     assert api.request("POST", "/api/processes", body)[0] == 200, "from the history too"
 
 
@@ -261,13 +261,13 @@ def test_a_refused_type_in_a_batch_is_explained_as_elsewhere(api: Api) -> None:
     assert said[0].startswith("create.type is required: one of subagent") and said[1].endswith("task: did you mean daemon?")
 
 
-def test_what_ended_badly_and_was_not_dismissed(api: Api, admin: Api) -> None:
+def test_what_ended_badly_and_was_not_dismissed(api: Api) -> None:
     ends = ("failed", "timed_out", "killed", "running", "done", "cancelled", "failed")
     for number, status in enumerate(ends):
         api.create(id=f"bad-{number}", project="bad")
         if status != "running":
             api.update(f"bad-{number}", status=status)
-    assert admin.request("DELETE", "/api/processes/bad-6")[0] == 200
+    assert api.request("DELETE", "/api/processes/bad-6")[0] == 200
     assert api.list("project=bad&state=undismissed") == ["bad-2", "bad-1", "bad-0"]
     assert api.list("project=bad&state=undismissed,active") == ["bad-3", "bad-2", "bad-1", "bad-0"]
     assert api.list("project=bad&state=undismissed,done") == ["bad-4", "bad-2", "bad-1", "bad-0"]
@@ -276,14 +276,14 @@ def test_what_ended_badly_and_was_not_dismissed(api: Api, admin: Api) -> None:
     assert api.list(f"project=bad&state=undismissed&limit=2&cursor={body['next']}") == ["bad-0"]
 
 
-def test_dismissal_takes_out_of_the_active_view_and_keeps_the_history(api: Api, admin: Api) -> None:
+def test_dismissal_takes_out_of_the_active_view_and_keeps_the_history(api: Api) -> None:
     api.create(id="dismissed")
-    assert admin.request("DELETE", "/api/processes/dismissed")[0] == 409
+    assert api.request("DELETE", "/api/processes/dismissed")[0] == 409
     api.update("dismissed", status="failed", error="boom", exit_code=2)
-    status, body = admin.request("DELETE", "/api/processes/dismissed")
+    status, body = api.request("DELETE", "/api/processes/dismissed")
     assert status == 200 and body["data"]["dismissed_at"] is not None
     assert api.get("dismissed")["error"] == "boom"
-    assert admin.request("DELETE", "/api/processes/dismissed")[0] == 200
+    assert api.request("DELETE", "/api/processes/dismissed")[0] == 200
 
 
 def test_children_are_nested_and_their_totals_rolled_up(api: Api) -> None:
@@ -436,7 +436,7 @@ def test_pages_answer_and_escape(api: Api, shared_exporter: RunningExporter) -> 
         assert api.raw("GET", asset).status_code == 200
 
 
-def test_metrics_show_what_was_reported(api: Api, admin: Api) -> None:
+def test_metrics_show_what_was_reported(api: Api) -> None:
     api.create(id="measured", name="Measured job", progress={"total": 4, "unit": "steps"})
     api.update("measured", progress={"current": 1})
     text = api.raw("GET", "/metrics").text
@@ -448,7 +448,7 @@ def test_metrics_show_what_was_reported(api: Api, admin: Api) -> None:
     text = api.raw("GET", "/metrics").text
     assert f"headway_process_status_code{{{labels}}} 11" in text
     assert 'headway_finished_total{name="Measured job",kind="task",outcome="failed"} 1' in text
-    assert admin.raw("DELETE", "/api/processes/measured").ok
+    api.raw("DELETE", "/api/processes/measured")
     assert 'id="measured"' not in api.raw("GET", "/metrics").text
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 DESCRIPTION = """\
 Takes ended processes out of the active view, its alerts and its metrics; they stay in the history. What failed, timed out, was
 orphaned or was killed by nobody knows whom stays until this is done. --all-ended takes all of those; it shows them first, and
-asks. Needs a key of the role operator; that of an exporter of your own on this machine is found."""
+asks."""
 EXAMPLES = """\
   headway dismiss 0192f0c1-8f7a
   headway dismiss --all-ended

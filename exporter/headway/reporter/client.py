@@ -236,7 +236,7 @@ class Client:
         return dict(self._data("POST", f"{_path(id)}/cancel"))
 
     def dismiss(self, id: str) -> dict[str, Any]:
-        """Takes an ended process out of the active view. Needs a key of the role operator."""
+        """Takes an ended process out of the active view."""
         return dict(self._data("DELETE", _path(id)))
 
     # ── control: all of it needs a key of the role operator ────────────────────────────────────────────────────────

@@ -22,6 +22,7 @@ from headway.cleaning import clean
 from headway.control.pictures import picture
 from headway.durations import format_duration
 from headway.figures import size
+from headway.keys import Role
 from headway.model import Process, Status
 from headway.schemas import KillIn
 from headway.store.base import LogLine
@@ -89,7 +90,7 @@ def actions(who: Caller, found: Process, retriable: bool) -> list[dict[str, str]
         "pause": ("Pause", found.status in (Status.RUNNING, Status.STARTING)),
         "resume": ("Resume", found.status is Status.PAUSED),
         "retry": ("Run again", retriable),
-        "dismiss": ("Dismiss", found.status.ended and found.dismissed_at is None),
+        "dismiss": ("Dismiss", found.status.ended and found.dismissed_at is None and who.role.allows(Role.REPORTER)),
     }
     return [{"key": word, "action": word, "label": label} for word, (label, possible) in every.items() if possible]
 
