@@ -329,27 +329,25 @@ class Estimator:
 
     def _parted(self, parts: int, head: int = 0) -> list[float]:
         """Seconds from the point `head` at which each of so many equal parts of what was done since was."""
-        times, dones = self._times.tolist(), self._dones.tolist()
-        start, first, last = times[head], dones[head], len(dones) - 1
-        step, k = (dones[-1] - first) / parts, head + 1
-        found = [0.0]
-        for number in range(1, parts):
-            x = first + step * number
-            k = bisect_left(dones, x, k, last)
-            t, x0 = times[k - 1], dones[k - 1]
-            found.append(t + (times[k] - t) * ((x - x0) / (dones[k] - x0)) - start)
-        found.append(times[-1] - start)
-        return found
+        first, last = self._dones[head], self._dones[-1]
+        step = (last - first) / parts
+        return self._reached([first + step * number for number in range(1, parts)], head)
 
     def _parted_by(self, usual: _Shape, total: float, parts: int, first: float, part: float) -> list[float]:
         """The same for parts that took an earlier run `part` seconds each, from `first` on."""
-        times, dones, ends, of_share = self._times.tolist(), self._dones.tolist(), usual.ends, total / SHARES
-        start, last, k, m = times[0], len(dones) - 1, 1, 1
-        found = [0.0]
+        ends, of_share, k, marks = usual.ends, total / SHARES, 1, []
         for number in range(1, parts):
             at = first + part * number
-            m = bisect_left(ends, at, m, SHARES)
-            x = of_share * (m - (ends[m] - at) / (ends[m] - ends[m - 1]))
+            k = bisect_left(ends, at, k, SHARES)
+            marks.append(of_share * (k - (ends[k] - at) / (ends[k] - ends[k - 1])))
+        return self._reached(marks)
+
+    def _reached(self, marks: Sequence[float], head: int = 0) -> list[float]:
+        """Seconds from the point `head`: 0, then those at which each of the `marks` was reached, ascending, then now."""
+        times, dones = self._times.tolist(), self._dones.tolist()
+        start, last, k = times[head], len(dones) - 1, head + 1
+        found = [0.0]
+        for x in marks:
             k = bisect_left(dones, x, k, last)
             t, x0 = times[k - 1], dones[k - 1]
             found.append(t + (times[k] - t) * ((x - x0) / (dones[k] - x0)) - start)
