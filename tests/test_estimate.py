@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 from estimated import SLOW_END, START, job, known, shape_of
-from headway.estimate import PATIENT, SHARES, Estimator
+from headway.estimate import PATIENT, Estimator
+from headway.shape import SHARES
 
 # ── what is not known is absent ─────────────────────────────────────────────────────────────────────────────────────
 

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from estimated import SLOW_END, START, job, shape_of
 from headway import estimate
-from headway.estimate import POINTS, SHARES, Estimator
+from headway.estimate import POINTS, Estimator
 from headway.forecast import LEAST_PARTS, PARTS, Forecast, Parts, forecast
+from headway.shape import SHARES
 
 
 def test_points_stay_bounded_and_spread_over_the_run() -> None:

@@ -34,7 +34,7 @@ LAYERS = (
     ),
     ("model", "errors", "forms", "resources"),
     ("samples", "view"),
-    ("settings", "gates", "estimate", "forecast", "names", "duplicates", "keys", "sessions", "guesses"),
+    ("settings", "gates", "estimate", "forecast", "shape", "names", "duplicates", "keys", "sessions", "guesses"),
     ("name_gates",),
     ("yamlfile", "services.definition", "discovery.rule", "announcing.rule", "polling", "polling.definition"),
     (
@@ -109,7 +109,7 @@ PURE = (
         "view",
     ),
     *("datadir", "garbage", "turns"),
-    *("settings", "gates", "estimate", "forecast", "names", "name_gates", "duplicates"),
+    *("settings", "gates", "estimate", "forecast", "shape", "names", "name_gates", "duplicates"),
     *(f"analysis.{name}" for name in ("findings", "forecasts", "history", "messages", "name_advice", "numbers", "patterns")),
     *(
         f"analysis.{name}"

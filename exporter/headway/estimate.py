@@ -15,9 +15,9 @@ from itertools import pairwise
 from math import inf, isfinite
 from typing import Final, NamedTuple, TypeAlias
 
-from headway.forecast import LEAST_PARTS, LONGEST, PARTS, USUAL_PARTS, Parts, forecast, median
+from headway.forecast import LEAST_PARTS, LONGEST, PARTS, USUAL_PARTS, Parts, forecast
+from headway.shape import SHARES, Shape, usual_of
 
-SHARES: Final = 64  # a shape keeps the time of this many equally large parts of the work
 POINTS: Final = 128  # points kept at most; then every second one goes and the spacing doubles
 FIRST_SPACING: Final = 0.05  # s; updates closer than this are one
 CLOCK_STEP: Final = 1.0  # a clock that goes back by more (s) was set; by less, two threads crossed
@@ -52,9 +52,6 @@ LATE_HIGH: Final = 2.0
 
 Figures: TypeAlias = tuple[float | None, float | None, tuple[float, float] | None]
 
-OUTLIER: Final = 6.0  # a part of the only earlier run that took so many times as long as its neighbours counts as an accident
-NEIGHBOURS: Final = 4
-
 
 class _Fit(NamedTuple):
     """A forecast made `at` a time, when so much `work` of `total` was left, measured by the `shape` of earlier runs or by items.
@@ -62,7 +59,7 @@ class _Fit(NamedTuple):
 
     at: float
     total: float
-    shape: _Shape | None
+    shape: Shape | None
     work: float
     seconds: float
     low: float
@@ -99,7 +96,7 @@ class Estimator:
 
     def __init__(self, started_at: float, initial: float | None = None, shapes: Sequence[Sequence[float]] = ()) -> None:
         self._shapes = shapes
-        self._usual: _Shape | None = None
+        self._usual: Shape | None = None
         self._paused_at: float | None = None
         self._restarted = False
         self._told: tuple[float, float] | None = None
@@ -300,13 +297,13 @@ class Estimator:
         return rate if 0 <= rate < inf else 0.0 if rate < 0 else None
 
     @staticmethod
-    def _work(done: float, total: float, shape: _Shape | None) -> float:
+    def _work(done: float, total: float, shape: Shape | None) -> float:
         """What is left: items, or the seconds for as many items as an earlier run had at its pace."""
         return total - done if shape is None else (shape.ends[-1] - shape.at(done / total)) * (total / shape.items)
 
     def _forecast(self, at: float, done: float, total: float) -> _Fit | None:
         if self._usual is None and self._shapes:
-            self._usual = _usual(self._shapes)
+            self._usual = usual_of(self._shapes)
         usual, initial = self._usual, self._initial
         if done <= initial:
             seconds = 0.0 if usual is None or total <= 0 else self._work(done, total, usual)
@@ -333,14 +330,9 @@ class Estimator:
         step = (last - first) / parts
         return self._reached([first + step * number for number in range(1, parts)], head)
 
-    def _parted_by(self, usual: _Shape, total: float, parts: int, first: float, part: float) -> list[float]:
+    def _parted_by(self, usual: Shape, total: float, parts: int, first: float, part: float) -> list[float]:
         """The same for parts that took an earlier run `part` seconds each, from `first` on."""
-        ends, of_share, k, marks = usual.ends, total / SHARES, 1, []
-        for number in range(1, parts):
-            at = first + part * number
-            k = bisect_left(ends, at, k, SHARES)
-            marks.append(of_share * (k - (ends[k] - at) / (ends[k] - ends[k - 1])))
-        return self._reached(marks)
+        return self._reached([total * share for share in usual.shares([first + part * number for number in range(1, parts)])])
 
     def _reached(self, marks: Sequence[float], head: int = 0) -> list[float]:
         """Seconds from the point `head`: 0, then those at which each of the `marks` was reached, ascending, then now."""
@@ -406,46 +398,6 @@ class Estimator:
 # The total that was asked for, the rate while no update is late, then of the time left: seconds (None: unknown), the ends of its
 # range, and how long it runs down while nothing arrives. All as at the last update.
 _Known: TypeAlias = tuple[float | None, float | None, float | None, float, float, float]
-
-
-class _Shape(NamedTuple):
-    """What earlier runs have in common: for `items` items, the seconds (`ends`, from 0) after which each of SHARES + 1 marks from 0
-    to 1 was reached."""
-
-    items: float
-    ends: Sequence[float]
-
-    def at(self, share: float) -> float:
-        """Seconds from the start until `share` (0–1) of the work is done."""
-        if share <= 0 or not share < 1:
-            return self.ends[0 if share <= 0 else -1]
-        place = share * SHARES
-        k = int(place)
-        return self.ends[k] + (self.ends[k + 1] - self.ends[k]) * (place - k)
-
-
-def _usual(shapes: Sequence[Sequence[float]]) -> _Shape | None:
-    """Several runs: each part takes the median of its shares of the time. One run: as it was, without its accidents."""
-    good = [shape for shape in shapes if len(shape) == SHARES + 1 and shape[0] > 0 and shape[-1] > 0]
-    if not good:
-        return None
-    items = good[-1][0]
-    whole = median([shape[-1] / shape[0] for shape in good]) * items
-    parts = [[max(0.0, b - a) / shape[-1] for a, b in zip((0.0, *shape[1:-1]), shape[1:], strict=True)] for shape in good]
-    usual = [median(shares) for shares in zip(*parts, strict=True)] if len(parts) > 1 else _without_accidents(parts[0])
-    ends = [0.0]
-    for share in usual:
-        ends.append(ends[-1] + share * whole)
-    return _Shape(items, ends) if 0 < ends[-1] < LONGEST else None
-
-
-def _without_accidents(parts: Sequence[float]) -> list[float]:
-    """Parts cut to OUTLIER times the median around them; the first and the last stay, which often are steps of another kind."""
-    result = list(parts)
-    for k in range(1, len(parts) - 1):
-        around = median(parts[max(0, k - NEIGHBOURS) : k + NEIGHBOURS + 1])
-        result[k] = min(parts[k], OUTLIER * around) if around > 0 else parts[k]
-    return result
 
 
 def _interpolate(x: float, xs: Sequence[float], ys: Sequence[float]) -> float:
