@@ -121,6 +121,19 @@ def test_a_reporter_without_a_last_word_was_killed_on_request(
     assert kill(admin, "mute")["process"]["status"] == "killed"
 
 
+@pytest.mark.parametrize("code", [0, 1])
+def test_a_command_that_catches_the_signal_was_killed_whatever_its_exit_code(admin: Api, code: int) -> None:
+    command = f"trap 'exit {code}' TERM; echo ready; while :; do sleep 0.05; done"
+    status, answer = admin.request("POST", "/api/processes/track", {"command": command, "name": f"catches {code}"})
+    assert status == 201, answer
+    process_id = answer["data"]["id"]
+    wait_until(lambda: "ready" in admin.get(process_id)["log_tail"], 30, "the trap")
+    assert kill(admin, process_id)["process"]["status"] == "killed"
+    found = admin.get(process_id)
+    assert (found["status"], found["exit_code"]) == ("killed", code)
+    assert f'headway_finished_total{{name="catches {code}",kind="task",outcome="killed"}} 1' in admin.raw("GET", "/metrics").text
+
+
 def test_one_that_is_gone_already_counts_as_ended(start_exporter: Starter, start: Started) -> None:
     exporter = start_exporter("--sample-interval", "60")  # nobody else notices
     admin = Api(exporter, exporter.key)

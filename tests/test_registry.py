@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -333,6 +334,33 @@ async def test_a_cancel_request_reaches_the_reporter_and_marks_the_end_as_reques
     assert world.registry.fade() == ["a"], "killed on request needs nobody's attention"
     with pytest.raises(NotFound):
         world.registry.request_cancel("a")
+
+
+@pytest.mark.parametrize(
+    ("word", "status"),
+    [
+        ({"status": "done", "exit_code": 0}, "killed"),
+        ({"status": "failed", "exit_code": 1, "error": "Terminated"}, "killed"),
+        ({"status": "cancelled", "exit_code": 143}, "killed"),
+        ({"status": "timed_out", "exit_code": 143}, "timed_out"),
+        ({"status": "done"}, "done"),
+        ({"status": "failed", "error": "could not"}, "failed"),
+        ({"status": "done", "exit_code": 0, "age": 5}, "done"),  # it was over before
+    ],
+)
+def test_whatever_exit_code_it_takes_a_kill_with_it_was_killed_on_request(word: dict[str, Any], status: str) -> None:
+    async def walk() -> None:
+        world = World()
+        world.create(id="a")
+        world.clock.now += 60
+        world.registry.move("a", Status.STOPPING, cause="kill asked", cancel_requested_at=world.clock.now)
+        world.clock.now += 1
+        assert world.update("a", **word).status == status
+        assert world.registry.entries["a"].process.exit_code == word.get("exit_code")
+        world.clock.now += 1800
+        assert world.registry.fade() == ([] if status in ("failed", "timed_out") else ["a"]), "it needs nobody's attention"
+
+    asyncio.run(walk())
 
 
 @in_loop

@@ -23,6 +23,7 @@ from headway.model import (
     Spec,
     State,
     Status,
+    Stopping,
     Thresholds,
     TimedOut,
 )
@@ -274,6 +275,14 @@ def new_state(process: Process, form: UpdateIn, at: float) -> State:
     signal = None if form.signal is UNSET else form.signal
     error = None if form.error is UNSET else form.error
     to = process.status if form.status is UNSET else form.status
+    if (
+        exit_code is not None
+        and isinstance(state, Stopping)
+        and process.cancel_requested_at is not None
+        and at >= state.stopping_at
+    ):
+        # Whoever tells an exit code tells of an end that it saw: that of what was being ended. The word of the work itself stands.
+        to = Status.KILLED if to in (Status.DONE, Status.FAILED, Status.CANCELLED) else to
     if to is not process.status:
         requested = to is not Status.CANCELLED and process.cancel_requested_at is not None
         state = advance(process, to, at=at, exit_code=exit_code, signal=signal, error=error, requested=requested)
