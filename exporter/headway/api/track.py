@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import re
 import shlex
 import time
 from collections.abc import Container
@@ -26,7 +25,6 @@ from headway.model import Process
 from headway.schemas import NoParams, ResourcesIn, TrackIn, check_metadata, decode, parse_params, seconds
 from headway.supervisor.launch import Launched
 from headway.supervisor.launches import Launch
-from headway.supervisor.naming import derive_name
 
 # Until what runs the command has reported it: an interpreter starts in some tenths of a second.
 REPORTED_WITHIN: Final = 20.0
@@ -90,10 +88,7 @@ def checked(process_id: str) -> str:
 
 def flags_of(form: TrackIn, metadata_limit: int, bound_to: str | None) -> list[str]:
     """The form as flags of `headway run`. Raises InvalidInput, TooLarge."""
-    command = form.command
     given = {word: getattr(form, word) for word in WORDS}
-    if given["name"] is None:
-        given["name"] = derive_name(_split(command) if isinstance(command, str) else command)
     if bound_to is not None:
         given["user"] = bound_to
     flags = [f"--type={form.type}", *(f"--{word}={value}" for word, value in given.items() if value is not None)]
@@ -131,12 +126,3 @@ def resources_of(form: ResourcesIn) -> resources.Resources:
             except ValueError as error:
                 raise InvalidInput(f"limits.{field}: {error}", field=f"limits.{field}") from None
     return resources.Resources(**given)
-
-
-def _split(command: str) -> list[str]:
-    """The words of the first command of a text for the shell."""
-    first = re.split(r"[;|&\n]", command.strip())[0].strip() or command
-    try:
-        return shlex.split(first) or [command]
-    except ValueError:
-        return first.split() or [command]

@@ -46,6 +46,10 @@ Everything it writes is kept in a file too ($HEADWAY_LOG_DIR, else /var/lib/head
 What has written something, then nothing for a minute, and gets no further, counts as stuck. A server, and whatever else
 waits by nature, is --type daemon, of which silence says nothing, or has a longer --stuck-after.
 
+Without --name it is called after what it runs, and after the project where that is another job in another one: "shop: main.py" for
+`python main.py`, "shop: make test", "pg_dump". Flags are left out: where they alone tell two jobs apart, give each a --name, since
+what is usual is learned by name.
+
 What it may use can be limited. Memory and CPU time are those of the command and all its children; they are read once a second, and
 when there is too much of either, all of them are ended as by a timeout, and the process has failed. Open files and niceness are
 given to the command before it begins, and its children inherit them.
@@ -70,7 +74,9 @@ KEY_VARIABLE: Final = "HEADWAY_RUN_KEY_FILE"
 
 def add_parser(commands: Subparsers) -> None:
     parser = add_command(commands, "run", run, "run a command and track it", DESCRIPTION, EXAMPLES)
-    parser.add_argument("--name", type=process_name, help="the label that all executions share (default: from COMMAND)")
+    parser.add_argument(
+        "--name", type=process_name, help="the label that all executions share (default: from COMMAND and its project)"
+    )
     parser.add_argument(
         "--type", default="task", choices=KINDS, help="what sort of work it is (default task; a server is a daemon)"
     )
@@ -205,7 +211,6 @@ def reporter_of(
 ) -> Reporter:
     from headway.cli.report_body import metadata_of, thresholds_of
     from headway.reporter import Reporter
-    from headway.supervisor.naming import derive_name
 
     metadata: dict[str, Any] = metadata_of(args)
     if attempt:
@@ -216,7 +221,7 @@ def reporter_of(
     if log_file is not None:
         metadata["log_file"] = str(log_file.path)
     return Reporter(
-        args.name or derive_name(words),
+        args.name or name_of(words, args.cwd),
         args.type,
         id=given_id,
         url=args.url,
@@ -239,6 +244,17 @@ def reporter_of(
         thresholds=thresholds_of(args) or None,
         cancellable=True,
     )
+
+
+def name_of(words: Sequence[str], cwd: str | None) -> str:
+    from headway.supervisor.naming import derive_name
+    from headway.supervisor.project import here
+
+    try:
+        folder = here() / (cwd or "")
+    except OSError:  # it is gone
+        folder = None
+    return derive_name(words, folder)
 
 
 def key(args: argparse.Namespace) -> str | None:
