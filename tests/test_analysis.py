@@ -294,7 +294,9 @@ def test_stuck_with_evidence() -> None:
 
 def test_duplicates_with_their_instances() -> None:
     same = {"command": "make all", "cwd": "/srv"}
-    three = [subject("c", elapsed=10, **same), subject("a", elapsed=30, **same), subject("b", elapsed=20, **same)]
+    told: dict[str, Any] = {**same, "conditions": report(Condition.DUPLICATE)}
+    three = [subject("c", elapsed=10, **told), subject("a", elapsed=30, **same), subject("b", elapsed=20, **told)]
+    assert duplicates([*three, subject("w", elapsed=5, **same)]) == duplicates(three), "w is of one program with them"
     (found,) = duplicates([*three, subject("x", command="make all", cwd="/other")])
     assert [(i.id, i.original) for i in found.instances] == [("a", True), ("b", False), ("c", False)]
 

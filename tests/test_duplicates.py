@@ -70,6 +70,11 @@ def test_workers_and_nested_records_are_no_duplicates() -> None:
     assert list(duplicates([twin("a", START, **same), twin("b", START + 1, os_process=OSProcess(8, 1.0, 4))])) == ["b"]
 
 
+def test_whom_one_program_brought_forth_are_no_duplicates() -> None:
+    family = [twin("a", START), twin("b", START + 1), twin("z", START + 2)]
+    assert list(duplicates(family, lambda one, other: "z" not in (one.id, other.id))) == ["z"]
+
+
 def test_a_stranger_among_many_workers_is_found() -> None:
     workers = [twin(f"w{i}", START + i, parent_id="pool") for i in range(50)]
     assert list(duplicates([*workers, twin("z", START + 99)])) == ["z"]

@@ -49,6 +49,7 @@ from headway.reporter.trust import Trust
 from headway.sampler.base import Sampler, identify, own_pid_namespace
 from headway.sampler.contention import Contention
 from headway.sampler.exits import ExitWatch
+from headway.sampler.kinship import Kinship
 from headway.sampler.strays import Marks
 from headway.sampler.tree_sampler import TreeSampler
 from headway.services.definition import Service
@@ -122,6 +123,7 @@ class Exporter:
         self.registry = Registry(settings, writes, host, clock)
         self.watch = Watch(self.registry)
         self.watch.neighbours.evidence = Contention(self.sampler.members)
+        self.watch.kin = Kinship().of_one_program
         self.named = NameWatch(self.registry, lambda: runs(self.supervisor))
         self.control = Control(self.watch, system=OSSystem(marks=marks))
         self.unfinished = Unfinished(self.watch, {})

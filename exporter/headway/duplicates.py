@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final
 
 from headway.gates import span
@@ -10,13 +10,21 @@ from headway.model import DISCOVERED_BY, Condition, ConditionReport, Process, Se
 
 # Queued ones do not run yet, and during a restart the old one is stopping while the new one runs.
 _DUPLICABLE: Final = frozenset({Status.STARTING, Status.RUNNING, Status.PAUSED})
+# Whether two are of one program, as far as the operating system knows (see headway.sampler.kinship).
+Kin = Callable[[Process, Process], bool]
+
 _COMPARED: Final = 8  # each is compared with so many earlier ones of its command, so that thousands of workers stay cheap
 
 
-def duplicates(processes: Iterable[Process]) -> dict[str, ConditionReport]:
+def strangers(one: Process, other: Process) -> bool:
+    """Where nobody knows of OS processes."""
+    return False
+
+
+def duplicates(processes: Iterable[Process], kin: Kin = strangers) -> dict[str, ConditionReport]:
     """Which processes run what an earlier one still runs, by id, with the evidence; see :func:`originals`."""
     found = {}
-    for duplicate, original in originals(processes):
+    for duplicate, original in originals(processes, kin):
         started = duplicate.started_at or 0.0
         ahead = span(started - (original.started_at or 0.0))
         words = "same command and directory as {}, which started {} earlier and still runs"
@@ -25,11 +33,12 @@ def duplicates(processes: Iterable[Process]) -> dict[str, ConditionReport]:
     return found
 
 
-def originals(processes: Iterable[Process]) -> Iterator[tuple[Process, Process]]:
+def originals(processes: Iterable[Process], kin: Kin = strangers) -> Iterator[tuple[Process, Process]]:
     """Each process that runs what an earlier one still runs, and that one: the same command in the same directory on the same host.
 
-    The later one is the duplicate. Meant to be alike, and none: parent and child, children of one parent (its workers), several
-    records of one OS process, and what one rule of discovery found under different names: somebody else keeps them apart.
+    The later one is the duplicate. Meant to be alike, and none: parent and child, children of one parent (its workers), whom one
+    program brought forth (`kin`), several records of one OS process, and what one rule of discovery found under different names:
+    somebody else keeps them apart.
     """
     groups: dict[tuple[str, str | None, str | None], list[Process]] = {}
     parents: dict[str, str | None] = {}
@@ -40,7 +49,7 @@ def originals(processes: Iterable[Process]) -> Iterator[tuple[Process, Process]]
             groups.setdefault((spec.command, spec.cwd, spec.host), []).append(process)
     for group in groups.values():
         if len(group) > 1:
-            yield from _duplicates_in(group, parents)
+            yield from _duplicates_in(group, parents, kin)
 
 
 def ancestors_of(process_id: str, parents: Mapping[str, str | None]) -> Iterator[str]:
@@ -53,11 +62,11 @@ def ancestors_of(process_id: str, parents: Mapping[str, str | None]) -> Iterator
         parent = parents.get(parent)
 
 
-def _duplicates_in(group: list[Process], parents: Mapping[str, str | None]) -> Iterator[tuple[Process, Process]]:
+def _duplicates_in(group: list[Process], parents: Mapping[str, str | None], kin: Kin) -> Iterator[tuple[Process, Process]]:
     group.sort(key=lambda p: (p.started_at or 0.0, p.id))
     originals: list[Process] = []
     for process in group:
-        original = next((o for o in originals if not _belong_together(o, process, parents)), None)
+        original = next((o for o in originals if not _belong_together(o, process, parents) and not kin(o, process)), None)
         if original is None:
             if len(originals) < _COMPARED:
                 originals.append(process)

@@ -207,10 +207,13 @@ def works(sample: Sample | None) -> bool | None:
 
 
 def duplicates(subjects: Sequence[Subject]) -> list[Duplicate]:
-    """Those with most instances first."""
+    """Those with most instances first; of whom the gate says so, as it knows who is of one program."""
     copies: dict[str, list[Process]] = {}
     firsts: dict[str, Process] = {}
+    reported = {subject.process.id for subject in subjects if subject.condition(Condition.DUPLICATE) is not None}
     for duplicate, original in originals(subject.process for subject in subjects):
+        if duplicate.id not in reported:
+            continue
         firsts[original.id] = original
         copies.setdefault(original.id, []).append(duplicate)
     found = [

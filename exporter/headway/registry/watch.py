@@ -7,7 +7,7 @@ from collections.abc import Callable, Generator, Mapping
 from typing import Final
 
 from headway import gates
-from headway.duplicates import ancestors_of, duplicates
+from headway.duplicates import Kin, ancestors_of, duplicates, strangers
 from headway.model import DISCOVERED_BY, ConditionReport, OSProcess, Process, Status
 from headway.registry.changes import visible
 from headway.registry.derive import expected_of, limits_of, pace_of
@@ -35,13 +35,14 @@ RENEWALS: Final = 100
 class Watch:
     """Applies what was read of the host to the registry, on the event-loop thread. `watching_since`: silence before the exporter
     began to watch is no evidence of anything. `exit_of` says what is known of the end of a process, by its id, where exits are
-    noticed as they happen; where they are not, samples tell."""
+    noticed as they happen; where they are not, samples tell. `kin`: who is of one program."""
 
     def __init__(self, registry: Registry, exit_of: Callable[[str], Exit | None] = lambda _: None) -> None:
         self.registry = registry
         self.exit_of = exit_of
         self.watching_since = registry.clock()
         self.neighbours = Neighbours()
+        self.kin: Kin = strangers
         self._last = self.watching_since
 
     def roots(self) -> dict[str, OSProcess]:
@@ -174,7 +175,7 @@ class Watch:
         yield
         children = activity_below(registry.entries, parents, now)
         yield
-        twins = duplicates(entry.process for entry in active.values())
+        twins = duplicates((entry.process for entry in active.values()), self.kin)
         yield
         waiting = self.neighbours.of(active, parents, now)
         yield
