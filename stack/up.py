@@ -16,6 +16,8 @@ from stack.problem import Problem
 from stack.service import Running, Service
 from stack.waiting import wait_until
 
+# What `headway serve` needs, `headway mcp`, and the examples of README: rich comes with the exporter.
+EXTRAS: Final = "exporter,mcp,tqdm"
 _PATIENCE: Final = 60.0  # s until a service that still lives counts as one that does not come up
 _LAST_LINES: Final = 15
 
@@ -34,7 +36,7 @@ def up(layout: Layout, environ: Mapping[str, str], say: Callable[[str], None]) -
         services.check_configurations(layout, environ)
         if missing:
             check_free({name: getattr(ports, name) for name in missing})
-            environment.ensure(layout, "exporter,mcp", environ, say)  # mcp: what `headway mcp` needs
+            environment.ensure(layout, EXTRAS, environ, say)
         commands = tools.ensure(layout, environ, say)
         every = services.every(layout, ports, commands, environ)
         supervisable = services.configuration(every)

@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
@@ -18,6 +19,7 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from stack.ports import DEFAULTS, variable
+from stack.up import EXTRAS
 
 from composing import find_compose
 from headway.configuration import load
@@ -275,3 +277,12 @@ def test_everything_installed_is_pinned_by_version_alone() -> None:
                 needed.add(other)
                 asked.append((other, requirement.extras))
     assert needed <= set(pins) and len(needed) > 40
+
+
+def test_what_make_up_installs_has_what_the_examples_of_readme_import() -> None:
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    installed = {Requirement(text).name for extra in EXTRAS.split(",") for text in extras[extra]}
+    drop_ins = {path.stem for path in (ROOT / "exporter/headway/integrations").glob("*.py")} & {"tqdm", "rich"}
+    readme = (ROOT / "README.md").read_text()
+    assert drop_ins == {"tqdm", "rich"} and "headway.integrations.tqdm" in readme
+    assert drop_ins <= installed
