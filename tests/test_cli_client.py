@@ -146,6 +146,27 @@ def test_ps_shows_all_that_was_not_dismissed_however_much_was(start_exporter: St
     assert shown() == ([runs], "") and len(shown("--state", "failed")[0]) == 8
 
 
+def test_ps_on_a_terminal_says_in_one_line_what_failed_alike(client: Client, environ: dict[str, str], project: str) -> None:
+    for number in range(12):
+        made = client.create("probe", "cron", project=project)
+        client.update(made["id"], status="failed", error="no route" if number else "disk full")
+
+    def shown(*args: str) -> list[str]:
+        with on_terminal("ps", "--project", project, *args, environ={**environ, "NO_COLOR": "1"}) as command:
+            assert command.child.wait(30) == 0
+            wait_until(lambda: "probe" in command.text, what="the table")
+        return [line for line in map(clean, command.text.splitlines()) if line.strip()]
+
+    head, newest, other, hint = shown("--limit", "2")
+    assert "failed · 11 times" in newest and "no route" in newest and "disk full" in other and "times" not in other, head
+    assert hint.endswith("headway ps --state undismissed lists each")
+    assert "there are more than 1; --limit shows them" in shown("--limit", "1")[-1]
+    for args in (["--state", "undismissed"], ["--name", "probe"]):
+        assert len(shown(*args)) == 13, "who asks for them gets each"
+    assert len(headway("ps", "--project", project, environ=environ).stdout.splitlines()) == 13, "and so do scripts"
+    assert len(json.loads(headway("ps", "--project", project, "--json", environ=environ).stdout)) == 12
+
+
 def test_ps_shows_what_was_killed_by_nobody_knows_whom(client: Client, environ: dict[str, str], project: str) -> None:
     done = headway("run", "--project", project, "--name", "Sig", "--", "sh", "-c", "kill -TERM $$", environ=environ)
     assert done.returncode == 143

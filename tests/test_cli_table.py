@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from headway.cli.ps import fitting
-from headway.cli.rows import MARKS, row, rows, short_ids, tree
+from headway.cli.rows import MARKS, folded, row, rows, short_ids, tree
 from headway.cli.suggest import describe
 from headway.cli.table import plain, table
 from headway.figures import rate, size
@@ -32,6 +32,7 @@ def process(id: str = "p", **fields: Any) -> dict[str, Any]:
         "summary": None,
         "error": None,
         "parent_id": None,
+        "project": None,
         "cancel_requested": False,
         "cpu_ratio": None,
         "memory_bytes": None,
@@ -197,3 +198,27 @@ def test_a_screen_that_is_too_small_shows_what_needs_attention() -> None:
     assert [r.id for r in fitting(every, 4)] == ["p0", "p1", "p2", "p8"]
     assert [r.id for r in fitting(every, 0)] == ["p8"]
     assert fitting(every, 10) == every
+
+
+def test_what_ended_alike_is_one_line_and_a_different_error_never() -> None:
+    def bad(id: str, error: str = "disk full", **more: Any) -> dict[str, Any]:
+        return process(id, name="dump", **{"status": "failed", "error": error} | more)
+
+    alike = [bad("f4"), bad("f3"), bad("f2", "no such table"), bad("f1")]
+    others = [bad("t1", type="cron"), bad("p1", project="shop"), bad("o1", status="orphaned"), bad("c1", parent_id="r1")]
+    running = [process("r2", name="dump"), process("r1", name="dump")]
+    found = folded([*running, *alike, *others])
+    assert [(row.id, row.flags) for row in found] == [
+        ("r2", ""),
+        ("r1", ""),
+        ("c1", "failed"),
+        ("f4", "failed · 3 times"),
+        ("f2", "failed"),
+        ("t1", "failed"),
+        ("p1", "failed"),
+        ("o1", "orphaned"),
+    ]
+    done = [process(f"d{n}", name="dump", status="done", summary=f"{n} rows") for n in range(2)]
+    assert [row.flags for row in folded(done)] == ["done · 2 times"], "what it says of itself is no other result"
+    family = [bad("above"), bad("below", parent_id="above"), bad("beside")]
+    assert [row.id for row in folded(family)] == ["above", "below", "beside"]

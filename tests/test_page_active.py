@@ -191,6 +191,80 @@ def test_all_tabs_of_a_browser_share_one_stream(api: Api, exporter: RunningExpor
     expect(third.locator('#history tr[data-key="shared"]')).to_be_visible()
 
 
+def lines_of(page: Page) -> list[list[str]]:
+    """Status, name and how many of each row."""
+    found: list[list[str]] = page.locator("#processes tbody tr").evaluate_all(
+        "rows => rows.map(row => [row.dataset.status, ...['th a', '.times'].map(part => row.querySelector(part).textContent)])"
+    )
+    return found
+
+
+def test_repeats_of_a_name_are_one_row_that_lists_them_all(api: Api, visit: Callable[..., Visitor]) -> None:
+    def run(name: str, number: int, status: str, **said: Any) -> None:
+        api.create(id=f"{name}-{number}", name=name, type="cron", project="shop")
+        api.update(f"{name}-{number}", status=status, **said)
+
+    for number in range(3):
+        run("probe", number, "done", summary=f"{number} ms")
+        run("dump", number, "failed", error="disk full")
+    run("dump", 3, "failed", error="no such table")
+    api.create(id="busy", name="busy")
+    visitor = visit()
+    page = visitor.open("/")
+    expected = [
+        ["failed", "dump", ""],
+        ["failed", "dump", "3 times"],
+        ["running", "busy", ""],
+        ["done", "probe", "3 times"],
+    ]
+    wait_until(lambda: lines_of(page) == expected, 30, "a row for each, and none for what differs")
+    expect(row(page, "probe-2").locator(".said")).to_have_text("2 ms")
+    assert axe(page) == []
+    page.evaluate("window.before = document.querySelector('#processes [data-key=busy]')")
+    # They come and go, and so does what a row stands for.
+    run("probe", 3, "done", summary="newest")
+    wait_until(lambda: lines_of(page)[3] == ["done", "probe", "4 times"], 30, "one more")
+    expect(row(page, "probe-3").locator(".said")).to_have_text("newest")
+    api.create(id="probe-4", name="probe", type="cron", project="shop")
+    wait_until(lambda: ["running", "probe", ""] in lines_of(page), 30, "what runs is a row of its own")
+    api.raw("DELETE", "/api/processes/dump-1")
+    api.raw("DELETE", "/api/processes/dump-2")
+    wait_until(lambda: lines_of(page).count(["failed", "dump", ""]) == 2, 30, "the last of its kind stands for itself")
+    assert page.evaluate("window.before === document.querySelector('#processes [data-key=busy]')"), "rows are not made anew"
+    # Who looks for one of them sees each.
+    page.get_by_label("Filter").fill("probe")
+    expect(row(page, "probe-0")).to_be_visible()
+    assert page.locator("#processes tbody tr:not([hidden])").count() == 5
+    page.get_by_label("Filter").fill("")
+    expect(row(page, "probe-0")).to_have_count(0)
+    link = row(page, "probe-3").get_by_role("link", name="4 times: list all of probe")
+    link.click()
+    page.wait_for_url("**/history?name=probe&type=cron&status=done&project=shop")
+    expect(page.locator("#history tbody tr")).to_have_count(4)
+    assert len(api.request("GET", "/processes", headers={"Accept": "application/json"})[1]["data"]["rows"]) == 8
+
+
+def test_repeats_are_one_row_without_a_script_and_without_the_stream(api: Api, visit: Callable[..., Visitor]) -> None:
+    for number in range(3):
+        api.create(id=f"again-{number}", name="again")
+        api.update(f"again-{number}", status="done")
+    plain = visit(java_script_enabled=False).open("/", live=False)
+    assert lines_of_text(plain) == ["3 times"]
+    visitor = visit()
+    visitor.context.add_init_script("delete window.SharedWorker")
+    visitor.context.route("**/live", lambda route: route.abort())
+    page = visitor.open("/", live=False)
+    expect(page.locator("#connection")).to_have_text("polling")
+    for number in range(3, 5):
+        api.create(id=f"again-{number}", name="again")
+        api.update(f"again-{number}", status="done")
+    wait_until(lambda: lines_of(page) == [["done", "again", "5 times"]], 30, "all in one row")
+
+
+def lines_of_text(page: Page) -> list[str]:
+    return page.locator("#processes tbody tr .times").all_text_contents()
+
+
 def test_what_others_wrote_stays_text(api: Api, visit: Callable[..., Visitor]) -> None:
     api.create(id="before", name=HOSTILE, project=HOSTILE)
     page = visit().open("/")
@@ -347,7 +421,7 @@ def test_narrow_and_wide_light_and_dark(api: Api, visit: Callable[..., Visitor],
 
 
 def test_the_script_reckons_and_orders_as_the_exporter_does(visit: Callable[..., Visitor]) -> None:
-    from headway.api.web.row import nested, path
+    from headway.api.web.row import folded, nested, path
     from headway.durations import format_duration
 
     page = visit().open("/services", live=False)
@@ -369,6 +443,25 @@ def test_the_script_reckons_and_orders_as_the_exporter_does(visit: Callable[...,
         "async (rows) => (await import('/static/js/order.js')).nested(new Map(rows.map((row) => [row.id, row])))", rows
     )
     assert order == [[found["id"], depth] for found, depth in nested(rows)]
+    ends = [
+        {**found, "ended": None if n % 3 else 9.0, "status": "done", "name": "x", "about": "", "note": ""}
+        for n, found in enumerate(rows)
+    ]
+    ends += [
+        {**ends[0], "id": f"e{n}", "created": n, "ended": 1.0, "parent": parent, "status": status, "rank": rank, "note": note}
+        for n, (parent, status, rank, note) in enumerate(
+            [
+                *[(None, "done", 4, "1"), (None, "done", 4, "2"), ("gone", "done", 4, ""), (None, "failed", 0, "a")],
+                *[(None, "failed", 0, "b"), (None, "failed", 0, "a"), ("r1", "done", 4, ""), ("r1", "done", 4, "")],
+                *[(None, "killed", 0, ""), (None, "killed", 4, ""), ("e0", "failed", 0, "a")],
+            ]
+        )
+    ]
+    lines = page.evaluate(
+        "async (rows) => (await import('/static/js/order.js')).folded(new Map(rows.map((row) => [row.id, row])))", ends
+    )
+    assert lines == [[found["id"], depth, number] for found, depth, number in folded(nested(ends))]
+    assert sum(number for _, _, number in lines) == len(ends) > len(lines)
     assert sorted(found["id"] for found, _ in nested(rows)) == sorted(str(found["id"]) for found in rows), "loops are shown too"
 
 

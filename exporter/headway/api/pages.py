@@ -66,10 +66,15 @@ def templates() -> Environment:
     return found
 
 
+def as_json(request: Request) -> bool:
+    """Whether the page's own script asks."""
+    return request.headers.get("accept") == JSON
+
+
 def respond(request: Request, template: str, title: str, here: str, model: Mapping[str, Any], refresh: int = 0) -> Response:
     """The model as the page of this template, or as JSON where nothing else is accepted. `here` is the entry of the navigation,
     `refresh` how often a browser without scripts loads it anew (s; 0: not)."""
-    if request.headers.get("accept") == JSON:
+    if as_json(request):
         answer = data(model)
         answer.headers.update(HEADERS)
         return answer

@@ -13,7 +13,7 @@ from headway.cli.command import add_command
 from headway.cli.connection import Connection, add_connection_flags, connect
 from headway.cli.exits import CommandError, Exit
 from headway.cli.report_flags import whole
-from headway.cli.rows import Row, rows
+from headway.cli.rows import Row, folded, rows
 from headway.cli.table import plain, table
 from headway.cli.text import clean, columns, terminal_width
 
@@ -28,7 +28,8 @@ core) and memory of the process tree, and in words what is not normal. Into a pi
 names of at most 80 characters (--json has them whole). On standard error it says, in a line, that names keep failing or
 schedules missed a run; --names lists these. Without a state it shows what is active, and then what failed, timed out, was
 orphaned or was killed by nobody knows whom, until that is dismissed (that alone: --state undismissed); --state failed lists
-the dismissed ones too."""
+the dismissed ones too. On a terminal those of one name that ended with the same error are one line then, which says how often;
+a state or --name lists each."""
 EXAMPLES = """\
   headway ps                                what is active now, and what ended badly and was not dismissed
   headway ps --watch                        the same, redrawn every 2 seconds
@@ -44,6 +45,8 @@ REDRAW: Final = 2.0
 ACTIVE: Final = "active"
 UNDISMISSED: Final = "undismissed"
 FAILING: Final = "failing"
+FOLDED: Final = 1000
+ALIKE: Final = "a line with a number of times stands for all that ended alike; headway ps --state undismissed lists each"
 FILTERS: Final = ("type", "user", "project", "task", "attempt", "agent", "group", "parent", "name", "since")
 EMPTY_ACTIVE: Final = (
     "nothing is running. Start something that reports (headway report create --help), or see what ran: headway ps --all"
@@ -94,27 +97,43 @@ def run(args: argparse.Namespace) -> int:
         return names(connection.names(), args.json)
     if args.watch:
         return watch(connection, filters, args.limit, args.json)
-    found, more = look(connection, filters, args.limit)
+    console = None if args.json else terminal()
+    fold = console is not None and folds(filters)
+    found, more = look(connection, filters, args.limit, fold)
     if args.json:
         print(json.dumps(found, indent=2))
+    elif console is None:
+        said(connection, filters, found)
+        if found:
+            print(plain(rows(found)))
     else:
-        show(connection, filters, found)
+        said(connection, filters, found)
+        lines = lines_of(found, fold)
+        more = more or len(lines) > args.limit
+        if lines:
+            console.print(table(lines[: args.limit], console.width, unicode_of(console)))
+        if len(lines) < len(found):
+            print(f"headway: {ALIKE}", file=sys.stderr)
     if more:
         print(f"headway: there are more than {args.limit}; --limit shows them", file=sys.stderr)
     return Exit.OK
 
 
-def show(connection: Connection, filters: dict[str, str], found: list[dict[str, Any]]) -> None:
+def folds(filters: dict[str, str]) -> bool:
+    """Whether repeats of what ended may be one line: nobody asked for them by state or by name."""
+    return filters["state"] == ACTIVE and "name" not in filters
+
+
+def lines_of(found: list[dict[str, Any]], fold: bool) -> list[Row]:
+    return folded(found) if fold else rows(found)
+
+
+def said(connection: Connection, filters: dict[str, str], found: list[dict[str, Any]]) -> None:
+    """What is told beside the table: names that keep failing, and that there is none."""
     if filters == {"state": ACTIVE} and (wrong := connection.names()):
         print(f"headway: {in_short(wrong)}", file=sys.stderr)
     if not found:
         print(f"headway: {EMPTY_ACTIVE if filters == {'state': ACTIVE} else EMPTY}", file=sys.stderr)
-        return
-    console = terminal()
-    if console is None:
-        print(plain(rows(found)))
-    else:
-        console.print(table(rows(found), console.width, unicode_of(console)))
 
 
 def in_short(found: Sequence[dict[str, Any]]) -> str:
@@ -145,12 +164,13 @@ def what(one: dict[str, Any]) -> str:
     return word.replace("_", " ")
 
 
-def look(connection: Connection, filters: dict[str, str], limit: int) -> tuple[list[dict[str, Any]], bool]:
+def look(connection: Connection, filters: dict[str, str], limit: int, fold: bool = False) -> tuple[list[dict[str, Any]], bool]:
     """The processes, and whether there are more. What ended badly stays in the active view until somebody dismisses it; it comes
-    after what is active, so that many failures hide nothing that runs."""
+    after what is active, so that many failures hide nothing that runs. `fold`: many will be one line, so more are asked for."""
     found, more = connection.processes(filters, limit)
     if filters.get("state") == ACTIVE:
-        ended, left_out = connection.processes({**filters, "state": UNDISMISSED}, limit - len(found))
+        most = max(limit, FOLDED) if fold else limit
+        ended, left_out = connection.processes({**filters, "state": UNDISMISSED}, most - len(found))
         # What ended between the two answers is in both.
         found, more = list({process["id"]: process for process in (*found, *ended)}.values()), more or left_out
     return found, more
@@ -203,27 +223,28 @@ def watch(connection: Connection, filters: dict[str, str], limit: int, as_json: 
             time.sleep(REDRAW)
     from rich.live import Live
 
-    found, more = look(connection, filters, limit)
-    with Live(view(console, found, more), console=console, auto_refresh=False, vertical_overflow="ellipsis") as live:
+    fold = folds(filters)
+    found, more = look(connection, filters, limit, fold)
+    with Live(view(console, found, more, fold), console=console, auto_refresh=False, vertical_overflow="ellipsis") as live:
         while True:
             time.sleep(REDRAW)
             problem = None
             try:
-                found, more = look(connection, filters, limit)
+                found, more = look(connection, filters, limit, fold)
             except CommandError as error:
                 if error.code is not Exit.UNREACHABLE:
                     raise
                 problem = str(error)
-            live.update(view(console, found, more, problem), refresh=True)
+            live.update(view(console, found, more, fold, problem), refresh=True)
 
 
-def view(console: Console, found: list[dict[str, Any]], more: bool, problem: str | None = None) -> RenderableType:
+def view(console: Console, found: list[dict[str, Any]], more: bool, fold: bool, problem: str | None = None) -> RenderableType:
     from rich.console import Group
     from rich.text import Text
 
     active = [process for process in found if process["finished_at"] is None]
     flagged = sum(1 for process in found if process["conditions"] or process["finished_at"] is not None)
-    every = rows(found)
+    every = lines_of(found, fold)
     shown = fitting(every, console.height - 4)
     hidden = f", {len(every) - len(shown)} of all not shown" if len(shown) < len(every) else ""
     last = (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from headway.cli.text import clean
@@ -55,6 +55,27 @@ class Row:
 
 def rows(processes: Iterable[Json]) -> list[Row]:
     return [row(process, depth) for depth, process in tree(list(processes))]
+
+
+def folded(processes: Iterable[Json]) -> list[Row]:
+    """The same, with one row, the first, for all that ended alike: same name, type and project, same result, and where that is bad
+    the same error. Its flags say for how many it stands. Who has children stands for itself."""
+    order = tree(list(processes))
+    ids = {process["id"] for _, process in order}
+    parents = {process["parent_id"] for _, process in order}
+    first: dict[tuple[Any, ...], int] = {}
+    lines: list[tuple[Row, int]] = []
+    for depth, process in order:
+        found = row(process, depth)
+        if found.status in ENDED and found.id not in parents:
+            beside = process["parent_id"] if process["parent_id"] in ids else None
+            said = "" if found.status == "done" else found.note
+            at = first.setdefault((beside, found.status, found.name, process["type"], process["project"], said), len(lines))
+            if at < len(lines):
+                lines[at] = (lines[at][0], lines[at][1] + 1)
+                continue
+        lines.append((found, 1))
+    return [found if number == 1 else replace(found, flags=f"{found.flags} · {number} times") for found, number in lines]
 
 
 def tree(processes: Sequence[Json]) -> list[tuple[int, Json]]:

@@ -9,8 +9,8 @@ from starlette.responses import Response
 
 from headway.api.access import Caller
 from headway.api.context import Context, caller, context_of
-from headway.api.pages import REFRESH_ACTIVE, ROWS, respond
-from headway.api.web.row import Row, counts, nested, row, shown, trend
+from headway.api.pages import REFRESH_ACTIVE, ROWS, as_json, respond
+from headway.api.web.row import Row, counts, folded, nested, row, shown, times, trend
 from headway.registry.entry import Entry
 
 EMPTY: Final = (
@@ -20,10 +20,12 @@ EMPTY: Final = (
 
 
 async def active(request: Request) -> Response:
-    """The page; as JSON the same rows, for a browser that cannot follow the stream."""
+    """The page; as JSON the same rows, none folded into another, for a browser that cannot follow the stream."""
     context, who = context_of(request), caller(request)
     entries, now = visible(context, who), context.registry.clock()
     order = nested(whole(context, entry, now, who) for entry in entries)
+    if not as_json(request):
+        order = [(found | times(found, number), depth) for found, depth, number in folded(order)]
     model = {
         "now": now,
         "rows": [shown(found, now, depth) for found, depth in order[:ROWS]],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
+from urllib.parse import urlencode
 
 from headway.cleaning import brief
 from headway.durations import format_duration
@@ -67,7 +68,15 @@ def row(view: View) -> Row:
             for report in view.conditions
         ],
         "note": brief(note(view), NOTE),
+        "alike": alike(process) if status.ended else None,
     }
+
+
+def alike(process: Process) -> str:
+    """Where all that ended so under its name are listed."""
+    spec = process.spec
+    asked = {"name": spec.name, "type": spec.kind.value, "status": process.status.value}
+    return "/history?" + urlencode(asked | ({"project": spec.project} if spec.project else {}), errors="replace")
 
 
 def note(view: View) -> str:
@@ -151,6 +160,32 @@ def nested(rows: Iterable[Row]) -> list[tuple[Row, int]]:
         order.append((found, min(depth, 3)))
         stack += [(child, depth + 1) for child in sorted(below.get(found["id"], ()), key=importance, reverse=True)]
     return order
+
+
+def folded(order: Iterable[tuple[Row, int]]) -> list[tuple[Row, int, int]]:
+    """What :func:`nested` says, with one row, the first, for all that ended alike: same name, type and project, same result, and
+    where that is bad the same error; and for how many it stands. Who has children stands for itself."""
+    order = list(order)
+    every = {found["id"] for found, _ in order}
+    parents = {found["parent"] for found, _ in order}
+    lines: list[tuple[Row, int, int]] = []
+    first: dict[tuple[Any, ...], int] = {}
+    for found, depth in order:
+        if found["ended"] is not None and found["id"] not in parents:
+            beside = found["parent"] if found["parent"] in every else None
+            said = "" if found["status"] == Status.DONE else found["note"]
+            at = first.setdefault((beside, found["rank"], found["status"], found["name"], found["about"], said), len(lines))
+            if at < len(lines):
+                lines[at] = (*lines[at][:2], lines[at][2] + 1)
+                continue
+        lines.append((found, depth, 1))
+    return lines
+
+
+def times(found: Row, number: int) -> Row:
+    """The words for how many a row stands for."""
+    words = f"{number} times" if number > 1 else ""
+    return {"times": words, "times_label": f"{words}: list all of {found['name']}" if words else None}
 
 
 def counts(entries: Iterable[Entry]) -> list[tuple[str, int]]:

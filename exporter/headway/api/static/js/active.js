@@ -1,7 +1,7 @@
-// The active view: rows that follow the stream, a filter over them.
+// The active view: rows that follow the stream, repeats of what ended folded into one, and a filter over them, for which they unfold.
 import { setAttribute, setText } from "./bind.js";
 import { addPoints, POINT } from "./feed.js";
-import { nested } from "./order.js";
+import { folded, nested } from "./order.js";
 import { Table } from "./table.js";
 
 export function begin(connection) {
@@ -11,13 +11,15 @@ export function begin(connection) {
   let touched = new Map(); // id → the fields that changed since the last drawing
   let moved = false;
   let drawing = false;
+  let lines = new Map(); // id → how many its row stands for
+  let unfolded = false;
 
   connection.listen((message) => {
     if (message.kind === "state") return;
     if (message.kind === "reset") moved = true;
     for (const row of message.rows) {
       touched.set(row.id, message.kind === "reset" ? row : { ...touched.get(row.id), ...row });
-      moved ||= "rank" in row || "parent" in row || !table.elements.has(row.id);
+      moved ||= "rank" in row || "parent" in row || "status" in row || "name" in row || ("note" in row && rows.get(row.id)?.ended !== null);
     }
     moved ||= (message.gone ?? []).length > 0;
     if (!drawing) {
@@ -28,16 +30,24 @@ export function begin(connection) {
 
   function draw() {
     drawing = false;
-    for (const [id, row] of touched) if (rows.has(id)) table.write(row, rows.get(id));
-    touched = new Map();
     if (moved) {
       moved = false;
-      const order = nested(rows);
+      const order = unfolded ? nested(rows).map(([id, depth]) => [id, depth, 1]) : folded(rows);
+      for (const [id, , number] of order) {
+        if (lines.get(id) !== number || !table.elements.has(id)) touched.set(id, { ...touched.get(id), ...times(rows.get(id), number) });
+      }
+      lines = new Map(order.map(([id, , number]) => [id, number]));
+      write();
       table.arrange(order.map(([id]) => id));
       for (const [id, depth] of order) setAttribute(table.elements.get(id), "data-depth", depth);
-    }
+    } else write();
     if (connection.counts) count(connection.counts);
     match();
+  }
+
+  function write() {
+    for (const [id, row] of touched) if (lines.has(id) && rows.has(id)) table.write({ id, ...row }, { ...rows.get(id), ...row });
+    touched = new Map();
   }
 
   function match() {
@@ -55,11 +65,23 @@ export function begin(connection) {
   }
 
   filter.closest("label").hidden = false;
-  filter.addEventListener("input", match);
+  filter.addEventListener("input", () => {
+    const wanted = filter.value.trim() !== "";
+    if (wanted === unfolded) return match();
+    unfolded = wanted;
+    moved = true;
+    if (connection.complete) draw();
+    else match();
+  });
   setInterval(() => {
     addPoints(rows);
     for (const [id, row] of rows) if (row.trend && table.elements.has(id)) table.write({ id, trend: row.trend }, row);
   }, POINT);
+}
+
+function times(row, number) {
+  const words = number > 1 ? `${number} times` : "";
+  return { times: words, times_label: words ? `${words}: list all of ${row.name}` : null, alike: row.alike };
 }
 
 function count(counts) {

@@ -1,4 +1,4 @@
-// The order of the active view, as headway.api.web.row.nested has it: by importance, children under their parents.
+// The order of the active view, as headway.api.web.row has it: by importance, children under their parents, repeats in one row.
 
 /** Rows → [id, depth] from top to bottom. */
 export function nested(rows) {
@@ -38,4 +38,28 @@ export function nested(rows) {
     for (const child of sorted(below.get(row.id) ?? [])) todo.push([child, depth + 1]);
   }
   return order;
+}
+
+/** What `nested` says, with one row for all that ended alike, as headway.api.web.row.folded has it → [id, depth, how many]. */
+export function folded(rows) {
+  const order = nested(rows);
+  const parents = new Set(order.map(([id]) => rows.get(id).parent));
+  const first = new Map();
+  const lines = [];
+  for (const [id, depth] of order) {
+    const row = rows.get(id);
+    if (row.ended !== null && !parents.has(id)) {
+      const beside = rows.has(row.parent) ? row.parent : null;
+      const said = row.status === "done" ? "" : row.note;
+      const key = JSON.stringify([beside, row.rank, row.status, row.name, row.about, said]);
+      if (first.has(key)) {
+        first.get(key)[2] += 1;
+        continue;
+      }
+      const line = [id, depth, 1];
+      first.set(key, line);
+      lines.push(line);
+    } else lines.push([id, depth, 1]);
+  }
+  return lines;
 }
