@@ -142,6 +142,9 @@ class History:
 
     # ── what a sample does not say (headway.registry.neighbours) ────────────────────────────────────────────────────
 
+    def pids(self, _key: str) -> frozenset[int]:
+        return frozenset()
+
     def cpus(self, _key: str) -> frozenset[int] | None:
         return None
 

@@ -19,11 +19,18 @@ BUSY = Sample(at=T0 + 1, alive=True, cpu_ratio=0.95)
 IDLE = Sample(at=T0 + 1, alive=True, cpu_ratio=0.1)
 
 
+# The trees of a script with two workers.
+TREES = {"script": frozenset({40, 41, 42}), "one": frozenset({41}), "two": frozenset({42})}
+
+
 class Asked:
     """Evidence that counts who was asked about; the program has both CPUs, the other one of them, `apart` a third."""
 
     def __init__(self) -> None:
         self.asked: Counter[str] = Counter()
+
+    def pids(self, key: str) -> frozenset[int]:
+        return TREES.get(key, frozenset())
 
     def cpus(self, key: str) -> frozenset[int] | None:
         self.asked[key] += 1
@@ -71,3 +78,15 @@ def test_nobody_waits_for_who_is_not_busy() -> None:
     hog = Sample(at=T0 + 1, alive=True, cpu_ratio=0.1, memory_ratio=0.9)
     assert [one.id for one in neighbours.near(active["a"].process, hog, LIMITS, waiting)] == ["b"]
     assert [one.id for one in neighbours.near(process("without"), BUSY, LIMITS, waiting)] == ["b"]
+
+
+def test_nobody_waits_for_its_own_workers_nor_they_for_it() -> None:
+    neighbours = Neighbours(Asked())
+    pids = {"script": 40, "one": 41, "two": 42, "stranger": 50}
+    active = entries(*(process(name, os_process=OSProcess(pid, T0)) for name, pid in pids.items()))
+    for one in active:
+        neighbours.waited(one, 0.5)
+    waiting = neighbours.of(active, dict.fromkeys(active), T0 + 1)
+    found = {name: {one.id for one in neighbours.near(active[name].process, BUSY, LIMITS, waiting)} for name in pids}
+    assert found["script"] == {"stranger"} and found["one"] == {"two", "stranger"} and found["two"] == {"one", "stranger"}
+    assert found["stranger"] == {"script", "one", "two"}

@@ -308,6 +308,9 @@ class Separate:
     def __init__(self, cpus: dict[str, set[int]], stalling: str = "") -> None:
         self._cpus, self._stalling = cpus, stalling
 
+    def pids(self, key: str) -> frozenset[int]:
+        return frozenset()
+
     def cpus(self, key: str) -> frozenset[int] | None:
         return frozenset(self._cpus[key])
 

@@ -130,6 +130,24 @@ rest()
     stage.after("hogs", LASTS)
 
 
+def pool(stage: Stage) -> None:
+    """The same, but the workers report for themselves, as those of a pool do, and nobody says that they belong to the hog."""
+    hog(
+        stage,
+        source=f"""
+from headway import Reporter
+for n in range({SPINNERS}):
+    def act(n=n):
+        worker = Reporter(part(f'worker{{n}}'), id=part(f'worker{{n}}'), total=100)
+        for k in range(1, 100): worker.update(k); work(1, 1)
+    fork(act)
+mark('hogs')
+rest()
+""",
+    )
+    stage.after("hogs", LASTS)
+
+
 def alike(stage: Stage) -> None:
     """Three share a core fairly: each waits, none takes most of it."""
     for of in ("one", "two", "three"):
@@ -161,6 +179,8 @@ SCENARIOS: Final = (
              must=blocks(ONE, When(mark="over")),
              may=(May(gate="bottleneck", since=When(mark="hogs"), until=When(mark="over", plus=CONTENTION_INTERVAL)),)),
     Scenario(name="own-workers", about="a hog and its own workers", play=own_children, alone=True, seconds=16,
+             hard="they wait, and only for one another"),
+    Scenario(name="pool", about="a hog and workers that it does not name", play=pool, alone=True, seconds=16,
              hard="they wait, and only for one another"),
     Scenario(name="alike", about="three share a core fairly", play=alike, alone=True, seconds=14, hard="all of them wait"),
     Scenario(name="gives-way", about="a hog of the lowest priority", play=gives_way, alone=True, seconds=15,

@@ -20,6 +20,8 @@ Place = tuple[int, int | None]
 class Evidence(Protocol):
     """What a sample does not say (see headway.sampler.contention)."""
 
+    def pids(self, key: str) -> frozenset[int]: ...
+
     def cpus(self, key: str) -> frozenset[int] | None: ...
 
     def memory_wait(self, key: str, at: float) -> float | None: ...
@@ -37,6 +39,7 @@ class Neighbours:
         # Of this round: who can wait for an OS process, and on which CPUs one may run.
         self._found: dict[tuple[Place, bool], list[gates.Neighbour]] = {}
         self._asked: dict[Place | str, frozenset[int] | None] = {}
+        self._trees: dict[Place, frozenset[int]] = {}
 
     def waited(self, process_id: str, ratio: float | None) -> None:
         """A new sample said so."""
@@ -44,7 +47,7 @@ class Neighbours:
 
     def of(self, active: Mapping[str, Entry], parents: Mapping[str, str | None], now: float) -> list[gates.Neighbour]:
         """Those that wait for CPU or memory, as a round of looks begins. One whose OS process is gone waits for nothing."""
-        self._found, self._asked = {}, {}
+        self._found, self._asked, self._trees = {}, {}, {}
         self._waits = {process_id: wait for process_id, wait in self._waits.items() if process_id in active}
         stalls = self._stalls(active, now)
         found = []
@@ -68,7 +71,8 @@ class Neighbours:
         self, process: Process, sample: Sample | None, limits: Limits, all_: Sequence[gates.Neighbour]
     ) -> Sequence[gates.Neighbour]:
         """Of these, who can wait for this process: for one that is not busy nobody, nor who lives in the same OS process (a
-        thousand tasks of one program are busy together); and on CPUs that its tree may not use it is in nobody's way."""
+        thousand tasks of one program are busy together) or in its tree, as the workers of a script (they wait for one another);
+        and on CPUs that its tree may not use it is in nobody's way."""
         busy = sample is not None and limits.cpu_ratio is not None and (sample.cpu_ratio or 0.0) >= limits.cpu_ratio
         own = gates.lives_in(process.spec.os_process)
         if not all_ or not (busy or _holds_much(sample, limits)):
@@ -76,6 +80,9 @@ class Neighbours:
         if own is not None and (own, busy) in self._found:
             return self._found[own, busy]
         found = [one for one in all_ if own is None or gates.lives_in(one.os_process) != own]
+        if own is not None:
+            tree = self._tree(process.id, own)
+            found = [one for one in found if not self._together(own, tree, one)]
         cpus = self._cpus(process.id, own) if busy and found else None
         if cpus is not None:
             for number, one in enumerate(found):
@@ -85,6 +92,19 @@ class Neighbours:
         if own is not None:
             self._found[own, busy] = found
         return found
+
+    def _together(self, own: Place, tree: frozenset[int], one: gates.Neighbour) -> bool:
+        """Whether one of the two belongs to the tree of the other."""
+        place = gates.lives_in(one.os_process)
+        if place is None or place[1] != own[1]:
+            return False
+        return place[0] in tree or own[0] in self._tree(one.id, place)
+
+    def _tree(self, process_id: str, lives_in: Place) -> frozenset[int]:
+        """Asked once in a round for each OS process."""
+        if lives_in not in self._trees:
+            self._trees[lives_in] = frozenset() if self.evidence is None else self.evidence.pids(process_id)
+        return self._trees[lives_in]
 
     def _cpus(self, process_id: str, lives_in: Place | None) -> frozenset[int] | None:
         """Asked once in a round for each OS process."""

@@ -1,4 +1,5 @@
-"""What who waits for whom rests on beside the samples: on which CPUs a tree may run, and whether it stalls for memory.
+"""What who waits for whom rests on beside the samples: who is in a tree, on which CPUs it may run, and whether it stalls for
+memory.
 
 Read only while somebody uses enough to be in the way of others, so that it costs nothing otherwise.
 """
@@ -41,6 +42,10 @@ class Contention:
         self._cgroups = Path(cgroups)
         self._affinity = affinity
         self._before: dict[str, _Look] = {}
+
+    def pids(self, key: str) -> frozenset[int]:
+        """Everyone in the tree; nobody where it is not known."""
+        return frozenset(self._members(key))
 
     def cpus(self, key: str) -> frozenset[int] | None:
         """Those that anyone in the tree may run on; None where that is not known."""
