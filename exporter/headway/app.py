@@ -50,6 +50,7 @@ from headway.sampler.base import Sampler, identify, own_pid_namespace
 from headway.sampler.contention import Contention
 from headway.sampler.exits import ExitWatch
 from headway.sampler.kinship import Kinship
+from headway.sampler.serving import serving
 from headway.sampler.strays import Marks
 from headway.sampler.tree_sampler import TreeSampler
 from headway.services.definition import Service
@@ -311,6 +312,9 @@ class Exporter:
         self.unfinished.settle()
         await in_turns(self.watch.expiring(), way)
         await in_turns(self.watch.evaluating(), way)
+        if suspects := self.watch.servers.suspects():
+            trees = {process_id: pids for process_id in suspects if (pids := self.sampler.members(process_id))}
+            self.watch.servers.apply(await asyncio.to_thread(serving, trees))
         self.named.evaluate()
         self.launcher.reap()
 

@@ -140,6 +140,12 @@ def can_observe(process: Process) -> bool:
     return any(value is not None for value in seen)
 
 
+def counts(process: Process) -> bool:
+    """Whether it ever said how far it is, or how far it has to go."""
+    activity = process.activity
+    return activity.current is not None or activity.total is not None or activity.last_progress_at is not None
+
+
 def last_activity(process: Process, child_activity_at: float | None = None, now: float = inf) -> float | None:
     """When it last did something that can be seen (unix s): start, output, progress, a child's activity. None before the start.
 
@@ -340,8 +346,9 @@ def _watched(process: Process) -> str:
 
 def _advice(process: Process) -> str:
     """What to do where it may be idle by nature: nobody said what sort of work it is, and it never said how far it is."""
-    counts = process.activity.current is not None or process.activity.total is not None
-    return "" if process.kind is not Kind.TASK or counts else "; if it waits by nature: type daemon, or a longer stuck_after"
+    return (
+        "" if process.kind is not Kind.TASK or counts(process) else "; if it waits by nature: type daemon, or a longer stuck_after"
+    )
 
 
 def _evidence(sample: Sample | None, quiet: float) -> str:

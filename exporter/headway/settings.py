@@ -316,6 +316,10 @@ class Settings:
             values.update({limit: value for limit in THRESHOLD_FORMS if (value := getattr(own, limit)) is not None})
         return Limits(**values, time_sink_critical_ratio=critical_ratio(values["time_sink_ratio"], self.time_sink_critical_ratio))
 
+    def chosen(self, limit: str, kind: Kind, name: str) -> bool:
+        """Whether a rule says something of this limit for this kind or name."""
+        return any(limit in rule.values and rule.matches(kind, name) for rule in self.threshold_rules)
+
     def failure_rate_of(self, kind: Kind, name: str) -> float | None:
         """The threshold in force for one name; None switches the gate off."""
         rates = [r.values["failure_rate"] for r in self.threshold_rules if "failure_rate" in r.values and r.matches(kind, name)]

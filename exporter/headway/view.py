@@ -55,3 +55,5 @@ class View:
     # What it used so far, or in all; what it cost so far in dollars, as far as that is known.
     usage: Usage | None = None
     cost: float | None = None
+    # The port on which it waits for callers, where that is why its silence says nothing.
+    serves: int | None = None

@@ -165,6 +165,7 @@ def summary(view: View, children: Sequence[str], moves: Moving | None = None) ->
             "cpu_ratio": view.limits.cpu_ratio,
             "memory_ratio": view.limits.memory_ratio,
         },
+        "serves_port": view.serves,
         "cpu_ratio": moves.cpu_ratio,
         "memory_bytes": moves.memory_bytes,
         "cpu_seconds": moves.cpu_seconds,

@@ -38,6 +38,7 @@ _rest: Final[Callable[[Entry], tuple[Any, ...]]] = attrgetter(
     ),
     "conditions",
     "blocked_by",
+    "serves",
 )
 
 

@@ -43,8 +43,9 @@ ffmpeg, `51/80`, `63%`, `[12/340]`. The exporter being down changes nothing for 
 Everything it writes is kept in a file too ($HEADWAY_LOG_DIR, else /var/lib/headway/logs for root, else
 ~/.local/state/headway/logs), which is rotated at 10 MB and removed after 7 days.
 
-What has written something, then nothing for a minute, and gets no further, counts as stuck. A server, and whatever else
-waits by nature, is --type daemon, of which silence says nothing, or has a longer --stuck-after.
+What has written something, then nothing for a minute, and gets no further, counts as stuck. A server that listens on a port of its
+own choice and rests is recognised. Whatever else waits by nature is --type daemon, of which silence says nothing, or has a longer
+--stuck-after.
 
 Without --name it is called after what it runs, and after the project where that is another job in another one: "shop: main.py" for
 `python main.py`, "shop: make test", "pg_dump". Flags are left out: where they alone tell two jobs apart, give each a --name, since

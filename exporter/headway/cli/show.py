@@ -161,7 +161,9 @@ def limits(process: Json) -> Iterator[tuple[str, str | None]]:
     for name in DURATIONS:
         yield name.replace("_", " "), None if process[name] is None else format_duration(process[name])
     for name, value in process["thresholds"].items():
-        shown = "off" if value is None else format_duration(value) if name.endswith("_after") else number(value)
+        server = process.get("serves_port") if name == "stuck_after" else None
+        off = "off" if server is None else f"off: it only waits for callers on port {server}"
+        shown = off if value is None else format_duration(value) if name.endswith("_after") else number(value)
         yield name.replace("_", " "), shown
 
 

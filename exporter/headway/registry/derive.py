@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from headway.costs import cost
+from headway.gates import counts
 from headway.model import Kind, Spec, Status
 from headway.names import NameStats
 from headway.registry.entry import Entry
@@ -35,6 +36,7 @@ def view_of(entry: Entry, stats: NameStats | None, settings: Settings, now: floa
         entry.blocked_by if active else (),
         entry.usage(),
         cost(process.metadata, settings.prices),
+        serves_of(entry),
     )
 
 
@@ -80,7 +82,15 @@ def limits_of(entry: Entry, settings: Settings) -> Limits:
     spec = entry.process.spec
     if entry.limits is None or entry.limits[0] is not spec:
         entry.limits = spec, settings.limits(spec.kind, spec.name, spec.thresholds)
-    return entry.limits[1]
+    return entry.limits[1] if entry.serves is None or serves_of(entry) is None else replace(entry.limits[1], stuck_after=None)
+
+
+def serves_of(entry: Entry) -> int | None:
+    """The port of a server, whose silence says nothing; None for others, and once it says how far it is, or its limit is set."""
+    process = entry.process
+    if entry.serves is None or process.status.ended or counts(process) or process.spec.thresholds.stuck_after is not None:
+        return None
+    return entry.serves
 
 
 def seen_by(user: str, view: View, entries: Mapping[str, Entry]) -> View:

@@ -23,12 +23,14 @@ _NO_POINTS: Final[deque[tuple[float, float]]] = deque(maxlen=0)
 class Entry:
     """Mutable, owned by the registry, touched on the event-loop thread only.
 
-    `version` grows with every change of any process: a stream sends what is newer than the last one it sent.
-    `contact_at` is when its reporter was last heard of; `gone_since` when its OS process was first missed; `pending` the last
-    change that may not be durable yet: a repeated request must wait for it too; `in_hand` how many are ending, pausing or resuming
-    its OS process right now: they will say what became of it; `told` the progress since the record that `process` was: reading
-    that makes the record of it; `memory` and `cpu` how much of the memory and of a core it had of
-    late, as (unix s, ratio); `limits` those in force for this specification; `shown` what the API keeps of its last answer.
+    `version` grows with every change of any process: a stream sends what is newer than the last one it sent. `contact_at` is
+    when its reporter was last heard of; `gone_since` when its OS process was first missed; `pending` the last change that may
+    not be durable yet: a repeated request must wait for it too; `in_hand` how many are ending, pausing or resuming its OS
+    process right now: they will say what became of it; `told` the progress since the record that `process` was: reading that
+    makes the record of it; `memory` and `cpu` how much of the memory and of a core it had of late, as (unix s, ratio); `limits`
+    those in force for this specification; `serves` the port on which it waits for callers, where that is why it is silent, and
+    `looked_into` the beginning of the silence that was last looked into for that; `shown` what the API keeps of its last
+    answer.
     """
 
     __slots__ = (
@@ -42,11 +44,13 @@ class Entry:
         "in_hand",
         "limits",
         "log",
+        "looked_into",
         "memory",
         "peak_memory_bytes",
         "pending",
         "process",
         "sample",
+        "serves",
         "shown",
         "told",
         "version",
@@ -69,6 +73,8 @@ class Entry:
         self.in_hand = 0
         self.children: set[str] = set()
         self.limits: tuple[Spec, Limits] | None = None
+        self.serves: int | None = None
+        self.looked_into: float | None = None
         self.shown: object = None
         self.version = 0
 

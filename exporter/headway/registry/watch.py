@@ -15,6 +15,7 @@ from headway.registry.entry import Entry
 from headway.registry.neighbours import Neighbours
 from headway.registry.outcome import Outcome
 from headway.registry.registry import Registry
+from headway.registry.servers import Servers
 from headway.registry.unheard import unheard
 from headway.samples import Exit, Sample
 from headway.turns import at_once
@@ -42,6 +43,7 @@ class Watch:
         self.exit_of = exit_of
         self.watching_since = registry.clock()
         self.neighbours = Neighbours()
+        self.servers = Servers(registry)
         self.kin: Kin = strangers
         self._last = self.watching_since
 
@@ -193,6 +195,7 @@ class Watch:
                 process, own = entry.process, limits_of(entry, registry.settings)
                 expected, expected_runs = expected_of(process.spec, registry.totals.of(process))
                 limits[process_id] = own
+                self.servers.consider(entry, own, children.get(process_id), self.watching_since, now)
                 ancestors = frozenset(ancestors_of(process_id, parents)) if waiting else frozenset()
                 neighbours = self.neighbours.near(process, entry.sample, own, waiting)
                 # Nobody else asks for it, and a new forecast costs more than all gates. Those that a page left are made here.

@@ -86,16 +86,18 @@ class LinuxDetails:
 
     def listeners(self, ports: Iterable[int]) -> dict[int, set[int]]:
         wanted = set(ports)
-        sockets: dict[str, int] = {}
-        for table in ("tcp", "tcp6"):
-            sockets |= {f"socket:[{inode}]": port for port, inode in self._listening(table) if port in wanted}
+        sockets = {link: port for link, port in self.listening_sockets().items() if port in wanted}
         found: dict[int, set[int]] = {port: set() for port in sockets.values()}
         if sockets:
             for pid in self._pids():
-                for link in self._open_files(pid):
+                for link in self.open_files(pid):
                     if link in sockets:
                         found[sockets[link]].add(pid)
         return found
+
+    def listening_sockets(self) -> dict[str, int]:
+        """The ports of all TCP sockets that listen, by what the link of an open file shows for them."""
+        return {f"socket:[{inode}]": port for table in ("tcp", "tcp6") for port, inode in self._listening(table)}
 
     def _read(self, pid: int, name: str) -> bytes | None:
         try:
@@ -118,7 +120,8 @@ class LinuxDetails:
             if len(fields) > 9 and fields[3] == _LISTEN:
                 yield int(fields[1].rpartition(":")[2], 16), fields[9]
 
-    def _open_files(self, pid: int) -> Iterator[str]:
+    def open_files(self, pid: int) -> Iterator[str]:
+        """What the links of its open files show; nothing where they cannot be seen."""
         folder = f"{self._proc}/{pid}/fd"
         try:
             names = os.listdir(folder)  # noqa: PTH208

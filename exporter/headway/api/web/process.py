@@ -197,6 +197,7 @@ def facts(view: View) -> list[dict[str, Any]]:
         ("OS state", None if sample is None else sample.state),
         ("command", spec.command),
         ("folder", spec.cwd),
+        ("counts as stuck", None if view.serves is None else f"never: it only waits for callers on port {view.serves}"),
     )
     durations: Sequence[tuple[str, float | None]] = (
         ("usual duration", view.expected_duration),
