@@ -11,13 +11,17 @@ PREFIXED: Final = ("B", "KiB", "MiB", "GiB", "TiB")
 
 
 def count(progress: Mapping[str, Any]) -> str:
-    """ "51/80 files", "51 files" without a total, "864 MiB/3.00 GiB" of bytes, "" without either."""
+    """ "51/80 files", "51 files" without a total, "?/80 files" before anything is known of it, "864 MiB/3.00 GiB" of bytes, ""
+    without either."""
     current, total, unit = progress["current"], progress["total"], progress["unit"]
     if (current is None and total is None) or unit == "%":
         return ""  # a percentage stands beside it already
+    if current is None:
+        text = f"?/{size(total) if unit in BYTES else number(total)}"
+        return text if unit in BYTES or not unit else f"{text} {unit}"
     if unit in BYTES:
-        return volume(current or 0, total)
-    done = number(current or 0)
+        return volume(current, total)
+    done = number(current)
     text = done if total is None else f"{done}/{number(total)}"
     return f"{text} {unit}" if unit else text
 
