@@ -47,6 +47,14 @@ def test_help_names_every_command_and_exit_code() -> None:
         assert f"\n  {code.value:<4} {code.meaning}" in done.stdout
 
 
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
+def test_closed_output_changes_nothing(closed: str, tmp_path: Path) -> None:
+    script = f'"$@" run --no-log-file -- sh -c "echo x; exit 7" {closed}; echo $? > code; "$@" version {closed}; echo $? >> code'
+    environ = {**os.environ, "HEADWAY_URL": "off"}
+    subprocess.run(["sh", "-c", script, "sh", HEADWAY], cwd=tmp_path, env=environ, capture_output=True, timeout=60, check=True)
+    assert (tmp_path / "code").read_text().split() == ["7", "0"]
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_explains_itself(command: str) -> None:
     done = headway(command, "--help")
