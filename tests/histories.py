@@ -24,7 +24,8 @@ from headway.registry.named import NameWatch
 from headway.registry.registry import Registry
 from headway.registry.watch import Watch
 from headway.samples import Sample
-from headway.schemas import CreateIn, UpdateIn, decode
+from headway.schemas.decoding import decode
+from headway.schemas.reports import CreateIn, UpdateIn
 from headway.settings import DEFAULT_RULES, Settings, ThresholdRule
 
 STEP: Final = 5.0  # seconds between two looks; all that happens lies on quarters of that, so that limits are met exactly

@@ -14,7 +14,8 @@ from headway.names import NameStats
 from headway.registry.changes import HostFacts
 from headway.registry.registry import Registry
 from headway.registry.watch import Watch
-from headway.schemas import CreateIn, UpdateIn, decode
+from headway.schemas.decoding import decode
+from headway.schemas.reports import CreateIn, UpdateIn
 from headway.settings import Settings
 from headway.store.base import LogLine
 from headway.store.pending import Holder

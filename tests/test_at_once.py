@@ -22,7 +22,8 @@ from headway.app import Exporter
 from headway.errors import StoreUnavailable
 from headway.keys import KeyRing, Role
 from headway.model import Status
-from headway.schemas import CreateIn, decode
+from headway.schemas.decoding import decode
+from headway.schemas.reports import CreateIn
 from headway.settings import Settings
 from running import RunningExporter, Starter
 from waiting import wait_until

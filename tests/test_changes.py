@@ -9,7 +9,8 @@ import pytest
 from headway.errors import InvalidInput
 from headway.model import TRANSITIONS, Process, Status
 from headway.registry.changes import HostFacts, new_process, updated
-from headway.schemas import CreateIn, UpdateIn, decode
+from headway.schemas.decoding import decode
+from headway.schemas.reports import CreateIn, UpdateIn
 
 START = 1_800_000_000.0
 LATER = START + 60

@@ -18,7 +18,8 @@ from headway import Client
 from headway.hook import command, events
 from headway.hook.shapes import process_id
 from headway.ids import check_id
-from headway.schemas import BatchItem, decode
+from headway.schemas.decoding import decode
+from headway.schemas.reports import BatchItem
 from running import RunningExporter
 from waiting import wait_until
 

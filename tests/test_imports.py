@@ -53,7 +53,7 @@ LAYERS = (
     ("analysis", "analysis.*"),
     ("promql",),
     ("alerting", "alerting.*"),
-    ("store", "store.*", "sampler", "sampler.*", "ending", "ending.*", "metrics", "metrics.*", "schemas"),
+    ("store", "store.*", "sampler", "sampler.*", "ending", "ending.*", "metrics", "metrics.*", "schemas", "schemas.*"),
     ("shipping", "shipping.*"),
     ("discovery.pidfile", "discovery.judging", "discovery.finder"),
     ("registry", "registry.*"),

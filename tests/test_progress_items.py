@@ -14,7 +14,7 @@ from msgspec import UNSET
 
 from headway.errors import HeadwayError
 from headway.model import Activity, Status
-from headway.schemas import CurrentIn, KnownItem, ProgressIn, ProgressItem, UpdateIn, decode_known
+from headway.schemas.reports import CurrentIn, KnownItem, ProgressIn, ProgressItem, UpdateIn, decode_known
 from registry_world import World, in_loop
 
 SAID = st.lists(

@@ -10,7 +10,7 @@ import pytest
 from headway.errors import Conflict, InvalidInput, NotFound, StoreUnavailable, TooLarge
 from headway.model import Status
 from headway.registry.outcome import Outcome
-from headway.schemas import CreateIn, ProgressIn, UpdateIn
+from headway.schemas.reports import CreateIn, ProgressIn, UpdateIn
 from headway.store.base import LogLine
 from headway.store.codec import decode_process, encode_process
 from registry_world import START, World, in_loop

@@ -15,7 +15,7 @@ import requests
 from cli import headway
 from headway.alerting.card import card
 from headway.alerting.message import MessageIn
-from headway.schemas import decode
+from headway.schemas.decoding import decode
 from running import RunningExporter, Starter
 from standins import StandIn, teams
 

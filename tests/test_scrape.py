@@ -17,7 +17,7 @@ from headway.metrics.families import PROCESS_FAMILIES
 from headway.metrics.own import OwnMetrics
 from headway.model import Status
 from headway.registry.watch import RENEWALS, STEP
-from headway.schemas import ProgressIn, UpdateIn
+from headway.schemas.reports import ProgressIn, UpdateIn
 from registry_world import World, in_loop
 
 MANY = LARGE + 2 * SLICE

@@ -13,7 +13,8 @@ import pytest
 
 from headway.app import Exporter
 from headway.errors import StoreUnavailable
-from headway.schemas import CreateIn, decode
+from headway.schemas.decoding import decode
+from headway.schemas.reports import CreateIn
 from headway.settings import Settings
 
 

@@ -21,7 +21,7 @@ _MISSING = re.compile(r"missing required field `(.*)`", re.S)
 _KEY = re.compile(r"^key in \$?\.?(.*)$", re.S)
 _WORDS = {"`str": "`text", "`float": "`number", "`int": "`whole number", "`bool": "`true or false", "| float": "| number"}
 _WORDS |= {"| str": "| text", "| int": "| whole number", " | ": " or "}
-# The patterns of headway.schemas in words.
+# The patterns of headway.schemas.fields in words.
 _PATTERNS = {
     "text matching regex '^[A-Za-z0-9_-]{1,64}$'": ACCEPTED,
     r"text matching regex '^[^\x00]*$'": "text without NUL",

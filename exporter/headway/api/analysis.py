@@ -27,7 +27,8 @@ from headway.errors import InvalidInput, NotFound
 from headway.keys import Role
 from headway.model import ENDED, Kind, Process, Status
 from headway.registry.entry import Entry
-from headway.schemas import AnalyzeParams, ReportParams, SuggestParams, parse_params, seconds
+from headway.schemas.decoding import parse_params, seconds
+from headway.schemas.queries import AnalyzeParams, ReportParams, SuggestParams
 from headway.store.base import Query
 
 # So many ended processes are looked at, the newest: reading and judging them takes a second or two.

@@ -25,26 +25,18 @@ from headway.api import (
     track,
     trends,
 )
-from headway.schemas import (
+from headway.schemas.control import CleanupIn, EmptyIn, KillIn, KillScopeIn, ServiceIn, ServicesIn, TrackIn
+from headway.schemas.queries import (
     AnalyzeParams,
-    BatchIn,
-    CleanupIn,
-    CreateIn,
-    EmptyIn,
-    KillIn,
-    KillScopeIn,
     ListParams,
     LogParams,
     OutputParams,
     ReportParams,
-    ServiceIn,
     ServiceParams,
-    ServicesIn,
     SuggestParams,
-    TrackIn,
     TrendParams,
-    UpdateIn,
 )
+from headway.schemas.reports import BatchIn, CreateIn, UpdateIn
 
 Handler = Callable[[Request], Awaitable[Response]]
 COMMON = {401: "A key is needed, or the one given is unknown", 403: "The caller may not do this", 422: "A value is refused"}

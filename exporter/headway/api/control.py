@@ -21,7 +21,9 @@ from headway.ending.signals import parse_signal
 from headway.errors import Conflict, Forbidden, InvalidInput
 from headway.keys import Role
 from headway.model import OSProcess, Process, Status
-from headway.schemas import CleanupIn, KillIn, KillScopeIn, NoParams, PidScope, ProcessScope, Scope, decode, parse_params, seconds
+from headway.schemas.control import CleanupIn, KillIn, KillScopeIn, PidScope, ProcessScope, Scope
+from headway.schemas.decoding import decode, parse_params, seconds
+from headway.schemas.queries import NoParams
 
 S = TypeVar("S", bound=msgspec.Struct)
 # Whoever asked waits for the result meanwhile.

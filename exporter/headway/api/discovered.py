@@ -13,7 +13,8 @@ from headway.api.context import Context, caller, context_of, data
 from headway.api.processes import single
 from headway.discovery.discovery import Discovery, Seen
 from headway.keys import Role
-from headway.schemas import NoParams, parse_params
+from headway.schemas.decoding import parse_params
+from headway.schemas.queries import NoParams
 
 
 async def list_discovered(request: Request) -> Response:

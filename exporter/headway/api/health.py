@@ -11,7 +11,8 @@ from headway.api import problems
 from headway.api.context import caller, context_of
 from headway.api.processes import single
 from headway.keys import Role
-from headway.schemas import NoParams, parse_params
+from headway.schemas.decoding import parse_params
+from headway.schemas.queries import NoParams
 from headway.version import VERSION
 
 

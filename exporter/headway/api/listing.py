@@ -15,7 +15,7 @@ from headway.explanation import suggestion
 from headway.model import ACTIVE, ENDED, Condition, Process, Status
 from headway.registry.entry import Entry
 from headway.registry.lifecycle import needs_attention
-from headway.schemas import STATE_WORDS, UNDISMISSED, ListParams
+from headway.schemas.queries import STATE_WORDS, UNDISMISSED, ListParams
 from headway.store.base import Query
 
 WORDS = {"active": ACTIVE, "ended": ENDED, "all": ACTIVE | ENDED, "completed": frozenset({Status.DONE})}

@@ -8,7 +8,9 @@ from typing import Any
 import msgspec
 
 from headway.alerting.message import MessageIn
-from headway.schemas import BatchIn, CleanupIn, CreateIn, EmptyIn, KillIn, KillScopeIn, NoParams, ServiceIn, ServicesIn, UpdateIn
+from headway.schemas.control import CleanupIn, EmptyIn, KillIn, KillScopeIn, ServiceIn, ServicesIn
+from headway.schemas.queries import NoParams
+from headway.schemas.reports import BatchIn, CreateIn, UpdateIn
 
 REF = "#/components/schemas/{name}"
 BODIES = (CreateIn, UpdateIn, BatchIn, EmptyIn, KillIn, KillScopeIn, CleanupIn, ServiceIn, ServicesIn, MessageIn)

@@ -14,7 +14,8 @@ from headway.errors import Forbidden
 from headway.keys import Role
 from headway.masking import mask_command
 from headway.polling.poller import Poller
-from headway.schemas import NoParams, parse_params
+from headway.schemas.decoding import parse_params
+from headway.schemas.queries import NoParams
 
 
 async def list_integrations(request: Request) -> Response:

@@ -17,13 +17,9 @@ from headway.api.listing import select, write_cursor
 from headway.errors import InvalidInput
 from headway.keys import Role
 from headway.model import ACTIVE, Condition, Kind, Process, Status
-from headway.schemas import (
-    EmptyIn,
-    ListParams,
-    NoParams,
-    decode,
-    parse_params,
-)
+from headway.schemas.control import EmptyIn
+from headway.schemas.decoding import decode, parse_params
+from headway.schemas.queries import ListParams, NoParams
 
 # Children deeper than this are listed by id only; a tree of work that people make has a few levels.
 MAX_NESTING: Final = 32

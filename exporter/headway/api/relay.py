@@ -13,7 +13,7 @@ from headway.alerting.message import MessageIn
 from headway.api.context import caller, context_of, data
 from headway.errors import HeadwayError
 from headway.keys import Role
-from headway.schemas import decode
+from headway.schemas.decoding import decode
 
 log = logging.getLogger(__name__)
 

@@ -24,19 +24,9 @@ from headway.model import Orphaned, Process
 from headway.registry.changes import about_state, pid_missing, same_creation
 from headway.registry.entry import Entry
 from headway.registry.outcome import Outcome
-from headway.schemas import (
-    BatchItem,
-    CreateIn,
-    KnownItem,
-    NoParams,
-    ProgressItem,
-    UpdateIn,
-    WrongItem,
-    decode,
-    decode_batch,
-    decode_known,
-    parse_params,
-)
+from headway.schemas.decoding import decode, parse_params
+from headway.schemas.queries import NoParams
+from headway.schemas.reports import BatchItem, CreateIn, KnownItem, ProgressItem, UpdateIn, WrongItem, decode_batch, decode_known
 
 # Reads the whole body; raises what the guard found wrong with it meanwhile, and ClientDisconnect.
 Body = Callable[[], Awaitable[bytes]]

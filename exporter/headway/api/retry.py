@@ -18,7 +18,8 @@ from headway.errors import Conflict
 from headway.ids import check_id, new_id
 from headway.keys import Role
 from headway.model import Process
-from headway.schemas import NoParams, parse_params
+from headway.schemas.decoding import parse_params
+from headway.schemas.queries import NoParams
 from headway.services.phase import Phase
 from headway.services.unit import Unit
 from headway.supervisor.launches import Launch, Secret

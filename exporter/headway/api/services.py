@@ -17,7 +17,9 @@ from headway.api.service_logs import follow, last_lines
 from headway.api.service_picture import picture
 from headway.errors import Conflict, Forbidden, InvalidInput
 from headway.keys import Role
-from headway.schemas import LogParams, NoParams, ServiceIn, ServiceParams, ServicesIn, decode, parse_params, seconds
+from headway.schemas.control import ServiceIn, ServicesIn
+from headway.schemas.decoding import decode, parse_params, seconds
+from headway.schemas.queries import LogParams, NoParams, ServiceParams
 from headway.services.launching import log_file
 from headway.services.phase import Phase
 from headway.services.supervisor import no_service

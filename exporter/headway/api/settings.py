@@ -9,7 +9,8 @@ from headway.api.context import caller, context_of, data
 from headway.api.processes import single
 from headway.errors import Forbidden
 from headway.keys import Role
-from headway.schemas import NoParams, parse_params
+from headway.schemas.decoding import parse_params
+from headway.schemas.queries import NoParams
 
 
 async def show_settings(request: Request) -> Response:

@@ -14,7 +14,8 @@ from headway.api import answers, log_files
 from headway.api.access import Caller
 from headway.api.context import Context, caller, context_of, data
 from headway.api.processes import single
-from headway.schemas import NoParams, OutputParams, parse_params
+from headway.schemas.decoding import parse_params
+from headway.schemas.queries import NoParams, OutputParams
 from headway.store.base import LogLine
 
 KEEPALIVE: Final = 15.0

@@ -22,7 +22,9 @@ from headway.ids import check_id, new_id
 from headway.keys import Role
 from headway.masking import mask_command
 from headway.model import Process
-from headway.schemas import NoParams, ResourcesIn, TrackIn, check_metadata, decode, parse_params, seconds
+from headway.schemas.control import ResourcesIn, TrackIn
+from headway.schemas.decoding import check_metadata, decode, parse_params, seconds
+from headway.schemas.queries import NoParams
 from headway.supervisor.launch import Launched
 from headway.supervisor.launches import Launch
 

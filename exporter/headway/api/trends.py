@@ -18,7 +18,8 @@ from headway.api.processes import single
 from headway.errors import InvalidInput
 from headway.keys import Role
 from headway.promql import Prometheus, Unavailable, series
-from headway.schemas import TrendParams, parse_params, seconds
+from headway.schemas.decoding import parse_params, seconds
+from headway.schemas.queries import TrendParams
 
 DEFAULT: Final = "24h"
 

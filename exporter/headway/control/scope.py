@@ -8,7 +8,7 @@ from headway.control.control import Control
 from headway.control.report import same
 from headway.model import OSProcess, Process, Status
 from headway.registry.watch import Watch
-from headway.schemas import AllScope, AttemptScope, ExecutorlessScope, GroupScope, ProjectScope, Scope, TaskScope
+from headway.schemas.control import AllScope, AttemptScope, ExecutorlessScope, GroupScope, ProjectScope, Scope, TaskScope
 
 
 async def chosen(scope: Scope, processes: Iterable[Process], control: Control) -> list[Process]:

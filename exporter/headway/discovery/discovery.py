@@ -14,7 +14,7 @@ from headway.discovery.rule import Rule
 from headway.model import DISCOVERED_BY, OSProcess, Process, Status
 from headway.registry.outcome import Outcome
 from headway.registry.watch import Watch
-from headway.schemas import CreateIn
+from headway.schemas.reports import CreateIn
 
 # One so young (s) may still become another program, or be about to report itself; it is looked at again in the next pass.
 SETTLED: Final = 2.0

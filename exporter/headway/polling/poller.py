@@ -21,7 +21,8 @@ from headway.polling.definition import ENTRY, INTEGRATION, Integration
 from headway.polling.picking import Item, Unexpected, entries, item
 from headway.registry.outcome import Outcome
 from headway.registry.registry import Registry
-from headway.schemas import CreateIn, UpdateIn, decode
+from headway.schemas.decoding import decode
+from headway.schemas.reports import CreateIn, UpdateIn
 
 log = logging.getLogger(__name__)
 LABELS: Final = ("user", "project", "task", "attempt", "group", "description", "cwd")

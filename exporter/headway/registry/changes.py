@@ -29,7 +29,8 @@ from headway.model import (
 )
 from headway.registry.lifecycle import advance
 from headway.registry.outcome import Ignored
-from headway.schemas import CreateIn, CurrentIn, ProgressIn, ProgressItem, ThresholdsIn, UpdateIn, check_metadata, seconds
+from headway.schemas.decoding import check_metadata, seconds
+from headway.schemas.reports import CreateIn, CurrentIn, ProgressIn, ProgressItem, ThresholdsIn, UpdateIn
 
 T = TypeVar("T")
 

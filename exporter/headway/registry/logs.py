@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Sequence
 
-from headway.schemas import MAX_LINE_CHARS
+from headway.schemas.fields import MAX_LINE_CHARS
 from headway.store.base import LogLine
 
 

@@ -46,7 +46,7 @@ from headway.registry.logs import LogTail, split_lines
 from headway.registry.outcome import NameKey, Outcome, Undo, Writes
 from headway.registry.told import Told
 from headway.registry.totals import Totals
-from headway.schemas import CreateIn, ProgressItem, UpdateIn
+from headway.schemas.reports import CreateIn, ProgressItem, UpdateIn
 from headway.settings import Settings
 from headway.store.base import LogLine
 from headway.view import View

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from headway.model import Kind, OSProcess
-from headway.schemas import CreateIn
+from headway.schemas.reports import CreateIn
 from headway.services.definition import Service
 
 SHELL: Final = ("/bin/sh", "-c")

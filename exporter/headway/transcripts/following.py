@@ -7,7 +7,7 @@ from typing import Final
 
 from headway.errors import HeadwayError
 from headway.registry.registry import Registry
-from headway.schemas import UpdateIn
+from headway.schemas.reports import UpdateIn
 from headway.transcripts.reading import Transcript, readable
 
 # The key in the metadata of a session or sub-agent that names its transcript, as `headway hook` puts it there.

@@ -20,7 +20,8 @@ from headway.durations import format_duration
 from headway.errors import InvalidInput
 from headway.figures import size
 from headway.model import ENDED, Kind, Process, Status
-from headway.schemas import Label, parse_params
+from headway.schemas.decoding import parse_params
+from headway.schemas.fields import Label
 from headway.store.base import Query
 
 PAGE: Final = 50

@@ -24,7 +24,7 @@ from headway.durations import format_duration
 from headway.figures import size
 from headway.keys import Role
 from headway.model import Process, Status
-from headway.schemas import KillIn
+from headway.schemas.control import KillIn
 from headway.store.base import LogLine
 from headway.supervisor.launches import Launch
 from headway.view import View
