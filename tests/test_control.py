@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from calling import Api
@@ -132,6 +133,21 @@ def test_a_command_that_catches_the_signal_was_killed_whatever_its_exit_code(adm
     found = admin.get(process_id)
     assert (found["status"], found["exit_code"]) == ("killed", code)
     assert f'headway_finished_total{{name="catches {code}",kind="task",outcome="killed"}} 1' in admin.raw("GET", "/metrics").text
+
+
+def test_what_was_killed_is_not_run_again(admin: Api) -> None:
+    """A command that catches the signal and fails is one that --retry would start anew."""
+    command = "trap 'exit 1' TERM; echo ready; while :; do sleep 0.05; done"
+    status, answer = admin.request("POST", "/api/processes/track", {"command": command, "name": "again and again", "retry": 3})
+    assert status == 201, answer
+    process_id = answer["data"]["id"]
+    wait_until(lambda: "ready" in admin.get(process_id)["log_tail"], 30, "the trap")
+    runner = psutil.Process(admin.get(process_id)["pid"]).parent()
+    assert runner is not None
+    kill(admin, process_id)
+    wait_until(lambda: not runner.is_running() or runner.status() == psutil.STATUS_ZOMBIE, 30, "the end of headway run")
+    listed = admin.request("GET", "/api/processes?state=all&name=again%20and%20again")[1]["data"]
+    assert [(one["id"], one["status"]) for one in listed] == [(process_id, "killed")]
 
 
 def test_one_that_is_gone_already_counts_as_ended(start_exporter: Starter, start: Started) -> None:

@@ -149,17 +149,20 @@ def run(args: argparse.Namespace) -> int:
     args.id = args.id or new_id()
     pause = FIRST_PAUSE
     for attempt in range(args.retry + 1):
-        status, code = once(args, words, attempt)
+        status, code, report = once(args, words, attempt)
         if status not in ("failed", "timed_out") or attempt == args.retry:
             break
         warn(f"{words[0]} ended with {code}; again in {pause:.0f} s ({args.retry - attempt} left)")
         time.sleep(pause)
+        if report.cancel_requested:
+            warn(f"{words[0]} was ended on request: it is not run again")
+            break
         pause = min(LONGEST_PAUSE, pause * 2)
     return code
 
 
-def once(args: argparse.Namespace, words: Sequence[str], attempt: int) -> tuple[str, int]:
-    """Runs it one time: the status it ended with, and the exit code to pass on."""
+def once(args: argparse.Namespace, words: Sequence[str], attempt: int) -> tuple[str, int, Reporter]:
+    """Runs it one time: the status it ended with, the exit code to pass on, and who reported it."""
     from headway.reporter.hub import hub
     from headway.supervisor.command import CannotStart, Command
     from headway.supervisor.tracked import Limits, Tracked
@@ -171,8 +174,9 @@ def once(args: argparse.Namespace, words: Sequence[str], attempt: int) -> tuple[
         command = Command(words, environ=environment(given_id), cwd=args.cwd, prepare=resources.preparation(), quiet=args.quiet)
     except CannotStart as error:
         warn(str(error))
-        reporter_of(args, words, given_id, None, attempt, log_file).end("failed", error=str(error), exit_code=error.status)
-        return NEVER_RAN, error.status
+        report = reporter_of(args, words, given_id, None, attempt, log_file)
+        report.end("failed", error=str(error), exit_code=error.status)
+        return NEVER_RAN, error.status, report
     report = reporter_of(args, words, given_id, command.pid, attempt, log_file)
     limits = Limits(args.timeout, args.kill_on_timeout, args.grace)
     stopper = Stopper(command, given_id, args.grace)
@@ -193,7 +197,7 @@ def once(args: argparse.Namespace, words: Sequence[str], attempt: int) -> tuple[
         usage.finish()
     stopper.finish()
     status = tracked.ended(ending)
-    return status, TIMED_OUT if status == "timed_out" else ending.status
+    return status, TIMED_OUT if status == "timed_out" else ending.status, report
 
 
 def watch_usage(command: Command, given_id: str, resources: Resources) -> UsageWatch | None:

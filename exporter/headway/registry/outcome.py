@@ -63,4 +63,5 @@ class Outcome:
 
     @property
     def cancel_requested(self) -> bool:
-        return self.process.cancel_requested_at is not None and self.process.status.active
+        """Whether somebody asked it to end; told with its last word too, so that who runs it does not run it again."""
+        return self.process.cancel_requested_at is not None
