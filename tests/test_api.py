@@ -107,6 +107,13 @@ def test_wrong_creations_are_explained(api: Api, body: Any, status: int, field: 
     assert answer.status_code == status and answer.headers["content-type"] == "application/problem+json"
     assert problem.get("field") == field
     assert says in problem["detail"]
+    assert "soon" not in answer.text and "robot" not in answer.text, "what was sent is not sent back"
+
+
+def test_an_unknown_state_is_not_sent_back(api: Api) -> None:
+    status, problem = api.request("GET", "/api/processes?state=failed,rnning")
+    assert (status, problem["field"]) == (422, "state")
+    assert problem["detail"] == "state: unknown state: did you mean running?"
 
 
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999", "-1e999"])

@@ -91,7 +91,7 @@ def select(params: ListParams, caller: Caller) -> Selection:
         elif word in Status.__members__.values():
             statuses.add(Status(word))
         else:
-            raise InvalidInput(f"{field}: unknown state {word[:40]!r}{suggestion(word[:40], list(STATE_WORDS))}", field=field)
+            raise InvalidInput(f"{field}: unknown state{suggestion(word[:40], list(STATE_WORDS))}", field=field)
     if caller.user is not None and params.user not in (None, caller.user):
         raise InvalidInput(f"user: this key sees only the processes of {caller.user}", field="user")
     return Selection(

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import msgspec
 from msgspec import Struct
 
-from headway.durations import parse_duration
+from headway.durations import ACCEPTED, parse_duration
 from headway.errors import InvalidInput, MalformedRequest, TooLarge
 from headway.explanation import explain
 
@@ -44,8 +44,8 @@ def seconds(value: float | str, field: str) -> float:
     """A duration in seconds. Raises InvalidInput naming `field`."""
     try:
         return parse_duration(value)
-    except ValueError as error:
-        raise InvalidInput(f"{field}: {error}", field=field) from None
+    except ValueError:  # its words have the value in them, which is not sent back
+        raise InvalidInput(f"{field} is not a duration: expected {ACCEPTED}, zero or more", field=field) from None
 
 
 def check_metadata(metadata: Mapping[str, Any], limit: int) -> None:
