@@ -332,6 +332,18 @@ def test_recommendations_have_priority_reason_and_command() -> None:
 
 
 @pytest.mark.parametrize(
+    ("errors", "says"), [(["a", "b"], None), (["a", "b", "c", "d"], "lately: "), (["a", "b", "a", "a"], "mostly: a (3x)")]
+)
+def test_a_few_first_tries_are_no_habit_of_failing(errors: list[str], says: str | None) -> None:
+    history = [ended(i, name="new", error=error) for i, error in enumerate([*errors, None])]
+    reasons = [one.reason for one in whole([], history).recommendations]
+    if says is None:
+        assert not reasons
+    else:
+        assert len(reasons) == 1 and says in reasons[0]
+
+
+@pytest.mark.parametrize(
     ("sample", "words"),
     [
         (None, "whether it works is not known"),

@@ -21,7 +21,8 @@ from headway.view import TIME_SINK_AFTER
 
 # A name fails too often when even the lower end of what its failure rate may be is above this; a fifth is one run a week of daily.
 FAILING: Final = 0.2
-FAILING_RUNS: Final = 3
+# Two of three may be yesterday's typing errors.
+FAILING_RUNS: Final = 5
 FAILING_BADLY: Final = 0.5
 VARYING_RUNS: Final = 20
 VARYING: Final = 0.1  # so many good runs take twice the median: a limit of two says nothing
@@ -39,7 +40,8 @@ def about_names(patterns: Sequence[Pattern], history: Mapping[NameKey, Sequence[
             and one.failure_rate_range[0] >= FAILING
         ):
             low, high = one.failure_rate_range
-            common = f"; mostly: {one.errors[0].message} ({one.errors[0].count}x)" if one.errors else ""
+            how = "mostly" if one.errors and one.errors[0].count > 1 else "lately"
+            common = f"; {how}: {one.errors[0].message} ({one.errors[0].count}x)" if one.errors else ""
             yield Recommendation(
                 priority=Level.HIGH if low >= FAILING_BADLY else Level.MEDIUM,
                 action="find out why it fails so often",
