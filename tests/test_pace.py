@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
+from headway.api.kept import summary_bytes
 from headway.model import Status
 from registry_world import START, World, in_loop
 
@@ -104,3 +107,50 @@ async def test_what_a_creation_that_arrives_late_says_was_done_since() -> None:
     assert pace(world) == pytest.approx((5.0, 20.0), rel=0.02)
     assert world.create(id="b", progress={"current": 500, "total": 600, "initial": 400}).activity.initial == 400
     assert world.create(id="c", progress={"current": 0, "total": 600}).activity.initial is None
+
+
+def ends(world: World, process_id: str) -> tuple[float, float, float]:
+    """Time left and its range, now."""
+    view = world.registry.view(world.registry.entries[process_id])
+    assert view.eta is not None and view.eta_range is not None
+    return view.eta, *view.eta_range
+
+
+@in_loop
+async def test_a_parent_needs_as_long_as_each_of_its_running_children() -> None:
+    world = World()
+    world.create(id="a", progress={"total": 4})
+    world.create(id="b", parent_id="a")
+    world.create(id="c", parent_id="b", progress={"total": 1000})
+    world.create(id="d", parent_id="a", progress={"total": 200})
+    steady(world, "a", 1, 2)
+    steady(world, "c", 1, 20)
+    steady(world, "d", 1, 10)
+    assert all(mine >= below for mine, below in zip(ends(world, "a"), ends(world, "c"), strict=True))
+    assert pace(world)[1] == pace(world, "c")[1] == ends(world, "c")[0] > 300, "the longest counts, through one without any"
+    assert pace(world)[0] != pace(world, "c")[0], "the rate is its own"
+    for view in (world.registry.view(world.registry.entries["a"], patient=True), world.registry.view(world.registry.entries["a"])):
+        entry = world.registry.entries["a"]
+        shown = json.loads(summary_bytes(world.registry, entry, None, entry.children))
+        assert shown["eta_seconds"] == pytest.approx(view.eta) and shown["eta_range"] == pytest.approx(view.eta_range)
+    world.update("c", eta_seconds=777)
+    assert ends(world, "a")[0] == 777 and ends(world, "a")[1] >= 777, "what a child says itself counts too"
+    world.update("b", status="paused")
+    assert pace(world)[1] == pace(world, "d")[1], "who does not run has no time left, nor has what is below it"
+    world.update("d", status="done")
+    assert (pace(world)[1] or 0.0) < 60, "who has ended needs nothing"
+    world.update("b", status="running")
+    world.update("a", eta_seconds=5)
+    assert pace(world)[1] == 5, "its own word is believed"
+
+
+@in_loop
+async def test_who_is_its_own_ancestor_has_a_time_left() -> None:
+    world = World()
+    world.create(id="a", parent_id="b", progress={"total": 100})
+    world.create(id="b", parent_id="a", progress={"total": 1000})
+    steady(world, "a", 1, 10)
+    steady(world, "b", 1, 10)
+    assert pace(world)[1] == pace(world, "b")[1]
+    world.pass_by(20)
+    assert pace(world)[1] == pace(world, "b")[1]

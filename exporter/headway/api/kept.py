@@ -70,5 +70,5 @@ def summary_bytes(registry: Registry, entry: Entry, user: str | None, children: 
     ):
         kept = entry.shown = _Kept(entry, stats, children, registry.view(entry, now, patient=True))
     return kept.around % tuple(
-        map(_encode, moving(process, now, *pace_of(entry, now, patient=True), sample_of(entry), entry.usage()))
+        map(_encode, moving(process, now, *pace_of(entry, registry.entries, now, patient=True), sample_of(entry), entry.usage()))
     )

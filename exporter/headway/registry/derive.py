@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Final, TypeAlias
 
 from headway.costs import cost
 from headway.gates import counts
@@ -14,11 +15,18 @@ from headway.samples import Sample
 from headway.settings import Settings
 from headway.view import Limits, View
 
+# Rate (items per second), time left and its range (s).
+Pace: TypeAlias = tuple[float | None, float | None, tuple[float, float] | None]
 
-def view_of(entry: Entry, stats: NameStats | None, settings: Settings, now: float, *, patient: bool = False) -> View:
-    """The process as it is at `now`. `patient`: see :meth:`headway.estimate.Estimator.figures`."""
+DEEPEST: Final = 8  # generations below a process that its time left is compared with; who is its own ancestor has no end of them
+
+
+def view_of(
+    entry: Entry, entries: Mapping[str, Entry], stats: NameStats | None, settings: Settings, now: float, *, patient: bool = False
+) -> View:
+    """The process as it is at `now`; its children are among `entries`. `patient`: :meth:`headway.estimate.Estimator.figures`."""
     process = entry.process
-    rate, eta, eta_range = pace_of(entry, now, patient=patient)
+    rate, eta, eta_range = pace_of(entry, entries, now, patient=patient)
     expected, expected_runs = expected_of(process.spec, stats)
     active = process.state.status.active
     # By place: this runs for each process at each page, and for each answer.
@@ -49,9 +57,43 @@ def expected_of(spec: Spec, stats: NameStats | None) -> tuple[float | None, int 
     return expected, None if expected is None else len(stats.good_durations)
 
 
-def pace_of(entry: Entry, now: float, *, patient: bool = False) -> tuple[float | None, float | None, tuple[float, float] | None]:
-    """Rate (items per second), time left and its range (s) at `now`: only while it runs, and once they are known. What the reporter
-    says itself counts before what is worked out."""
+def pace_of(entry: Entry, entries: Mapping[str, Entry], now: float, *, patient: bool = False) -> Pace:
+    """Rate, time left and its range at `now`: only while it runs, and once they are known. What the reporter says itself counts
+    before what is worked out; what is worked out is never less than a running process below it needs."""
+    own = own_pace(entry, now, patient=patient)
+    rate, eta, ends = own
+    if not entry.children or eta is None or ends is None:  # without a range it is the reporter's own word
+        return own
+    longest = _needed_below(entry, entries, now, patient, DEEPEST)
+    if longest is None:
+        return own
+    return rate, max(eta, longest[0]), (max(ends[0], longest[1]), max(ends[1], longest[2]))
+
+
+def _needed_below(
+    entry: Entry, entries: Mapping[str, Entry], now: float, patient: bool, deep: int
+) -> tuple[float, float, float] | None:
+    """The longest time left of the running processes below it, and the largest lower and upper end of their ranges (s); None where
+    nothing is known of any. One that says itself when it ends answers for what is below it."""
+    longest: tuple[float, float, float] | None = None
+    for child_id in entry.children:
+        child = entries.get(child_id)
+        if child is None or child.process.state.status is not Status.RUNNING:
+            continue
+        _, eta, ends = own_pace(child, now, patient=patient)
+        found = [] if eta is None else [(eta, *(ends or (eta, eta)))]
+        if child.children and deep > 1 and (eta is None or ends is not None):
+            below = _needed_below(child, entries, now, patient, deep - 1)
+            if below is not None:
+                found.append(below)
+        for left, low, high in found:
+            most = longest or (left, low, high)
+            longest = max(most[0], left), max(most[1], low), max(most[2], high)
+    return longest
+
+
+def own_pace(entry: Entry, now: float, *, patient: bool = False) -> Pace:
+    """The same from the process alone, whatever its children do."""
     process = entry.process
     activity, estimator = process.activity, entry.estimator
     if process.state.status is not Status.RUNNING:

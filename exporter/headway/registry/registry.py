@@ -278,7 +278,7 @@ class Registry:
         """`user`: for somebody who sees the processes of this user only, and so no names of others; None: for who sees all.
         `patient`: for who asks for all of them at once."""
         at = self.clock() if now is None else now
-        found = view_of(entry, self.totals.of(entry.process), self.settings, at, patient=patient)
+        found = view_of(entry, self.entries, self.totals.of(entry.process), self.settings, at, patient=patient)
         return found if user is None else seen_by(user, found, self.entries)
 
     def archived(self, process: Process) -> Entry:

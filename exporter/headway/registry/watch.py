@@ -10,7 +10,7 @@ from headway import gates
 from headway.duplicates import Kin, ancestors_of, duplicates, strangers
 from headway.model import DISCOVERED_BY, ConditionReport, OSProcess, Process, Status
 from headway.registry.changes import visible
-from headway.registry.derive import expected_of, limits_of, pace_of
+from headway.registry.derive import expected_of, limits_of, own_pace, pace_of
 from headway.registry.entry import Entry
 from headway.registry.neighbours import Neighbours
 from headway.registry.outcome import Outcome
@@ -201,7 +201,9 @@ class Watch:
                 # Nobody else asks for it, and a new forecast costs more than all gates. Those that a page left are made here.
                 renewed = renewals > 0 and entry.estimator is not None and entry.estimator.due
                 renewals -= renewed
-                eta = pace_of(entry, now, patient=not renewed)[1] if renewed or expected is not None else None
+                if renewed:
+                    own_pace(entry, now)
+                eta = None if expected is None else pace_of(entry, registry.entries, now, patient=True)[1]
                 found = gates.conditions(
                     process,
                     now=now,
@@ -209,7 +211,7 @@ class Watch:
                     expected=expected,
                     expected_runs=expected_runs,
                     sample=last_seen(entry, now),
-                    eta=None if expected is None else eta,
+                    eta=eta,
                     child_activity_at=children.get(process_id),
                     watching_since=self.watching_since,
                     neighbours=neighbours,
