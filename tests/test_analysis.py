@@ -421,6 +421,20 @@ def test_limits_from_earlier_runs() -> None:
     assert found.command == "headway run --name job --type task --timeout 2m10s --memory-limit 128MiB --cpu-limit 1m2s -- COMMAND"
 
 
+def test_no_limit_of_time_is_shorter_than_a_busy_machine_is_slow() -> None:
+    short = [replace(ended(i, 0.0002), usage=Usage(cpu_seconds=0.0001, peak_memory_bytes=1 << 20)) for i in range(30)]
+    found = suggestion(("job", Kind.TASK), short)
+    assert found.timeout is not None and found.cpu_seconds is not None and found.reason is not None
+    assert found.timeout.value == found.cpu_seconds.value == 10.0 and "below 10 s" in found.reason
+    assert found.command is not None and "--timeout 10s" in found.command and "--cpu-limit 10s" in found.command
+    assert not [one for one in whole(history=short).recommendations if "timeout" in one.command], "of a job of milliseconds unasked"
+    longer = [ended(i, 2.0) for i in range(30)]
+    (advice,) = (one for one in whole(history=longer).recommendations if "timeout" in one.command)
+    assert "--timeout 10s" in advice.command
+    just = suggestion(("job", Kind.TASK), [ended(i, 9.0) for i in range(30)])
+    assert just.timeout is not None and just.timeout.value == 12.0 and "below" not in (just.reason or "")
+
+
 def test_too_few_runs_suggest_nothing() -> None:
     found = suggestion(("job", Kind.TASK), [ended(1), ended(2)])
     assert found.timeout is None and found.command is None and found.reason is not None and "2 good runs" in found.reason

@@ -27,7 +27,8 @@ FAILING_BADLY: Final = 0.5
 VARYING_RUNS: Final = 20
 VARYING: Final = 0.1  # so many good runs take twice the median: a limit of two says nothing
 RATIO_MARGIN: Final = 1.1
-TIMEOUT_RUNS: Final = 20  # so many good runs, and no limit: then a timeout is worth a word
+TIMEOUT_RUNS: Final = 20  # so many good runs, and no limit: then a timeout is worth a word,
+TIMEOUT_FROM: Final = 1.0  # s; unless nearly all were shorter: such runs hang rarely, and there are many of such names
 
 
 def about_names(patterns: Sequence[Pattern], history: Mapping[NameKey, Sequence[Process]]) -> Iterator[Recommendation]:
@@ -64,7 +65,7 @@ def about_names(patterns: Sequence[Pattern], history: Mapping[NameKey, Sequence[
         yield from _varying(one, runs_of)
         if one.timed >= TIMEOUT_RUNS and one.kind is not Kind.DAEMON and not any(run.spec.timeout for run in runs_of):
             found = suggestion((one.name, one.kind), runs_of)
-            if found.timeout is not None and found.command is not None:
+            if found.timeout is not None and found.timeout.p99 >= TIMEOUT_FROM and found.command is not None:
                 yield Recommendation(
                     priority=Level.LOW,
                     action="give it limits, so that a run that hangs is noticed",

@@ -19,6 +19,8 @@ MEMORY_MARGIN: Final = 0.25
 LEAST_RUNS: Final = 3
 MIB: Final = 1 << 20
 MEMORY_STEP: Final = 16 * MIB
+# A loaded machine or a cold cache makes a short run many times as long; a run that hangs is still caught soon.
+LEAST_TIME: Final = 10.0
 # With fewer runs the largest is most of what p99 says; from the second figure on it is a quantile that was seen.
 FAIR_RUNS: Final = 20
 GOOD_RUNS: Final = 100
@@ -26,7 +28,8 @@ GOOD_RUNS: Final = 100
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limit:
-    """`value` in seconds or bytes: `p99` of `runs` good runs and `margin` of it on top, rounded up; `most` was the largest.
+    """`value` in seconds or bytes: `p99` of `runs` good runs and `margin` of it on top, rounded up, a time to LEAST_TIME at least;
+    `most` was the largest.
     Trust: weak (the next run is beyond the largest of n with a chance of 1 in n + 1), fair from 20 runs on, good from 100."""
 
     value: float
@@ -39,7 +42,7 @@ class Limit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Suggestion:
-    """None: too little is known, see `reason`. `command`: how to run it with these limits."""
+    """None: too little is known, see `reason`, which also tells where a limit is LEAST_TIME. `command`: how to run it so."""
 
     name: str
     kind: Kind
@@ -58,15 +61,17 @@ def suggestion(key: NameKey, runs: Sequence[Process]) -> Suggestion:
     durations = good_durations(good)
     peaks = [float(u.peak_memory_bytes) for run in good if (u := run.usage) is not None and u.peak_memory_bytes]
     times = [u.cpu_seconds for run in good if (u := run.usage) is not None and u.cpu_seconds]
-    timeout = _limit(durations, TIME_MARGIN)
+    timeout = _limit(durations, TIME_MARGIN, least=LEAST_TIME)
     memory = _limit(peaks, MEMORY_MARGIN, MEMORY_STEP)
-    cpu = _limit(times, TIME_MARGIN)
+    cpu = _limit(times, TIME_MARGIN, least=LEAST_TIME)
     name, kind = key
-    reason = None
+    reasons = []
+    if any(limit is not None and limit.p99 * (1 + limit.margin) < LEAST_TIME for limit in (timeout, cpu)):
+        reasons.append(f"no time below {LEAST_TIME:g} s is suggested: on a busy machine a short run may well take that long")
     if timeout is None:
-        reason = f"{len(durations)} good runs are kept; from {LEAST_RUNS} on there is something to go by"
+        reasons.append(f"{len(durations)} good runs are kept; from {LEAST_RUNS} on there is something to go by")
     elif memory is None:
-        reason = "memory and CPU are known of too few runs: of those that were sampled while they ran on the exporter's host"
+        reasons.append("memory and CPU are known of too few runs: of those that were sampled while they ran on the exporter's host")
     return Suggestion(
         name=name,
         kind=kind,
@@ -76,17 +81,17 @@ def suggestion(key: NameKey, runs: Sequence[Process]) -> Suggestion:
         memory=memory,
         cpu_seconds=cpu,
         command=None if timeout is None else _command(name, kind, timeout, memory, cpu),
-        reason=reason,
+        reason="; ".join(reasons) or None,
     )
 
 
-def _limit(values: Sequence[float], margin: float, step: float = 0.0) -> Limit | None:
+def _limit(values: Sequence[float], margin: float, step: float = 0.0, least: float = 0.0) -> Limit | None:
     if len(values) < LEAST_RUNS:
         return None
     ordered = sorted(values)
     p99 = quantile(ordered, SHARE)
     raw = p99 * (1 + margin)
-    value = -(-raw // step) * step if step else rounded_up(raw)
+    value = max(least, -(-raw // step) * step if step else rounded_up(raw))
     trust = "good" if len(values) >= GOOD_RUNS else "fair" if len(values) >= FAIR_RUNS else "weak"
     return Limit(value=value, p99=p99, most=ordered[-1], margin=margin, runs=len(values), trust=trust)
 
