@@ -135,6 +135,18 @@ def test_a_command_that_catches_the_signal_was_killed_whatever_its_exit_code(adm
     assert f'headway_finished_total{{name="catches {code}",kind="task",outcome="killed"}} 1' in admin.raw("GET", "/metrics").text
 
 
+def test_a_command_that_ignores_the_signal_was_killed_not_paused(admin: Api) -> None:
+    """It is stopped before SIGKILL, which whoever runs it sees."""
+    command = "trap '' TERM; echo ready; while :; do sleep 0.2; done"
+    status, answer = admin.request("POST", "/api/processes/track", {"command": command, "name": "deaf"})
+    assert status == 201, answer
+    process_id = answer["data"]["id"]
+    wait_until(lambda: "ready" in admin.get(process_id)["log_tail"], 30, "the trap")
+    assert kill(admin, process_id, grace=2)["process"]["status"] == "killed"
+    found = admin.get(process_id)
+    assert (found["status"], found["signal"], [t["to"] for t in found["transitions"]][-2:]) == ("killed", 9, ["stopping", "killed"])
+
+
 def test_what_was_killed_is_not_run_again(admin: Api) -> None:
     """A command that catches the signal and fails is one that --retry would start anew."""
     command = "trap 'exit 1' TERM; echo ready; while :; do sleep 0.05; done"

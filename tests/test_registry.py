@@ -342,6 +342,7 @@ async def test_a_cancel_request_reaches_the_reporter_and_marks_the_end_as_reques
         ({"status": "done", "exit_code": 0}, "killed"),
         ({"status": "failed", "exit_code": 1, "error": "Terminated"}, "killed"),
         ({"status": "cancelled", "exit_code": 143}, "killed"),
+        ({"status": "cancelled", "signal": 9}, "killed"),
         ({"status": "timed_out", "exit_code": 143}, "timed_out"),
         ({"status": "done"}, "done"),
         ({"status": "failed", "error": "could not"}, "failed"),
@@ -361,6 +362,20 @@ def test_whatever_exit_code_it_takes_a_kill_with_it_was_killed_on_request(word: 
         assert world.registry.fade() == ([] if status in ("failed", "timed_out") else ["a"]), "it needs nobody's attention"
 
     asyncio.run(walk())
+
+
+@in_loop
+async def test_what_is_being_ended_is_not_paused_when_it_is_stopped_before_its_end() -> None:
+    world = World()
+    world.create(id="a")
+    entry = world.registry.entries["a"]
+    world.registry.move("a", Status.STOPPING, cause="kill asked", cancel_requested_at=world.clock.now)
+    entry.in_hand += 1
+    assert world.update("a", status="paused", log="last line").status == Status.STOPPING
+    assert entry.process.activity.last_line == "last line", "the rest of the update counts"
+    assert world.update("a", status="running").status == Status.STOPPING
+    entry.in_hand -= 1
+    assert world.update("a", status="paused").status == Status.PAUSED, "nobody ends it any more"
 
 
 @in_loop

@@ -270,6 +270,14 @@ def said(form: UpdateIn) -> Iterator[str]:
             yield name
 
 
+def without_standstill(form: UpdateIn | ProgressItem) -> UpdateIn | ProgressItem:
+    """What an update says of a process that is being ended from here: that it stands still, or goes on, is part of that. Who does
+    not hear the polite signal is stopped before SIGKILL, and one that is paused goes on to hear it."""
+    if isinstance(form, ProgressItem) or form.status is UNSET or form.status not in (Status.PAUSED, Status.RUNNING):
+        return form
+    return structs.replace(form, status=UNSET)
+
+
 def new_state(process: Process, form: UpdateIn, at: float) -> State:
     state = process.state
     exit_code = None if form.exit_code is UNSET else form.exit_code
@@ -277,12 +285,13 @@ def new_state(process: Process, form: UpdateIn, at: float) -> State:
     error = None if form.error is UNSET else form.error
     to = process.status if form.status is UNSET else form.status
     if (
-        exit_code is not None
+        (exit_code is not None or signal is not None)
         and isinstance(state, Stopping)
         and process.cancel_requested_at is not None
         and at >= state.stopping_at
     ):
-        # Whoever tells an exit code tells of an end that it saw: that of what was being ended. The word of the work itself stands.
+        # Whoever tells an exit code or a signal tells of an end that it saw: that of what was being ended. The word of the work
+        # itself stands.
         to = Status.KILLED if to in (Status.DONE, Status.FAILED, Status.CANCELLED) else to
     if to is not process.status:
         requested = to is not Status.CANCELLED and process.cancel_requested_at is not None

@@ -21,7 +21,7 @@ from headway.costs import cost
 from headway.errors import Conflict, InvalidInput, NotFound, StoreUnavailable, TooLarge
 from headway.estimate import Estimator
 from headway.ids import check_id, new_id
-from headway.model import Orphaned, Paused, Process, Queued, Status, Transition
+from headway.model import Orphaned, Paused, Process, Queued, Status, Stopping, Transition
 from headway.names import NameStats
 from headway.registry.changes import (
     FINAL,
@@ -37,6 +37,7 @@ from headway.registry.changes import (
     same_creation,
     updated,
     visible,
+    without_standstill,
 )
 from headway.registry.derive import seen_by, view_of
 from headway.registry.entry import Entry
@@ -152,6 +153,8 @@ class Registry:
                 at = min(born, now)
         if type(before.state) is Orphaned and self._speaks_again(entry, form, at):
             form = structs.replace(form.whole() if isinstance(form, ProgressItem) else form, status=Status.RUNNING)
+        if entry.in_hand and type(before.state) is Stopping:
+            form = without_standstill(form)
         ignored = ignored_after_the_end(before, form, at) if type(before.state) in FINAL else None
         texts = () if isinstance(form, ProgressItem) or form.log is UNSET else split_lines(form.log)
         last_line = texts[-1] if texts else None
