@@ -217,6 +217,55 @@ def test_one_message_for_a_name_and_one_for_the_other(alertmanager: RunningAlert
     assert "Cancel" not in said["text"], "it has ended"
 
 
+def test_the_failure_of_a_task_is_told_whatever_has_failed_before(alertmanager: RunningAlertmanager, standins: StandIns) -> None:
+    """A group for each name, which waits for none of the others and does not tell theirs again."""
+    failed = LABELS | {"alertname": "HeadwayProcessFailed", "gate": "failed", "kind": "task", "instance": "tasks:1"}
+    words = {"summary": "A process failed", "description": "The task x (y) failed 4s ago: no space left."}
+    alertmanager.fire_all([(failed | {"id": f"old-{n}", "name": "Old"}, words) for n in range(3)])
+    standins.slack.wait(lambda m: m["attachments"][0]["title"] == "🟠 3 × Failed: Old")
+    alertmanager.fire(failed | {"id": "new-1", "name": "New"}, words)
+    (said,) = standins.slack.wait(lambda m: m["attachments"][0]["title"] == "🟠 New failed")["attachments"]
+    assert said["text"].startswith("The task x (y) failed 4s ago: no space left.\n")
+    titles = [m["attachments"][0]["title"] for m in standins.slack.messages]
+    assert titles == ["🟠 3 × Failed: Old", "🟠 New failed"], "what was told is not told again"
+
+
+@pytest.mark.parametrize("letter", ("n", "&", "*", "🚚"))
+def test_of_a_crowd_that_failed_the_newest_come_first_and_say_why(
+    alertmanager: RunningAlertmanager, standins: StandIns, letter: str
+) -> None:
+    failed = LABELS | {"alertname": "HeadwayProcessFailed", "gate": "failed", "kind": "subagent", "instance": letter}
+    links = LINKS | {name: f"http://{'x' * 165}.example/{name[:3]}" for name in ("dashboard_url", "runbook_url")}
+    words = links | {"summary": "A process failed"}
+    crowd = [
+        (
+            failed | {"id": f"{ord(letter)}-{n:02}", "name": f"{n:02}{letter * (2 if letter == 'n' else 100)}"},
+            words
+            | {
+                "process_url": f"http://{'x' * 165}.example/{n:02}",
+                "description": f"The subagent a (b (c) (0192-{n}) failed 4s "
+                f"ago: {'no space left' if letter == 'n' else letter * 2000}.",
+            },
+        )
+        for n in range(12)
+    ]
+    alertmanager.fire_all(crowd)
+    (said,) = standins.slack.wait(lambda m: m["attachments"][0]["title"] == "🟠 12 × Failed")["attachments"]
+    shown = re.findall(r"^• <http\S+/(\d\d)\|.* · (.*)$", said["text"], re.M)
+    assert [number for number, _ in shown] == [f"{n:02}" for n in range(11, 5, -1)] and "… and 6 more" in said["text"]
+    assert all(why.startswith("failed 4s ago: ") for _, why in shown)
+    if letter == "n":
+        assert {why for _, why in shown} == {"failed 4s ago: no space left."}
+    embed = standins.discord.wait(lambda m: m["embeds"][0]["title"] == "🟠 12 × Failed")["embeds"][0]
+    assert re.findall(r"^- .*/(\d\d)\) · failed", embed["description"], re.M) == [f"{n:02}" for n in range(11, 5, -1)]
+    text = standins.telegram.wait(lambda m: "12 × Failed" in m["text"])["text"]
+    assert re.findall(r"^• <a href=\S+/(\d\d)\".* · failed", text, re.M) == [f"{n:02}" for n in range(11, 5, -1)]
+    assert len(text) < 4096, "Alertmanager cuts what is longer"
+    standins.teams.wait(lambda m: "12 × Failed" in json.dumps(m, ensure_ascii=False))
+    mail = part(standins.mail.wait(lambda m: m["Subject"] == "🟠 12 × Failed"), "text/plain")
+    assert re.findall(r"^\* (\d\d)", mail, re.M) == [f"{n:02}" for n in range(11, -1, -1)]
+
+
 def test_a_service_and_an_exporter_have_no_process_to_link_to(alertmanager: RunningAlertmanager, standins: StandIns) -> None:
     links = {"dashboard_url": "http://exporter.example/services", "runbook_url": LINKS["runbook_url"]}
     labels = {"alertname": "HeadwayServiceDown", "severity": "critical", "instance": "box:1", "service": "web"}
