@@ -8,8 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import Browser, expect
 
+from browsing import Visitor
 from calling import Api
+from cli import headway
 from running import RunningExporter, Starter
 from waiting import wait_until
 
@@ -35,10 +38,13 @@ def ready(exporter: RunningExporter) -> tuple[int, str]:
     return status, body.get("detail", "")
 
 
-def test_a_full_disk_refuses_and_undoes_and_recovers(start_exporter: Starter, small_disk: Path) -> None:
+def test_a_full_disk_refuses_and_undoes_and_recovers(start_exporter: Starter, small_disk: Path, browser: Browser) -> None:
     exporter = start_exporter(data_dir=small_disk / "data")
     api = Api(exporter)
     api.create(id="before")
+    visitor = Visitor(browser, exporter)
+    notice = visitor.open("/attention").locator("#notice")
+    expect(notice).to_be_hidden()
     filler = small_disk / "filler"
     with filler.open("wb", buffering=0) as file:
         try:
@@ -54,7 +60,19 @@ def test_a_full_disk_refuses_and_undoes_and_recovers(start_exporter: Starter, sm
     assert code == 503 and detail
     metrics = api.raw("GET", "/metrics").text
     assert 'id="before"' in metrics and "headway_store_up 0" in metrics
+    told = "nothing is being stored since "
+    page = api.raw("GET", "/history", headers={"Accept": "text/html"}).text
+    assert told in page and "what is reported now is refused: the disk that holds" in page
+    listed = headway("ps", "--url", exporter.url, environ={"HEADWAY_KEY": exporter.key})
+    assert told in listed.stderr, listed.stderr
+    assert told in api.raw("GET", "/api/processes/report").text.splitlines()[0]
+    expect(notice).to_contain_text(told)
     filler.unlink()
+    # Nobody reports anything, and nobody asks whether it is ready.
+    wait_until(lambda: "headway_store_up 1" in api.raw("GET", "/metrics").text, what="it is noticed that the disk has room again")
+    assert told not in api.raw("GET", "/history", headers={"Accept": "text/html"}).text
+    expect(notice).to_be_hidden()
+    visitor.close()
     wait_until(lambda: ready(exporter)[0] == 200, what="readiness after the disk has room again")
     api.update("before", status="done")
     exporter.restart()

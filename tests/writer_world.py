@@ -38,6 +38,10 @@ class Trial:
         self.real.write(batch)
         self.batches.append(batch)
 
+    def check(self) -> str | None:
+        error = self.fails(Batch())
+        return self.real.check() if error is None else str(error)
+
     def __getattr__(self, name: str) -> Any:
         return getattr(self.real, name)
 

@@ -91,6 +91,8 @@ async def report(request: Request) -> Response:
         active = [context.summary(subject.process, now, who) for subject in subjects]
         return data({**shown(found), "running": active, "services": shown(services)})
     text = await asyncio.to_thread(page, found, subjects, history, services)
+    if (trouble := context.writer.trouble) is not None:
+        text = f"{trouble}\n\n{text}"
     return Response(text, media_type="text/plain; charset=utf-8", headers={"Cache-Control": "no-store"})
 
 

@@ -72,7 +72,7 @@ class Context:
 
     def __post_init__(self) -> None:
         self.archive = Archive(self.store.get)
-        self.live = Live(self.registry, self.boot)
+        self.live = Live(self.registry, self.boot, lambda: self.writer.trouble)
         self.scrape = Scrape(self.registry, self.collector, self.way)
 
     async def read(self, call: Callable[..., T], *args: Any) -> T:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from itertools import count
 from typing import Any, Final
@@ -42,9 +42,10 @@ class Kept:
 
 
 class Channel:
-    """Event-loop thread only. `user`: whose processes it shows (None: everybody's); `name` is part of event ids."""
+    """Event-loop thread only. `user`: whose processes it shows (None: everybody's); `name` is part of event ids; `notice` says what
+    every page has to tell, None: nothing."""
 
-    def __init__(self, name: str, registry: Registry, user: str | None) -> None:
+    def __init__(self, name: str, registry: Registry, user: str | None, notice: Callable[[], str | None] = lambda: None) -> None:
         self.name = name
         self.registry = registry
         self.user = user
@@ -55,6 +56,8 @@ class Channel:
         self.task: asyncio.Task[None] | None = None
         self._seen = 0  # the version of the registry
         self._counts = counts(())
+        self._ask = notice
+        self._notice = notice()
         self._frames: deque[tuple[int, bytes]] = deque(maxlen=FRAMES)
         self._gone: deque[tuple[int, str]] = deque(maxlen=GONE)
         self._whole: tuple[int, bytes] | None = None
@@ -81,7 +84,9 @@ class Channel:
         body: dict[str, Any] = {"now": round(now, 3), "rows": rows}
         if gone:
             body["gone"] = gone
-        if rows or gone:
+        if (notice := self._ask()) != self._notice:
+            body["notice"] = self._notice = notice
+        if rows or gone or "notice" in body:
             if (figures := counts(kept.entry for kept in self.rows.values())) != self._counts:
                 body["counts"] = self._counts = figures
             self._publish(frame, body)
@@ -97,7 +102,8 @@ class Channel:
             return b"".join(event for number, event in self._frames if number >= first)
         rows = [self._full(kept) for kept in self.rows.values() if kept.frame > frame]
         gone = [process_id for number, process_id in self._gone if number > frame and process_id not in self.rows]
-        return self._event({"now": self.registry.clock(), "rows": rows, "gone": gone, "counts": self._counts}, self.frame)
+        body = {"now": self.registry.clock(), "rows": rows, "gone": gone, "counts": self._counts, "notice": self._notice}
+        return self._event(body, self.frame)
 
     async def follow(self, frame: int | None) -> AsyncIterator[bytes]:
         """Events until the exporter stops."""
@@ -171,7 +177,7 @@ class Channel:
     def _everything(self) -> bytes:
         if self._whole is None or self._whole[0] != self.frame:
             rows = [self._full(kept) for kept in self.rows.values()]
-            body = {"now": self.registry.clock(), "reset": True, "rows": rows, "counts": self._counts}
+            body = {"now": self.registry.clock(), "reset": True, "rows": rows, "counts": self._counts, "notice": self._notice}
             self._whole = (self.frame, self._event(body, self.frame))
         return self._whole[1]
 
@@ -182,8 +188,9 @@ class Channel:
 class Live:
     """The channels of this run of the exporter, by user (None: everybody's processes)."""
 
-    def __init__(self, registry: Registry, boot: str) -> None:
+    def __init__(self, registry: Registry, boot: str, notice: Callable[[], str | None] = lambda: None) -> None:
         self.registry = registry
+        self.notice = notice
         self.boot = boot
         self._channels: dict[str | None, Channel] = {}
         self._numbers = count(1)
@@ -199,7 +206,7 @@ class Live:
 
     def _open(self, user: str | None) -> Channel:
         name = f"{self.boot}-{next(self._numbers)}"
-        channel = Channel(name, self.registry, user)
+        channel = Channel(name, self.registry, user, self.notice)
         channel.task = asyncio.create_task(channel.run(), name="live")
         self._channels[user] = channel
         return channel

@@ -88,6 +88,7 @@ def page(
 ) -> Response:
     """A page from a template that extends layout.html. `who` looks at it: whoever may act there sees the buttons for it."""
     values |= {"title": title, "here": here, "refresh": refresh, "settings": context.settings, "boot": context.boot}
+    values["notice"] = context.writer.trouble
     html = templates().get_template(template).render(values, who=who, controls=may_control(who))
     return HTMLResponse(html, headers=dict(HEADERS))
 

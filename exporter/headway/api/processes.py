@@ -92,7 +92,8 @@ async def cancel_process(request: Request) -> Response:
 
 async def stats(request: Request) -> Response:
     """How many processes there are, by status (history included), by type, and by condition (active ones); and the names
-    of which too many runs ended badly, or one that was due did not begin."""
+    of which too many runs ended badly, or one that was due did not begin. `notice`: that nothing is
+    being stored, and why; null while all is well."""
     context, who = context_of(request), caller(request)
     parse_params(single(request), NoParams)
     entries = [e for e in context.registry.entries.values() if who.sees(e.process.spec.user)]
@@ -115,6 +116,7 @@ async def stats(request: Request) -> Response:
             "by_status": by_status,
             "active_by_type": by_type,
             "conditions": conditions,
+            "notice": context.writer.trouble,
             # Totals of a name are of all users.
             "names": [] if who.user is not None else [answers.name_report(report) for report in context.registry.totals.reports],
         }

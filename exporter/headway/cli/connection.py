@@ -90,9 +90,13 @@ class Connection:
 
     def names(self) -> list[dict[str, Any]]:
         """What is wrong with names: too many runs ended badly, or one that was due did not begin."""
+        return self.said_beside()[0]
+
+    def said_beside(self) -> tuple[list[dict[str, Any]], str | None]:
+        """The same, and what the exporter has to say of itself: that nothing is being stored."""
         with told(self._client.url):
-            found: list[dict[str, Any]] = self._client.stats().get("names", [])
-            return found
+            stats = self._client.stats()
+            return stats.get("names", []), stats.get("notice")
 
     def cancel(self, process_id: str) -> dict[str, Any]:
         with told(self._client.url):

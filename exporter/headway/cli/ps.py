@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 DESCRIPTION = """\
 Lists processes, newest first, children under their parents: progress, rate, time left, time since the start, CPU (100% = one
 core) and memory of the process tree, and in words what is not normal. Into a pipe it writes plain columns with whole ids, and
-names of at most 80 characters (--json has them whole). On standard error it says, in a line, that names keep failing or
-schedules missed a run; --names lists these. Without a state it shows what is active, and then what failed, timed out, was
-orphaned or was killed by nobody knows whom, until that is dismissed (that alone: --state undismissed); --state failed lists
-the dismissed ones too. On a terminal those of one name that ended with the same error are one line then, which says how often;
-a state or --name lists each."""
+names of at most 80 characters (--json has them whole). On standard error it says, in a line, that names keep failing, schedules
+missed a run, or nothing is being stored; --names lists these. Without a state it shows what is active, and then what failed,
+timed out, was orphaned or was killed by nobody knows whom, until that is dismissed (that alone: --state undismissed); --state
+failed lists the dismissed ones too. On a terminal those of one name that ended with the same error are one line then, which
+says how often; a state or --name lists each."""
 EXAMPLES = """\
   headway ps                                what is active now, and what ended badly and was not dismissed
   headway ps --watch                        the same, redrawn every 2 seconds
@@ -130,8 +130,12 @@ def lines_of(found: list[dict[str, Any]], fold: bool) -> list[Row]:
 
 def said(connection: Connection, filters: dict[str, str], found: list[dict[str, Any]]) -> None:
     """What is told beside the table: names that keep failing, and that there is none."""
-    if filters == {"state": ACTIVE} and (wrong := connection.names()):
-        print(f"headway: {in_short(wrong)}", file=sys.stderr)
+    if filters == {"state": ACTIVE}:
+        wrong, notice = connection.said_beside()
+        if notice:
+            print(f"headway: {clean(notice)}", file=sys.stderr)
+        if wrong:
+            print(f"headway: {in_short(wrong)}", file=sys.stderr)
     if not found:
         print(f"headway: {EMPTY_ACTIVE if filters == {'state': ACTIVE} else EMPTY}", file=sys.stderr)
 

@@ -33,6 +33,9 @@ class Batch:
     names: Sequence[NameStats] = ()
     forget: Sequence[str] = ()
 
+    def __bool__(self) -> bool:
+        return bool(self.processes or self.transitions or self.lines or self.names or self.forget)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Query:

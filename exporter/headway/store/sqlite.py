@@ -90,6 +90,10 @@ class SQLiteStore:
     # ── writing ────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def write(self, batch: Batch) -> None:
+        if not batch:  # a transaction of nothing succeeds on a full disk, too
+            with self._lock:
+                self._refuse()
+            return
         rows = rows_of(batch)
         with self._transaction() as connection:
             write_rows(connection, rows)
@@ -139,7 +143,6 @@ class SQLiteStore:
             except BaseException:
                 _roll_back(connection)
                 raise
-            self._failed = False
             self._wrote_at = time.monotonic()
 
     def _refuse(self) -> None:
@@ -255,6 +258,8 @@ class SQLiteStore:
                 connection.execute("INSERT OR REPLACE INTO meta (key, value) VALUES ('probe', zeroblob(?))", (size,))
         except (StoreUnavailable, StoreCorrupt) as error:
             return error.detail
+        with self._lock:
+            self._failed = False  # a small write may have found room before, where one of many records finds none
         return None
 
     def size_bytes(self) -> int:

@@ -68,7 +68,8 @@ class Writer:
     **Failures of what is written behind alone** undo nothing. It is kept, at most one record for each process and `max_lines`
     lines (the oldest go first, counted in `dropped_lines_total`), and tried again with the next group or after `RETRY_AFTER`.
     An error that is none of the store (a record that cannot be encoded) is a bug: then it is not kept, since it would fail every
-    group to come.
+    group to come. After any failure the store is tried every `RETRY_AFTER`, whether there is something to write or not, so that
+    `trouble` ends when the trouble does.
 
     **Shutdown.** `close` writes what is there, ends the thread and raises what went wrong; after it every `commit` raises.
 
@@ -89,7 +90,8 @@ class Writer:
         self.commit_groups_total = 0  # transactions that became durable
         self.commit_failures_total = 0  # transactions that did not
         self.last_commit_seconds: float | None = None  # how long the last transaction took, with its sync
-        self.last_error: str | None = None  # why the last transaction failed; None after one that did not
+        self.last_error: str | None = None  # why the last transaction failed; None when it, and a try after it, did not
+        self.failing_since: float | None = None  # unix seconds, of the first of those that failed in a row
         self._store = store
         self._on_failure = on_failure
         self._max_pending = max_pending
@@ -118,6 +120,15 @@ class Writer:
     def pending(self) -> int:
         """Commits that have no answer yet."""
         return len(self._unanswered)
+
+    @property
+    def trouble(self) -> str | None:
+        """In a sentence that nothing is being stored, since when and why; None while all is well."""
+        error, since = self.last_error, self.failing_since
+        if error is None or since is None:
+            return None
+        moment = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(since))
+        return f"nothing is being stored since {moment}, and what is reported now is refused: {error}"
 
     @property
     def dropped_lines_total(self) -> int:
@@ -302,14 +313,18 @@ class Writer:
         while not stopping:
             items, stopping = self._take()
             group = self._sort(items)
-            if group.commits or (self._pending and time.monotonic() >= self._retry_at):
+            again = time.monotonic() >= self._retry_at
+            if group.commits or (self._pending and again):
                 self._write(group)
+            elif self.last_error is not None and again:
+                self._try()
 
     def _take(self) -> tuple[list[Item], bool]:
         """All items that are there, at least one unless it is time to write what is pending; whether the end was among them."""
         items: list[Item] = []
         try:
-            wait = max(0.0, self._retry_at - time.monotonic()) if self._pending else None
+            waiting = self._pending or self.last_error is not None
+            wait = max(0.0, self._retry_at - time.monotonic()) if waiting else None
             item = self._queue.get(timeout=wait) if wait != 0.0 else self._queue.get_nowait()
             while item is not None and len(items) < Group.LIMIT:
                 items.append(item)
@@ -344,22 +359,38 @@ class Writer:
     def _write(self, group: Group) -> None:
         handful = self._pending.handful(group.changed, everything=any(commit.barrier for commit in group.commits))
         started = time.monotonic()
+        batch = group.batch(handful)
         try:
-            self._store.write(group.batch(handful))
+            self._store.write(batch)
         except Exception as error:
             self._failed(group, error)
             return
         self.last_commit_seconds = time.monotonic() - started
         self.commit_groups_total += 1
         self.commits_total += len(group.commits)
-        self.last_error = None
         self._retry_at = 0.0
+        if batch and self.last_error is not None:  # a small one may find room where the next finds none
+            self._try()
         self._pending.written(handful)
         if group.commits:
             self._tell(self._succeeded, len(group.commits))
 
+    def _try(self) -> None:
+        """Whether the store works again."""
+        try:
+            found = self._store.check()
+        except Exception as error:
+            found = str(error)
+        if found is None:
+            self.last_error = self.failing_since = None
+        else:
+            self.last_error = found
+            self._retry_at = time.monotonic() + self._retry_after
+
     def _failed(self, group: Group, error: Exception) -> None:
         self.commit_failures_total += 1
+        if self.failing_since is None:
+            self.failing_since = time.time()
         self.last_error = str(error)
         self._retry_at = time.monotonic() + self._retry_after
         if not isinstance(error, StoreUnavailable | StoreCorrupt):

@@ -32,6 +32,7 @@ async def active(request: Request) -> Response:
         "counts": counts(entries),
         "more": max(0, len(order) - ROWS),
         "empty": EMPTY,
+        "notice": context.writer.trouble,
     }
     return respond(request, "active.html", "Active processes", "/processes", model, REFRESH_ACTIVE)
 

@@ -34,6 +34,7 @@ export function beginConnection() {
       for (const id of message.gone ?? []) connection.rows.delete(id);
       connection.counts = message.counts ?? connection.counts;
       connection.complete = true;
+      if (message.notice !== undefined) notice(message.notice);
     }
     for (const listener of listeners) listener(message);
   }
@@ -71,6 +72,13 @@ function shared() {
   } catch {
     return null;
   }
+}
+
+// What every page has to tell, such as that nothing is being stored; null: nothing.
+function notice(text) {
+  const element = document.getElementById("notice");
+  if (element.textContent !== (text ?? "")) element.textContent = text ?? "";
+  element.hidden = !text;
 }
 
 function say({ state, since }) {

@@ -15,11 +15,12 @@ export function addPoints(rows) {
 }
 
 export class Feed {
-  /** `tell` gets {kind: "reset" | "frame", rows, gone, counts, now} and {kind: "state", state, since}. */
+  /** `tell` gets {kind: "reset" | "frame", rows, gone, counts, notice, now} and {kind: "state", state, since}. */
   constructor(tell) {
     this.tell = tell;
     this.rows = new Map();
     this.counts = null;
+    this.notice = null;
     this.now = null;
     this.state = "connecting";
     this.since = Date.now();
@@ -58,13 +59,14 @@ export class Feed {
     for (const row of frame.rows) this.rows.set(row.id, { ...this.rows.get(row.id), ...row });
     for (const id of frame.gone ?? []) this.rows.delete(id);
     this.counts = frame.counts ?? this.counts;
+    if (frame.notice !== undefined) this.notice = frame.notice;
     this.now = frame.now;
     if (frame.reset) this.tell(this.everything());
     else this.tell({ kind: "frame", ...frame });
   }
 
   everything() {
-    return { kind: "reset", rows: [...this.rows.values()], counts: this.counts, now: this.now };
+    return { kind: "reset", rows: [...this.rows.values()], counts: this.counts, notice: this.notice, now: this.now };
   }
 
   present() {
