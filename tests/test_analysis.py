@@ -437,7 +437,9 @@ def test_no_limit_of_time_is_shorter_than_a_busy_machine_is_slow() -> None:
 
 def test_too_few_runs_suggest_nothing() -> None:
     found = suggestion(("job", Kind.TASK), [ended(1), ended(2)])
-    assert found.timeout is None and found.command is None and found.reason is not None and "2 good runs" in found.reason
+    assert found.timeout is None and found.command is None and found.reason is not None and "2 good runs are kept" in found.reason
+    assert (suggestion(("job", Kind.TASK), [ended(1)]).reason or "").startswith("1 good run is kept; from 3 on")
+    assert (suggestion(("job", Kind.TASK), []).reason or "").startswith("0 good runs are kept")
     weak = suggestion(("job", Kind.TASK), [ended(i) for i in range(3)])
     assert weak.timeout is not None and weak.timeout.trust == "weak" and weak.memory is None
 

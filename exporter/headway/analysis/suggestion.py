@@ -69,7 +69,8 @@ def suggestion(key: NameKey, runs: Sequence[Process]) -> Suggestion:
     if any(limit is not None and limit.p99 * (1 + limit.margin) < LEAST_TIME for limit in (timeout, cpu)):
         reasons.append(f"no time below {LEAST_TIME:g} s is suggested: on a busy machine a short run may well take that long")
     if timeout is None:
-        reasons.append(f"{len(durations)} good runs are kept; from {LEAST_RUNS} on there is something to go by")
+        kept = "1 good run is kept" if len(durations) == 1 else f"{len(durations)} good runs are kept"
+        reasons.append(f"{kept}; from {LEAST_RUNS} on there is something to go by")
     elif memory is None:
         reasons.append("memory and CPU are known of too few runs: of those that were sampled while they ran on the exporter's host")
     return Suggestion(
