@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -312,6 +313,32 @@ def test_a_failure_waits_for_an_alert_to_say_it(start_exporter: Starter, manager
     batches = batches_of(manager)
     assert set(batches) == {"crawl-0", "crawl-2", "crawl-3"}
     assert batches["crawl-0"] == batches["crawl-2"] != batches["crawl-3"]
+
+
+def test_what_waits_for_an_alert_waits_anew_after_a_start(start_exporter: Starter, manager: Manager) -> None:
+    """Prometheus has to see the exporter again before an alert can keep the announcement back."""
+    exporter = start_exporter("--alertmanager-url", manager.url, "--announce-failures-after", "60")
+    client = Client(exporter.url, exporter.key)
+    for name, status in (("one", "failed"), ("two", "done")):
+        client.create("Backfill", "pipeline", id=name)
+        client.update(name, status=status)
+    wait_until(lambda: pending(exporter) == 2, 30, "both to wait", interval=0.1)
+    exporter.stop()
+    path = exporter.data_dir / "announcements.json"
+
+    def due() -> dict[str, float]:
+        return {key: letter["next_at"] for key, letter in json.loads(path.read_text())["pending"].items()}
+
+    # Both were due while nobody ran.
+    content = json.loads(path.read_text())
+    for letter in content["pending"].values():
+        letter["next_at"] -= 100
+    path.write_text(json.dumps(content))
+    before = time.time()
+    exporter.start()
+    wait_until(lambda: "two" in batches_of(manager), 30, "the good end, which nothing keeps back")
+    wait_until(lambda: due().keys() == {"one"}, 30, "the other to wait on")
+    assert due()["one"] >= before + 60 and len(manager.alerts) == 1
 
 
 def test_who_was_given_up_and_comes_back_is_announced_at_its_end(start_exporter: Starter, manager: Manager) -> None:

@@ -62,6 +62,8 @@ class Announcer:
 
     async def run(self) -> None:
         """Until it is cancelled."""
+        # Whoever looks at this exporter has not seen it for a while: its alerts have as long as ever to say it before.
+        self._outbox.wait_anew(self.registry.clock() + self.registry.settings.announce_failures_after, FAILURES)
         for entry in list(self.registry.entries.values()):
             self._consider(entry)
         await self._save()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -97,6 +97,12 @@ class Outbox:
             if one.attempts == 0 and all(one.alert["labels"].get(key) == labels.get(key) for key in ("name", "outcome")):
                 return one.next_at
         return at
+
+    def wait_anew(self, until: float, outcomes: Collection[str]) -> None:
+        """What has one of these outcomes and was not sent yet is due then (unix s) at the earliest."""
+        for letter in self.pending.values():
+            if "batch" not in letter.alert["labels"] and letter.alert["labels"].get("outcome") in outcomes:
+                letter.next_at = max(letter.next_at, until)
 
     def gather(self, keys: Iterable[str]) -> bool:
         """Those that are sent for the first time together with others of their name and outcome get one `batch`, which Alertmanager
