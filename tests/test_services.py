@@ -318,6 +318,18 @@ def test_what_was_given_up_or_had_its_one_try_stays_so(serve: Serve) -> None:
     assert serving.until("never", "error", gave_up=True)["last_process_id"] != before[0]["last_process_id"]
 
 
+def test_what_was_given_up_is_tried_anew_when_its_definition_was_changed(serve: Serve) -> None:
+    failing = {"command": "echo 'OSError: 1' >&2; exit 3", "restart": {"backoff": "0.1s", "tries": 2}}
+    serving = serve({"mended": failing, "as-before": failing})
+    _, before = [serving.until(name, "error", gave_up=True) for name in ("mended", "as-before")]
+    serving.configure({"mended": {**failing, "command": "exec sleep 1000"}, "as-before": failing})
+    serving.exporter.restart()
+    found = serving.until("mended", "running")
+    assert (found["failures"], found["gave_up"], found["reason"]) == (0, False, None)
+    kept = serving.status("as-before")
+    assert (kept["reason"], kept["last_process_id"]) == (before["reason"], before["last_process_id"])
+
+
 def test_one_that_waits_for_a_failed_one_is_started_when_that_runs(serve: Serve, tmp_path: Path) -> None:
     serving = serve(
         {

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from graphlib import CycleError, TopologicalSorter
+from typing import Any
 
 from headway.model import Kind
 from headway.resources import Resources
@@ -128,12 +129,23 @@ class Service:
         return "; ".join(part for part in said if part)
 
     @property
+    def mark(self) -> str:
+        """Changes with everything that is said of it, wherever it is said."""
+        said = asdict(self)
+        del said["place"]
+        return _digest(said)
+
+    @property
     def fingerprint(self) -> str:
         """Changes with everything that a running one would have to be started anew for."""
         said = asdict(self)
         for later in ("place", "health", "restart", "schedule", "autostart", "depends_on", "stop_signal", "stop_grace"):
             del said[later]
-        return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:16]
+        return _digest(said)
+
+
+def _digest(said: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def in_order(services: Iterable[Service]) -> list[Service]:

@@ -21,7 +21,8 @@ class Remembered:
     """`wanted`: None until somebody or the configuration has said. `launched_at`, `last_run_at`, `seen_due` in unix seconds;
     `seen_due`: up to then the schedule was looked at; `late_at`, `overlapped_at`: when a run was last found missed, and
     left out. `pid` and `create_time` are of the OS process of `process_id`.
-    `over`: why it was given up, or failed and is not to be started again; a new start of the machine is a new beginning."""
+    `over`: why it was given up, or failed and is not to be started again; a new start of the machine is a new beginning, and so is
+    another definition than `failed_as`, which is the mark of the one that failed last."""
 
     wanted: bool | None = None
     process_id: str | None = None
@@ -32,6 +33,7 @@ class Remembered:
     restarts: int = 0
     failures: int = 0
     over: str | None = None
+    failed_as: str | None = None
     last_run_at: float | None = None
     last_process_id: str | None = None
     seen_due: float | None = None

@@ -53,6 +53,8 @@ class World(Protocol):
 class Unit:
     def __init__(self, service: Service, remembered: Remembered, world: World) -> None:
         self.service = service
+        if remembered.failed_as not in (None, service.mark):
+            remembered = replace(remembered, over=None, failures=0, failed_as=None)
         self.remembered = remembered
         self.world = world
         self.phase = Phase.STOPPED
@@ -284,6 +286,8 @@ class Unit:
 
     def _after(self, end: End, reason: str, ran_for: float, final: bool = False) -> None:
         self._forget_process()
+        if end is End.BAD:
+            self.remembered = replace(self.remembered, failed_as=self.service.mark)
         if self.service.schedule is not None and end is not End.BAD:
             self.remembered = replace(self.remembered, failures=0)
             self._set(Phase.STOPPED, "")
