@@ -158,6 +158,31 @@ def test_the_rate_of_a_steady_job_is_steady_between_its_updates(jitter: float) -
         estimator.add(START + t, done)
 
 
+@pytest.mark.parametrize("item", [0.21, 0.55, 0.9, 0.97, 1.1, 1.59, 2.5, 7.0])
+def test_the_rate_of_a_steady_job_stands_still_though_an_update_tells_one_item_or_two(item: float) -> None:
+    """A reporter sends once a second; 0.9 s an item is once one item, then two."""
+    estimator, seen = Estimator(START), []
+    for second in range(1, 180):
+        estimator.add(START + second, float(int(second / item + 1e-9)))
+        if second > 5 * max(item, 3):
+            seen.append(known(estimator.rate(START + second + 0.5)) * item)
+    assert min(seen) > 0.9 and max(seen) < 1.1
+
+
+def test_the_rate_of_a_job_with_few_items_follows_within_seconds() -> None:
+    """What makes up for updates of one item or two must not look back over minutes, nor at what was there already."""
+    estimator = Estimator(START)
+    for second in range(1, 60):
+        estimator.add(START + second, 500.0 + second)  # 501 in the first second
+        if second > 6:
+            assert estimator.rate(START + second) == pytest.approx(1.0)
+    for second in range(60, 80):
+        estimator.add(START + second, 559.0 + 0.25 * (second - 59))
+    assert estimator.rate(START + 79) == pytest.approx(0.25)
+    rates = [known(estimator.rate(START + 79 + silent)) for silent in (0, 1, 4, 10, 20)]
+    assert rates[0] == rates[1] > rates[2] > rates[3] > rates[4] == 0.0
+
+
 def test_the_rate_falls_when_an_update_is_late_and_ends_at_zero() -> None:
     estimator = Estimator(START)
     for t, done in flushed(100, 0.0):

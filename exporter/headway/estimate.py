@@ -35,7 +35,11 @@ PATIENT: Final = 10.0  # s; a forecast that is older is made anew whoever asks
 RATE_SHARE: Final = 0.1  # the rate looks back over this share of the time worked,
 RATE_WINDOW: Final = 300.0  # but not over more seconds than this,
 RATE_FEW: Final = 5  # updates from which on their usual gap counts as known
-RATE_UPDATES: Final = 3  # and never over less than this many updates usually take
+RATE_UPDATES: Final = 3  # and never over less than this many updates usually take,
+# nor over less than the last so many items, or so many seconds, whichever is less: a reporter sends once a second, so an update of
+# a job with an item each 0.9 s tells one item, or two.
+RATE_ITEMS: Final = 15
+RATE_ITEMS_WITHIN: Final = 15.0
 GAPS: Final = 10  # the usual gap between updates is a moving mean over so many: a new one counts a tenth
 
 # The first update of a run that goes on from where another left off tells what was there already, in no time. It is known by a step
@@ -291,8 +295,14 @@ class Estimator:
             window *= RATE_SHARE
             if window > RATE_WINDOW:
                 window = RATE_WINDOW
-            if window < RATE_UPDATES * gap:
-                window = min(worked, RATE_UPDATES * gap)
+            least = RATE_UPDATES * gap
+            if window < RATE_ITEMS_WITHIN and least < RATE_ITEMS_WITHIN:
+                since = _interpolate(done - RATE_ITEMS, dones, times)
+                if since < times[1]:
+                    since = max(since, times[self._head_start()])
+                least = max(least, min(RATE_ITEMS_WITHIN, times[-1] - since))
+            if window < least:
+                window = min(worked, least)
         rate = (done - _interpolate(until - window, times, dones)) / window
         return rate if 0 <= rate < inf else 0.0 if rate < 0 else None
 
