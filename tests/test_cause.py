@@ -60,3 +60,10 @@ def test_the_telling_line(output: str, reason: str | None) -> None:
 
 def test_a_reason_is_short() -> None:
     assert len(cause(["error: " + "x" * 5000]) or "") == LONGEST
+
+
+def test_a_line_that_names_no_error_comes_after_the_exit_code() -> None:
+    assert cause(["hi"], 3) == "exit code 3: hi"
+    assert cause(["Error: no such column", "bye"], 3) == "Error: no such column"
+    assert cause(["==="], 3) is None
+    assert len(cause(["word " * 500], 3) or "") == LONGEST

@@ -81,7 +81,7 @@ def test_ten_restarts_under_twenty_children(serving: Serving, tmp_path: Path) ->
         found = wait_until(lambda: _ended(serving, ids[name]), 40, f"the end of {name}") or {}  # noqa: B023
         code = codes[name]
         assert (found["status"], found["exit_code"]) == ("failed" if code else "done", code), name
-        assert found["error"] == ("its last word" if code else None)
+        assert found["error"] == (f"exit code {code}: its last word" if code else None)
         written = _log(serving, ids, name).read_text().split("\n")
         assert [line.removeprefix(f"{name} ") for line in written if line.startswith(name)] == expected
         kept = [line.removeprefix(f"{name} ") for line in found["log_tail"] if line.startswith(name)]

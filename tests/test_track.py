@@ -34,7 +34,7 @@ def test_a_command_is_all_it_takes(client: Client, exporter: RunningExporter) ->
     started = client.track("echo one; echo two >&2; exit 3")
     assert (started["name"], started["type"], started["pid"] is not None) == ("echo one", "task", True)
     found = ended(client, started["id"])
-    assert (found["status"], found["exit_code"], found["error"]) == ("failed", 3, "two")
+    assert (found["status"], found["exit_code"], found["error"]) == ("failed", 3, "exit code 3: two")
     assert sorted(found["log_tail"]) == ["one", "two"]
     log = Path(found["metadata"]["log_file"])
     assert log.parent == exporter.data_dir / "logs" and sorted(log.read_text().split()) == ["one", "two"]

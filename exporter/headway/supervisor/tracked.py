@@ -133,7 +133,7 @@ class Tracked:
         if self._over_limit is not None:
             error = f"ended: {self._over_limit}"
         elif status == "failed":
-            error = cause(list(self._last)) or f"ended with exit code {ending.exit_code}"
+            error = cause(list(self._last), ending.exit_code) or f"ended with exit code {ending.exit_code}"
         elif status == "timed_out":
             error = f"ended after its timeout of {format_duration(self._limits.timeout or 0)}"
         elif status == "killed":
