@@ -356,7 +356,7 @@ def test_dismiss_all_that_ended_badly(start_exporter: Starter) -> None:
     client.update(one, status="failed", error="no")
     client.update(two, status="timed_out")
     client.update(good, status="done")
-    for args in (["dismiss"], ["dismiss", "--all-ended", one]):
+    for args in (["dismiss"], ["dismiss", "--all-ended", one], ["dismiss", "--name", "one", one]):
         done = headway(*args, environ=environ)
         assert done.returncode == Exit.USAGE and "--all-ended" in done.stderr
     done = headway("dismiss", "--all-ended", environ=environ)
@@ -373,6 +373,24 @@ def test_dismiss_all_that_ended_badly(start_exporter: Starter) -> None:
     client.update(runs, status="failed")
     done = headway("dismiss", "--all-ended", "--yes", environ=environ)
     assert done.returncode == 0 and done.stdout == f"dismissed {runs} (runs, failed)\n"
+
+
+def test_dismiss_all_of_one_name(client: Client, environ: dict[str, str]) -> None:
+    ids = {name: client.create(name)["id"] for name in ("Fetch rates", "Fetch rates twice", "fetch rates", "Fetch")}
+    for each in ids.values():
+        client.update(each, status="failed", error="no")
+    done = headway("dismiss", "--name", "Fetch rates", environ=environ)
+    assert done.returncode == Exit.USAGE and "--yes" in done.stderr
+    with on_terminal("dismiss", "--name", "Fetch rates", environ=environ) as command:
+        wait_until(lambda: "dismiss this one? [y/N]" in command.text, timeout=30, what="the question")
+        assert ids["Fetch rates"] in command.text and ids["Fetch rates twice"] not in command.text
+        command.type("n\n")
+        assert command.child.wait(30) == Exit.FAILED
+    done = headway("dismiss", "--name", "Fetch rates", "--yes", environ=environ)
+    assert (done.returncode, done.stdout) == (0, f"dismissed {ids['Fetch rates']} (Fetch rates, failed)\n")
+    assert [name for name, each in ids.items() if client.get(each)["dismissed_at"] is not None] == ["Fetch rates"]
+    assert "nothing to dismiss of the name Fetch rates" in headway("dismiss", "--name", "Fetch rates", environ=environ).stdout
+    assert headway("dismiss", "--name", "", "--yes", environ=environ).returncode == Exit.USAGE
 
 
 # ── address, key, trouble ───────────────────────────────────────────────────────────────────────────────────────────

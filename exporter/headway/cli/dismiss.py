@@ -17,12 +17,13 @@ if TYPE_CHECKING:
 
 DESCRIPTION = """\
 Takes ended processes out of the active view, its alerts and its metrics; they stay in the history. What failed, timed out, was
-orphaned or was killed by nobody knows whom stays until this is done. --all-ended takes all of those; it shows them first, and
-asks."""
+orphaned or was killed by nobody knows whom stays until this is done. --all-ended takes all of those, --name those with exactly
+this name; they are shown first, and it asks."""
 EXAMPLES = """\
   headway dismiss 0192f0c1-8f7a
   headway dismiss --all-ended
-  headway ps --state undismissed --name backup --limit 10000 --json | jq -r '.[].id' | xargs -r headway dismiss
+  headway dismiss --name "Fetch rates" --yes
+  headway ps --state undismissed --project etl --limit 10000 --json | jq -r '.[].id' | xargs -r headway dismiss
 """
 MOST: Final = 1_000_000
 
@@ -31,25 +32,30 @@ def add_parser(commands: Subparsers) -> None:
     parser = add_command(commands, "dismiss", run, "take ended processes out of the active view", DESCRIPTION, EXAMPLES)
     parser.add_argument("id", metavar="ID", nargs="*", help="the id, or a beginning that only it has")
     parser.add_argument("--all-ended", action="store_true", help="in place of ids: all that ended badly and was not dismissed")
+    parser.add_argument("--name", metavar="NAME", help="in place of ids: those of them with exactly this name")
     parser.add_argument("--yes", "-y", action="store_true", help="do not ask")
     add_connection_flags(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    if bool(args.id) == args.all_ended:
-        raise CommandError("give either ids or --all-ended; see headway dismiss --help", Exit.USAGE)
+    if bool(args.id) + args.all_ended + (args.name is not None) != 1:
+        raise CommandError("give either ids, --all-ended or --name; see headway dismiss --help", Exit.USAGE)
+    if args.name == "":
+        raise CommandError('--name: expected the name of processes, such as "Fetch rates"', Exit.USAGE)
     connection = connect(args)
-    if args.all_ended:
-        return all_ended(connection, args.yes)
+    if not args.id:
+        return ended(connection, args.name, args.yes)
     for wanted in args.id:
         dismiss(connection, connection.resolve(wanted)["id"])
     return Exit.OK
 
 
-def all_ended(connection: Connection, yes: bool) -> int:
-    found, _ = connection.processes({"state": "undismissed"}, MOST)
+def ended(connection: Connection, name: str | None, yes: bool) -> int:
+    """All that ended badly and was not dismissed; with a `name`, of this name."""
+    found, _ = connection.processes({"state": "undismissed"} | ({} if name is None else {"name": name}), MOST)
     if not found:
-        print("nothing to dismiss")
+        of_it = "" if name is None else f" of the name {clean(name)}: headway ps --state undismissed shows what there is"
+        print(f"nothing to dismiss{of_it}")
         return Exit.OK
     if not yes:
         if not sys.stdin.isatty():
