@@ -17,6 +17,7 @@ import yaml
 
 from cli import headway
 from headway.alerting.receivers import Target, block
+from headway.alerting.routes import Taken, routes_taken
 from headway.alerting.secrets import FILES, KINDS, read_secrets
 from headway.alerting.version import Version, parse_version
 from headway.announcing.rule import FAILURES
@@ -102,6 +103,43 @@ def test_the_end_of_a_process_has_its_route(tools: None) -> None:
     labels = (f"alertname={ENDED}", "severity=info", "instance=a:1", "kind=task", "name=x", "id=y", "outcome=failed")
     done = amtool("config", "routes", "test", f"--config.file={BASE}", *labels)
     assert (done.returncode, done.stdout.strip()) == (0, "ended"), done.stderr
+
+
+@pytest.mark.parametrize(
+    ("labels", "expected"),
+    [
+        ({"alertname": "HeadwayTest", "severity": "warning"}, [("everything", 3, 30)]),
+        ({"alertname": "HeadwayTest", "severity": "critical"}, [("critical", 3, 30), ("everything", 3, 30)]),
+        ({"alertname": "HeadwayProcessFailed", "gate": "failed", "kind": "subagent"}, [("ended", 3, 300)]),
+        ({"alertname": "HeadwayProcessEnded"}, [("ended", 3, 600)]),
+        ({"alertname": "HeadwayProcessStuck", "severity": "info", "kind": "task"}, [("everything", 20, 300)]),
+        ({"alertname": "Watchdog"}, [("nobody", 3, 30)]),
+    ],
+)
+def test_when_a_message_goes_is_found_out(labels: dict[str, str], expected: list[tuple[str, float, float]], tools: None) -> None:
+    found = routes_taken(yaml.safe_load(BASE.read_text())["route"], labels)
+    assert [(one.receiver, one.wait, one.interval) for one in found] == expected
+    done = amtool("config", "routes", "test", f"--config.file={BASE}", *(f"{name}={value}" for name, value in labels.items()))
+    assert done.stdout.strip() == ",".join(one.receiver for one in found), "as Alertmanager has it"
+
+
+def test_matchers_of_every_form() -> None:
+    def takes(**route: Any) -> bool:
+        labels = {"severity": "critical", "name": 'a "b"'}
+        return routes_taken({"receiver": "a", "routes": [{"receiver": "b", **route}]}, labels)[0].receiver == "b"
+
+    assert takes(matchers=['severity="critical"', "name!=x", 'kind=""', "gate!~.+"]) and takes(matchers=['name="a \\"b\\""'])
+    assert takes(match={"severity": "critical"}) and takes(match_re={"severity": "crit.*"}) and takes()
+    assert (
+        not takes(matchers=["severity=~crit"])
+        and not takes(matchers=['severity!="critical"'])
+        and not takes(match={"kind": "task"})
+    )
+
+
+def test_when_a_group_is_looked_at() -> None:
+    route = Taken("everything", 3.0, 30.0)
+    assert [route.looked_at_after(seconds) for seconds in (0, 3, 23, 33, 40)] == [3, 33, 33, 63, 63]
 
 
 def test_what_inhibits_is_an_alert_that_exists() -> None:

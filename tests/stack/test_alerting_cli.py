@@ -62,6 +62,7 @@ def test_check_says_what_is_on_and_that_a_test_alert_arrived(
     assert f"off  discord   put its secret into {standins.folder / 'discord.url'}" in done.stdout
     for name in ("email", "slack", "webhook"):
         assert f"  {name:<9} delivered" in done.stdout
+    assert "goes to email, slack, webhook in 0.3s,\nand that it is over follows in about 21s\n" in done.stdout
     head = "🟠 This is a test of Headway's messages"
     assert standins.mail.wait(lambda m: m["Subject"] == head)
     assert [m["attachments"][0]["title"] for m in standins.slack.messages] == [head], "not the one for critical alerts"

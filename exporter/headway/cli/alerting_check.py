@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import re
 import socket
 import subprocess
 import tempfile
@@ -17,10 +16,11 @@ from typing import Any, Final
 from headway.alerting.client import Alertmanager, moment
 from headway.alerting.receivers import Block, block
 from headway.alerting.rendering import EVERYTHING
+from headway.alerting.routes import routes_taken
 from headway.alerting.secrets import CRITICAL, FILES, WEBHOOK_VARIABLE, Secret, read_secrets
 from headway.alerting.version import Version, find_binary, parse_version
 from headway.cli.exits import CommandError, Exit
-from headway.durations import format_duration, parse_duration
+from headway.durations import format_duration
 from headway.errors import Unreachable
 from headway.settings import SETTINGS
 
@@ -146,15 +146,10 @@ def listed(sections: dict[str, dict[str, int]]) -> str:
     return ", ".join(kinds)
 
 
-def pause(original: str, which: str, default: float) -> float:
-    """Seconds of group_wait or group_interval of the first route; `default` is Alertmanager's own."""
-    found = re.search(rf"^\s*{which}: (\S+)", original, re.M)
-    return parse_duration(found[1]) if found else default
-
-
 def send(alertmanager: Alertmanager, severity: str, loaded: dict[str, dict[str, int]], original: str) -> int:
     """Sends the test alert, and waits until every receiver was tried. `original`: the configuration that Alertmanager has."""
-    wait, interval = pause(original, "group_wait", 30.0), pause(original, "group_interval", 300.0)
+    import yaml
+
     expected: Counter[str] = Counter()
     for receiver in (EVERYTHING, CRITICAL) if severity == CRITICAL else (EVERYTHING,):
         for section, count in loaded.get(receiver, {}).items():
@@ -168,11 +163,14 @@ def send(alertmanager: Alertmanager, severity: str, loaded: dict[str, dict[str, 
         "summary": "This is a test of Headway's messages",
         "description": "Somebody asked for it by headway alerting check --send. Nothing is wrong, and it resolves itself.",
     }
+    routes = routes_taken(yaml.safe_load(original)["route"], labels)
+    wait = max(route.wait for route in routes)
+    over = max(route.looked_at_after(wait + FIRES) for route in routes)
     ends = now + wait + FIRES
     alert = {"labels": labels, "annotations": annotations, "startsAt": moment(now), "endsAt": moment(ends)}
     alertmanager.post_alerts([alert])
     print(f"sent: the message «{annotations['summary']}» goes to {', '.join(sorted(expected))} in {format_duration(wait)},")
-    print(f"and that it is over follows in about {format_duration(wait + FIRES + interval)}")
+    print(f"and that it is over follows in about {format_duration(over)}")
     deadline, arrived = now + wait + PATIENCE, False
     while not arrived and time.time() < deadline:
         time.sleep(0.3)
