@@ -237,11 +237,13 @@ def test_repeats_of_a_name_are_one_row_that_lists_them_all(api: Api, visit: Call
     assert page.locator("#processes tbody tr:not([hidden])").count() == 5
     page.get_by_label("Filter").fill("")
     expect(row(page, "probe-0")).to_have_count(0)
+    api.create(id="other", name="probe two", type="cron", project="shop")
+    api.update("other", status="done")
     link = row(page, "probe-3").get_by_role("link", name="4 times: list all of probe")
     link.click()
-    page.wait_for_url("**/history?name=probe&type=cron&status=done&project=shop")
+    page.wait_for_url("**/history?name=probe&exact=true&type=cron&status=done&project=shop")
     expect(page.locator("#history tbody tr")).to_have_count(4)
-    assert len(api.request("GET", "/processes", headers={"Accept": "application/json"})[1]["data"]["rows"]) == 8
+    assert len(api.request("GET", "/processes", headers={"Accept": "application/json"})[1]["data"]["rows"]) == 9
 
 
 def test_repeats_are_one_row_without_a_script_and_without_the_stream(api: Api, visit: Callable[..., Visitor]) -> None:

@@ -30,9 +30,10 @@ NOTHING_FOUND: Final = "Nothing that has ended matches these filters."
 
 
 class HistoryParams(Struct, forbid_unknown_fields=True):
-    """Filters of the page of what has ended: `name` is a part of it, `since` and `until` are days."""
+    """Filters of the page of what has ended: `name` is a part of it, or with `exact` the whole; `since` and `until` are days."""
 
     name: Annotated[str, Meta(max_length=256)] | None = None
+    exact: Literal["true"] | None = None
     type: Kind | None = None
     status: Literal["done", "failed", "cancelled", "killed", "timed_out", "orphaned"] | None = None
     project: Label | None = None
@@ -51,7 +52,8 @@ async def history(request: Request) -> Response:
         kind=params.type,
         user=who.user,
         project=params.project,
-        name_part=params.name,
+        name=params.name if params.exact else None,
+        name_part=None if params.exact else params.name,
         since=None if params.since is None else day(params.since, "since"),
         until=None if params.until is None else day(params.until, "until") + timedelta(days=1).total_seconds(),
         after=None if params.cursor is None else read_cursor(params.cursor),

@@ -75,7 +75,7 @@ def row(view: View) -> Row:
 def alike(process: Process) -> str:
     """Where all that ended so under its name are listed."""
     spec = process.spec
-    asked = {"name": spec.name, "type": spec.kind.value, "status": process.status.value}
+    asked = {"name": spec.name, "exact": "true", "type": spec.kind.value, "status": process.status.value}
     return "/history?" + urlencode(asked | ({"project": spec.project} if spec.project else {}), errors="replace")
 
 

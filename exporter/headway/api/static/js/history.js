@@ -19,7 +19,7 @@ export function begin(connection) {
     // All rows at once (a reset) may hold an end that came after this page was made and before it listened.
     if (message.kind === "reset" || (message.kind === "frame" && message.rows.some((row) => row.ended))) look(500);
   });
-  for (const field of document.querySelectorAll("#filters select, #filters input[type=date]")) {
+  for (const field of document.querySelectorAll("#filters select, #filters input[type=date], #filters input[type=checkbox]")) {
     field.addEventListener("change", () => field.form.requestSubmit());
   }
 }
