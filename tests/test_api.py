@@ -316,7 +316,7 @@ def test_output_by_tail_and_followed_to_the_end(api: Api, shared_exporter: Runni
     api.create(id="talker")
     api.update("talker", log="a\nb\nc")
     status, body = api.request("GET", "/api/processes/talker-x/output")
-    assert status == 404
+    assert status == 404 and body["detail"].startswith("there is no process 'talker-x', or it has not been reported yet; ")
     status, body = api.request("GET", "/api/processes/talker/output?tail=2")
     assert [(line["number"], line["text"]) for line in body["data"]] == [(2, "b"), (3, "c")]
     received: list[str] = []

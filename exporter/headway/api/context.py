@@ -100,7 +100,10 @@ class Context:
         return self.registry.entry(process_id)
 
     def not_found(self, process_id: str) -> NotFound:
-        return NotFound(f"there is no process {process_id[:64]!r}; GET /api/processes?state=all lists those that are kept")
+        return NotFound(
+            f"there is no process {process_id[:64]!r}, or it has not been reported yet; GET /api/processes?state=all lists those "
+            "that are kept"
+        )
 
     def summary(self, process: Process, now: float, who: Caller) -> dict[str, Any]:
         """The list form of a process as this caller may see it, whether it is in memory or only in the history."""
