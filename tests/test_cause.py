@@ -65,5 +65,6 @@ def test_a_reason_is_short() -> None:
 def test_a_line_that_names_no_error_comes_after_the_exit_code() -> None:
     assert cause(["hi"], 3) == "exit code 3: hi"
     assert cause(["Error: no such column", "bye"], 3) == "Error: no such column"
+    assert cause(["OSError: no space"], 3) == "OSError: no space"
     assert cause(["==="], 3) is None
     assert len(cause(["word " * 500], 3) or "") == LONGEST

@@ -28,7 +28,7 @@ def cause(lines: Sequence[str], exit_code: int | None = None) -> str | None:
     """The line among the last ones (oldest first) that says best why it failed; None when they say nothing.
 
     The exception of a Python traceback; else the last line of the strongest sort that names an error; else the last one with words
-    in it, after the `exit_code`, because nothing in such a line says that it is about a failure.
+    in it, after the `exit_code` unless it is an exception: nothing in such a line says that it is about a failure.
     """
     told = [line.strip() for line in lines if line.strip()]
     if TRACEBACK in told:
@@ -44,4 +44,5 @@ def cause(lines: Sequence[str], exit_code: int | None = None) -> str | None:
     worded = [line for line in telling if re.search(r"[^\W\d_]{2}", line)]
     if not worded:
         return None
-    return (worded[-1] if exit_code is None else f"exit code {exit_code}: {worded[-1]}")[:LONGEST]
+    last = worded[-1]
+    return (last if exit_code is None or EXCEPTION.fullmatch(last) else f"exit code {exit_code}: {last}")[:LONGEST]
