@@ -275,7 +275,7 @@ def test_stuck_ones_are_found_with_the_evidence(shared_exporter: RunningExporter
 
 def test_what_is_slow_and_what_to_do(shared_exporter: RunningExporter, server: str, mine: str) -> None:
     with Exporter(shared_exporter.url, shared_exporter.key) as exporter:
-        for number in range(4):
+        for number in range(5):
             made = exporter.create(f"Fails {mine}", project=mine, id=f"{mine[:40]}-{number}")
             exporter.update(made["id"], status="failed", error=f"row {number}: no such column", exit_code=1)
 
@@ -283,13 +283,13 @@ def test_what_is_slow_and_what_to_do(shared_exporter: RunningExporter, server: s
         async with http(server, shared_exporter.key) as tools:
             found = await tools("analyze", project=mine)
             (pattern,) = found["patterns"]
-            assert (pattern["runs"], pattern["failed"], pattern["failure_rate"]) == (4, 4, 1.0)
+            assert (pattern["runs"], pattern["failed"], pattern["failure_rate"]) == (5, 5, 1.0)
             assert len(pattern["errors"]) == 1
             (advice, *_) = (await tools("recommend", project=mine, limit=1))["recommendations"]
             assert advice["about"] == f"Fails {mine}" and advice["reason"] and advice["command"].startswith("headway ")
             assert (await tools("analyze", project="nobody"))["note"]
             over_time = await tools("trends", timeframe="1h", project=mine)
-            assert over_time["source"] == "store" and sum(filter(None, over_time["series"]["failed"])) == 4
+            assert over_time["source"] == "store" and sum(filter(None, over_time["series"]["failed"])) == 5
             assert "timeframe" in await tools.refused("trends", timeframe="1s")
             (limits,) = (await tools("suggest_limits", name=f"Fails {mine}"))["suggestions"]
             assert limits["runs"] == 0 and limits["reason"]
