@@ -84,7 +84,7 @@ def test_up_of_a_schedule_whose_run_fails(serve: Serve) -> None:
     serving = serve({"nightly": {"command": "echo broken; exit 3", "schedule": "0 3 * * *"}})
     named = said(serving, "up", "nightly")
     assert named.returncode == Exit.FAILED
-    assert named.stderr.splitlines()[-1] == "headway: nightly: stopped: broken (exit code 3)"
+    assert named.stderr.splitlines()[-1] == "headway: nightly: stopped: exit code 3: broken"
     assert said(serving, "up").returncode == 0, "it waits for its time"
 
 
@@ -272,7 +272,7 @@ def test_ensure_waits_through_new_starts(serve: Serve) -> None:
     done = said(serving, "ensure", "flaky")
     assert done.returncode == 0 and statuses(serving) == {"flaky": "running"}, done.stderr
     # Which of the two failed tries the look meets is a matter of the machine's speed; that it waited through one of them is not.
-    waits = r"waiting for flaky, which is in error: not yet \(exit code 7\); started again in (0.1 s \(1|0.2 s \(2) of 5 tries\)"
+    waits = r"waiting for flaky, which is in error: exit code 7: not yet; started again in (0.1 s \(1|0.2 s \(2) of 5 tries\)"
     assert re.search(waits, done.stderr), done.stderr
 
 
@@ -281,7 +281,7 @@ def test_ensure_ends_when_one_was_given_up_with_the_reason_of_each(serve: Serve)
     serving = serve({"hopeless": hopeless, "above": {**SLEEP, "depends_on": ["hopeless"], "restart": "never"}, "good": SLEEP})
     done = said(serving, "ensure", "above", "good")
     assert done.returncode == Exit.FAILED and done.stdout.startswith("good runs (pid ")
-    why = "in error: given up after 2 failures in a row: no licence (exit code 9)"
+    why = "in error: given up after 2 failures in a row: exit code 9: no licence"
     assert {line for line in done.stderr.splitlines() if "waiting for" not in line} == {
         f"headway: hopeless: {why}",
         f"headway: above: in error: it needs hopeless, which is {why}",

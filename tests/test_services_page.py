@@ -61,7 +61,7 @@ def test_what_it_shows(serving: Serving) -> None:
     found, one = rows(text), serving.status("web")
     assert found["web"].startswith(f"● running web daemon · site · needs db <b>bold</b> {one['pid']} {port} open ")
     assert found["web"].endswith("headway restart web headway down web headway logs web Log")
-    assert "✗ error broken daemon" in found["broken"] and "<i>no space</i> (exit code 4)" in found["broken"]
+    assert "✗ error broken daemon" in found["broken"] and "exit code 4: <i>no space</i>" in found["broken"]
     assert "<b>bold" not in text and "<i>no" not in text, "escaped"
     assert "headway up broken" in found["broken"] and "headway restart" not in found["broken"]
     assert re.search(r" in \d+[hms]", found["nightly"]) and "due 0 3 * * * last run 2" in found["nightly"]
