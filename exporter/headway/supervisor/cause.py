@@ -44,5 +44,5 @@ def cause(lines: Sequence[str], exit_code: int | None = None) -> str | None:
     worded = [line for line in telling if re.search(r"[^\W\d_]{2}", line)]
     if not worded:
         return None
-    last = worded[-1]
-    return (last if exit_code is None or EXCEPTION.fullmatch(last) else f"exit code {exit_code}: {last}")[:LONGEST]
+    final = worded[-1]
+    return (final if exit_code is None or EXCEPTION.fullmatch(final) else f"exit code {exit_code}: {final}")[:LONGEST]
