@@ -25,6 +25,7 @@ LAYERS = (
         "extras",
         "garbage",
         "ids",
+        "folding",
         "labels",
         "masking",
         "notify",

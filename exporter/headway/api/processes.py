@@ -92,8 +92,8 @@ async def cancel_process(request: Request) -> Response:
 
 async def stats(request: Request) -> Response:
     """How many processes there are, by status (history included), by type, and by condition (active ones); and the names
-    of which too many runs ended badly, or one that was due did not begin. `notice`: that nothing is
-    being stored, and why; null while all is well."""
+    of which too many runs ended badly, or one that was due did not begin. `notice`: that nothing is being stored, and why; null
+    while all is well."""
     context, who = context_of(request), caller(request)
     parse_params(single(request), NoParams)
     entries = [e for e in context.registry.entries.values() if who.sees(e.process.spec.user)]

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from headway import folding
 from headway.cli.text import clean
 from headway.durations import format_duration
 from headway.figures import count, rate, size
@@ -63,19 +64,18 @@ def folded(processes: Iterable[Json]) -> list[Row]:
     order = tree(list(processes))
     ids = {process["id"] for _, process in order}
     parents = {process["parent_id"] for _, process in order}
-    first: dict[tuple[Any, ...], int] = {}
-    lines: list[tuple[Row, int]] = []
-    for depth, process in order:
-        found = row(process, depth)
-        if found.status in ENDED and found.id not in parents:
-            beside = process["parent_id"] if process["parent_id"] in ids else None
-            said = "" if found.status == "done" else found.note
-            at = first.setdefault((beside, found.status, found.name, process["type"], process["project"], said), len(lines))
-            if at < len(lines):
-                lines[at] = (lines[at][0], lines[at][1] + 1)
-                continue
-        lines.append((found, 1))
-    return [found if number == 1 else replace(found, flags=f"{found.flags} · {number} times") for found, number in lines]
+
+    def like(found: Row, process: Json) -> tuple[Any, ...] | None:
+        if found.status not in ENDED or found.id in parents:
+            return None
+        beside = process["parent_id"] if process["parent_id"] in ids else None
+        return beside, found.status, found.name, process["type"], process["project"], "" if found.status == "done" else found.note
+
+    lines = ((row(process, depth), process) for depth, process in order)
+    return [
+        found if number == 1 else replace(found, flags=f"{found.flags} · {number} times")
+        for found, number in folding.folded((found, like(found, process)) for found, process in lines)
+    ]
 
 
 def tree(processes: Sequence[Json]) -> list[tuple[int, Json]]:

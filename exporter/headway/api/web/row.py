@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import urlencode
 
+from headway import folding
 from headway.cleaning import brief
 from headway.durations import format_duration
 from headway.figures import count, rate, size
@@ -168,18 +169,15 @@ def folded(order: Iterable[tuple[Row, int]]) -> list[tuple[Row, int, int]]:
     order = list(order)
     every = {found["id"] for found, _ in order}
     parents = {found["parent"] for found, _ in order}
-    lines: list[tuple[Row, int, int]] = []
-    first: dict[tuple[Any, ...], int] = {}
-    for found, depth in order:
-        if found["ended"] is not None and found["id"] not in parents:
-            beside = found["parent"] if found["parent"] in every else None
-            said = "" if found["status"] == Status.DONE else found["note"]
-            at = first.setdefault((beside, found["rank"], found["status"], found["name"], found["about"], said), len(lines))
-            if at < len(lines):
-                lines[at] = (*lines[at][:2], lines[at][2] + 1)
-                continue
-        lines.append((found, depth, 1))
-    return lines
+
+    def like(found: Row) -> tuple[Any, ...] | None:
+        if found["ended"] is None or found["id"] in parents:
+            return None
+        beside = found["parent"] if found["parent"] in every else None
+        said = "" if found["status"] == Status.DONE else found["note"]
+        return beside, found["rank"], found["status"], found["name"], found["about"], said
+
+    return [(*line, number) for line, number in folding.folded((line, like(line[0])) for line in order)]
 
 
 def times(found: Row, number: int) -> Row:
