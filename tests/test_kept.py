@@ -136,6 +136,22 @@ def test_time_progress_and_the_history_of_the_name_are_in_it() -> None:
     assert len(seen) == 4 and "'expected_duration': 6.0" in one.answer()
 
 
+def test_the_answer_to_a_reporter_leaves_forecasts_to_who_looks() -> None:
+    one = Shown()
+    estimator = one.entry.estimator
+    assert estimator is not None
+    done = 0.0
+    for seconds in (*range(1, 31), 36, 42):  # then six times as slow
+        done += 1
+        estimator.add(T0 + 5 + seconds, done)
+        one.clock.now = T0 + 5 + seconds
+        one.entry.process = dataclasses.replace(PROCESS, activity=dataclasses.replace(ACTIVITY, current=done, total=100.0))
+        one.answer()
+    assert estimator.due
+    one.registry.view(one.entry, one.clock.now)
+    assert not estimator.due
+
+
 def test_children_come_and_go() -> None:
     one = Shown()
     for children in (set(), {"b", "a"}, {"a"}, {"c"}, set()):
