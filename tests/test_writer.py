@@ -113,7 +113,8 @@ def test_a_record_written_behind_never_overwrites_a_newer_commit() -> None:
         writer.behind(process=process("a", current=1))
         first = await held(writer, trial)
         writer.behind(process=process("a", current=2))
-        await asyncio.sleep(0.05)  # the handful is handed over, and lies in the queue before the commit
+        await until(lambda: not writer._behind and not writer._behind_lines, "what is written behind is handed over")
+        # It lies in the queue before the commit.
         finished = writer.commit(processes=[ended(process("a", current=3))])
         trial.open.set()
         await asyncio.gather(first, finished)
@@ -152,7 +153,7 @@ def test_lines_of_who_ended_do_not_wait_behind_many_others() -> None:
         for number in range(1, 12_001):
             writer.behind(process("chatty"), [line("chatty", number)])
         writer.behind(process("a"), [line("a", 1)])
-        await asyncio.sleep(0.05)  # all of it is handed over, and waits for the thread
+        await until(lambda: not writer._behind and not writer._behind_lines, "what is written behind is handed over")
         over = writer.commit(**the_end(process("a")))
         trial.open.set()
         await asyncio.gather(first, over)
@@ -184,7 +185,7 @@ def test_much_that_is_written_behind_is_cut_into_pieces_so_that_commits_get_betw
         first = await held(writer, trial)
         for i in range(3500):
             writer.behind(process=process(f"p{i}"), lines=[line(f"p{i}", n) for n in (1, 2, 3)])
-        await asyncio.sleep(0.05)
+        await until(lambda: not writer._behind and not writer._behind_lines, "what is written behind is handed over")
         trial.open.set()
         await first
         await until(lambda: len(trial.status_counts()) and sum(trial.status_counts().values()) == 3501, "all arrive")
