@@ -56,7 +56,7 @@ def check(layout: Layout, arguments: Sequence[str]) -> int:
         ports = Ports.of(os.environ, None, ports_of(layout.ports))
         commands = {name: path for name in tools.PACKAGES if (path := tools.find(layout, name, os.environ)) is not None}
         if commands.keys() == tools.PACKAGES.keys() and (layout.venv / "bin/headway").exists():
-            checks.everything(layout, services.every(layout, ports, commands, os.environ), commands, os.environ)
+            checks.everything(layout, ports, commands, os.environ, link=False)
     return 0
 
 

@@ -10,15 +10,31 @@ from pathlib import Path
 
 from stack import services
 from stack.layout import Layout
-from stack.problem import Problem
+from stack.ports import Ports
+from stack.problem import Problem, Problems
 from stack.service import Service
 
 
-def everything(layout: Layout, every: Mapping[str, Service], commands: Mapping[str, str], environ: Mapping[str, str]) -> None:
-    """Raises Problem for what is found first."""
-    exporter(layout, every, environ)
-    alertmanager(every["alertmanager"], commands["amtool"])
-    prometheus(layout, commands["promtool"])
+def everything(
+    layout: Layout, ports: Ports, commands: Mapping[str, str], environ: Mapping[str, str], *, link: bool
+) -> dict[str, Service]:
+    """All services, of which all is looked at. `link`: the links to the configuration of Prometheus are made, so that it can be
+    looked at at all. Raises Problem with everything that is wrong."""
+    problems = Problems()
+    every = {"exporter": services.exporter(layout, ports, environ)}
+    with problems.noted():
+        every = services.every(layout, ports, commands, environ)
+    with problems.noted():
+        exporter(layout, every, environ)
+    if link:
+        services.prometheus(layout, ports, commands["prometheus"], environ).write()
+    if "alertmanager" in every:
+        with problems.noted():
+            alertmanager(every["alertmanager"], commands["amtool"])
+    with problems.noted():
+        prometheus(layout, commands["promtool"])
+    problems.end()
+    return every
 
 
 def exporter(layout: Layout, every: Mapping[str, Service], environ: Mapping[str, str]) -> None:

@@ -38,11 +38,8 @@ def up(layout: Layout, environ: Mapping[str, str], say: Callable[[str], None]) -
             check_free({name: getattr(ports, name) for name in missing})
             environment.ensure(layout, EXTRAS, environ, say)
         commands = tools.ensure(layout, environ, say)
-        every = services.every(layout, ports, commands, environ)
+        every = checks.everything(layout, ports, commands, environ, link="prometheus" in missing)
         supervisable = services.configuration(every)
-        if "prometheus" in missing:
-            every["prometheus"].write()  # the links to what is looked at
-        checks.everything(layout, every, commands, environ)
     said = settings_of(layout)
     changed = [name for name in alive if name in every and every[name].fingerprint != said.get(name)]
     if changed:

@@ -37,6 +37,7 @@ LAYERS = (
     ("samples", "view"),
     ("settings", "gates", "estimate", "forecast", "shape", "names", "duplicates", "keys", "sessions", "guesses"),
     ("name_gates",),
+    ("faults",),
     ("yamlfile", "services.definition", "discovery.rule", "announcing.rule", "polling", "polling.definition"),
     (
         "services",

@@ -223,6 +223,56 @@ def test_critical_is_never_below_warning() -> None:
     )
 
 
+MISTAKES = """
+listen: nowhere
+stuck_afterr: 3m
+services:
+  web: {comand: x, port: 70000}
+  api: {command: x, depends_on: [web, nobody]}
+  api: {command: y}
+  backup: {command: x, schedule: "every day"}
+  a/b: {command: x}
+thresholds:
+  type: {robot: {stuck_after: 1m}}
+  name: {"x*": {stuck_after: soon, cpu: 3}}
+announce: {type: {robot: always}, name: {y: perhaps}}
+discover: {a: {}, b: {prot: 1}}
+integrations: {x: {command: x}}
+prices: {m: {input: 1}, n: {input: much, output: 1}}
+time_sink_ratio: 5
+time_sink_critical_ratio: none
+"""
+
+
+def test_all_mistakes_are_said_at_once(tmp_path: Path) -> None:
+    web = tmp_path / "web.yaml"
+    web.write_text("rate_limit: {}\nbasic_auth_users: {ann: secret, bob: secret}\n")
+    other = tmp_path / "other.yaml"
+    other.write_text("services: [")
+    with pytest.raises(ConfigError) as caught:
+        argv = {"log_level": "loud", "web_config_file": str(web)}
+        load(argv, {"HEADWAY_LISTN": "x", "HEADWAY_LEASE": "long"}, [config(tmp_path, MISTAKES), other])
+    first, *lines = caught.value.detail.splitlines()
+    expected = (
+        *("api stands there twice", "unknown setting stuck_afterr: did you mean stuck_after?"),
+        *("unknown services.web.comand: did you mean command?", "services.web.port: 70000 is no port"),
+        *("services.backup.schedule: 'every day'", "'a/b' cannot be the name of a service"),
+        *("unknown type robot", "thresholds.name.x*.stuck_after: 'soon'", "unknown threshold cpu"),
+        *("announce.name.y: 'perhaps'", "unknown type robot", "discover.a says nothing", "unknown discover.b.prot"),
+        *("integrations.x.fields is missing", "prices.m: input and output", "prices.n.input: 'much'"),
+        *(f"file {other}:1 is not valid YAML", "did you mean HEADWAY_LISTEN?", "listen: 'nowhere'"),
+        *("time_sink_critical_ratio: 'none'", "lease: 'long' (environment HEADWAY_LEASE)", "log_level: 'loud' (flag --log-level)"),
+        *("rate_limit is not supported", "basic_auth_users.ann", "basic_auth_users.bob"),
+        "services.api.depends_on: unknown service nobody; there are api, ",  # and not web, which is there but wrong
+    )
+    assert first == f"{len(expected)} mistakes in the configuration:"
+    for words in expected:
+        line = next((line for line in lines if words in line), None)
+        assert line is not None, f"{words!r} is not said in:\n{caught.value.detail}"
+        lines.remove(line)
+    assert lines == []
+
+
 RULES = """
 stuck_after: 2m
 thresholds:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 
 class HeadwayError(Exception):
     """Something a user can act on. `status` is the HTTP status it answers with, `title` its constant short name."""
@@ -90,9 +92,22 @@ class StoreCorrupt(HeadwayError):
 
 
 class ConfigError(HeadwayError):
-    """A setting is unknown or has a wrong value; says where it came from and what is accepted."""
+    """A setting is unknown or has a wrong value; says where it came from and what is accepted. `each`: the single ones,
+    where several were found at once; else itself."""
 
     title = "Configuration error"
+
+    def __init__(self, detail: str, *, field: str | None = None, each: Sequence[ConfigError] = ()) -> None:
+        super().__init__(detail, field=field)
+        self.each: Sequence[ConfigError] = each or (self,)
+
+    @classmethod
+    def of(cls, found: Sequence[ConfigError]) -> ConfigError:
+        """All of these, which are one at least, with a line for each."""
+        if len(found) == 1:
+            return found[0]
+        lines = "".join(f"\n  {one.detail}" for one in found)
+        return cls(f"{len(found)} mistakes in the configuration:{lines}", field=found[0].field, each=tuple(found))
 
 
 class Unreachable(HeadwayError):

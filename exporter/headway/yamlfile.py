@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from headway.errors import ConfigError
+from headway.faults import Faults
 from headway.forms import Form, Raw
 
 if TYPE_CHECKING:
@@ -43,8 +44,9 @@ def compose(path: Path) -> yaml.Node | None:
         raise ConfigError(f"file {path} is not valid YAML: {' '.join(str(error).split())}") from None
 
 
-def items(node: yaml.Node, what: str, path: Path) -> list[tuple[str, yaml.Node, str]]:
-    """(key, value node, "file NAME:LINE") of a mapping; an absent value is an empty mapping."""
+def items(node: yaml.Node, what: str, path: Path, faults: Faults) -> list[tuple[str, yaml.Node, str]]:
+    """(key, value node, "file NAME:LINE") of a mapping; an absent value is an empty mapping. Raises ConfigError when it is no
+    mapping; to `faults` go keys that cannot be used."""
     import yaml
 
     place = f"file {path}:{node.start_mark.line + 1}"
@@ -55,11 +57,12 @@ def items(node: yaml.Node, what: str, path: Path) -> list[tuple[str, yaml.Node, 
     found: dict[str, tuple[str, yaml.Node, str]] = {}
     for key, value in node.value:
         place = f"file {path}:{key.start_mark.line + 1}"
-        if not isinstance(key, yaml.ScalarNode):
-            raise ConfigError(f"{place}: a name must be plain text")
-        if key.value in found:
-            raise ConfigError(f"{place}: {key.value} stands there twice; first in {found[key.value][2]}", field=key.value)
-        found[key.value] = (key.value, value, place)
+        with faults.noted():
+            if not isinstance(key, yaml.ScalarNode):
+                raise ConfigError(f"{place}: a name must be plain text")
+            if key.value in found:
+                raise ConfigError(f"{place}: {key.value} stands there twice; first in {found[key.value][2]}", field=key.value)
+            found[key.value] = (key.value, value, place)
     return list(found.values())
 
 
@@ -107,13 +110,16 @@ Reader = Callable[[Field], Any]
 def fields(node: yaml.Node, what: str, path: Path, readers: Mapping[str, Reader]) -> dict[str, Any]:
     """The values that a section gives, each read by the reader of its name. Raises ConfigError naming the field and its line."""
     found: dict[str, Any] = {}
-    for key, value, place in items(node, what, path):
+    faults = Faults()
+    for key, value, place in items(node, what, path, faults):
         field = Field(value, f"{what}.{key}", place, path)
-        if key not in readers:
-            raise ConfigError(f"{place}: unknown {what}.{key}{suggestion(key, readers)}", field=field.name)
-        if value.tag == "tag:yaml.org,2002:null":
-            raise field.wrong("there is no value; leave the line out for the default")
-        found[key] = readers[key](field)
+        with faults.noted():
+            if key not in readers:
+                raise ConfigError(f"{place}: unknown {what}.{key}{suggestion(key, readers)}", field=field.name)
+            if value.tag == "tag:yaml.org,2002:null":
+                raise field.wrong("there is no value; leave the line out for the default")
+            found[key] = readers[key](field)
+    faults.end()
     return found
 
 
@@ -143,9 +149,12 @@ def words(field: Field) -> tuple[str, ...]:
 def texts(field: Field) -> dict[str, str]:
     """Names and texts."""
     found = {}
-    for key, node, place in items(field.node, field.name, field.path):
+    faults = Faults()
+    for key, node, place in items(field.node, field.name, field.path, faults):
         raw = raw_of(node)
-        if isinstance(raw, list):
-            raise ConfigError(f"{field.name}.{key}: a list where a text is expected ({place})", field=f"{field.name}.{key}")
-        found[key] = raw or ""
+        with faults.noted():
+            if isinstance(raw, list):
+                raise ConfigError(f"{field.name}.{key}: a list where a text is expected ({place})", field=f"{field.name}.{key}")
+            found[key] = raw or ""
+    faults.end()
     return found

@@ -92,7 +92,7 @@ def read_secrets(folder: Path, environ: Mapping[str, str]) -> tuple[Secret, ...]
         try:
             found += [] if _is_other(path) else [_read(path)]
         except ConfigError as error:
-            wrong.append(error.detail)
+            wrong += [one.detail for one in error.each]
     if text := environ.get(WEBHOOK_VARIABLE, "").strip():
         try:
             found.append(Secret("webhook", False, {"url": check_url(text)}, None))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from headway.discovery.rule import NAME_MAX, PLACEHOLDER, Rule
 from headway.errors import ConfigError
+from headway.faults import Faults
 from headway.forms import boolean, choice, text
 from headway.model import Kind
 from headway.yamlfile import Field, Reader, fields, items, one, raw_of, shown, words
@@ -22,27 +23,29 @@ VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 CONDITIONS: Final = ("pid_file", "port", "command", "cwd", "env")
 
 
-def read_rules(node: yaml.Node, path: Path) -> list[Rule]:
-    """The rules of one file, in its order. Raises ConfigError naming the field and its line."""
+def read_rules(node: yaml.Node, path: Path, faults: Faults) -> list[Rule]:
+    """The rules of one file, in its order. `faults` is told the field of what is wrong, and its line."""
     found: list[Rule] = []
-    for name, section, place in items(node, SECTION, path):
-        if not NAME.fullmatch(name):
-            raise ConfigError(
-                f"{place}: {name[:80]!r} cannot be the name of a rule; accepted: up to 64 letters, digits, . _ and -, the first a "
-                "letter or digit",
-                field=SECTION,
-            )
-        found.append(_rule(name, section, place, path))
+    for name, section, place in items(node, SECTION, path, faults):
+        with faults.noted():
+            if not NAME.fullmatch(name):
+                raise ConfigError(
+                    f"{place}: {name[:80]!r} cannot be the name of a rule; accepted: up to 64 letters, digits, . _ and -, the "
+                    "first a letter or digit",
+                    field=SECTION,
+                )
+            found.append(_rule(name, section, place, path))
     return found
 
 
-def checked_rules(rules: Iterable[Rule]) -> tuple[Rule, ...]:
-    """All rules of all files. Raises ConfigError for two of one name."""
+def checked_rules(rules: Iterable[Rule], faults: Faults) -> tuple[Rule, ...]:
+    """All rules of all files. `faults` is told of two of one name."""
     by_name: dict[str, Rule] = {}
     for rule in rules:
-        if (other := by_name.get(rule.name)) is not None:
-            raise ConfigError(f"{rule.place}: {SECTION}.{rule.name} stands there twice; first in {other.place}", field=SECTION)
-        by_name[rule.name] = rule
+        with faults.noted():
+            if (other := by_name.get(rule.name)) is not None:
+                raise ConfigError(f"{rule.place}: {SECTION}.{rule.name} stands there twice; first in {other.place}", field=SECTION)
+            by_name[rule.name] = rule
     return tuple(by_name.values())
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from headway.errors import ConfigError
+from headway.faults import Faults
 from headway.forms import choice, duration, text
 from headway.model import Kind, Status
 from headway.polling.definition import Integration
@@ -28,30 +29,36 @@ STATUSES: Final = {status.value: status for status in (Status.RUNNING, Status.DO
 ENDS: Final = tuple(name for name in STATUSES if name != Status.RUNNING.value)
 
 
-def read_integrations(node: yaml.Node, path: Path) -> list[Integration]:
-    """Those of one file, in its order. Raises ConfigError naming the field and its line."""
+def read_integrations(node: yaml.Node, path: Path, faults: Faults) -> list[Integration]:
+    """Those of one file, in its order. `faults` is told the field of what is wrong, and its line."""
     found = []
-    for name, section, place in items(node, SECTION, path):
-        if not NAME.fullmatch(name):
-            raise ConfigError(f"{place}: {name[:80]!r} is no name; accepted: up to 32 letters, digits, _ and -", field=SECTION)
-        where = f"{SECTION}.{name}"
-        given = fields(section, where, path, INTEGRATION)
-        for needed in ("command", "fields"):
-            if needed not in given:
-                raise ConfigError(f"{where}.{needed} is missing ({place})", field=f"{where}.{needed}")
-        if "type" in given:
-            given["kind"] = given.pop("type")
-        found.append(Integration(name=name, place=place, **given))
+    for name, section, place in items(node, SECTION, path, faults):
+        with faults.noted():
+            if not NAME.fullmatch(name):
+                raise ConfigError(f"{place}: {name[:80]!r} is no name; accepted: up to 32 letters, digits, _ and -", field=SECTION)
+            found.append(_integration(name, section, place, path))
     return found
 
 
-def checked_integrations(integrations: Iterable[Integration]) -> tuple[Integration, ...]:
-    """All of all files. Raises ConfigError for two of one name."""
+def _integration(name: str, section: yaml.Node, place: str, path: Path) -> Integration:
+    where = f"{SECTION}.{name}"
+    given = fields(section, where, path, INTEGRATION)
+    for needed in ("command", "fields"):
+        if needed not in given:
+            raise ConfigError(f"{where}.{needed} is missing ({place})", field=f"{where}.{needed}")
+    if "type" in given:
+        given["kind"] = given.pop("type")
+    return Integration(name=name, place=place, **given)
+
+
+def checked_integrations(integrations: Iterable[Integration], faults: Faults) -> tuple[Integration, ...]:
+    """All of all files. `faults` is told of two of one name."""
     by_name: dict[str, Integration] = {}
     for one_ in integrations:
-        if (other := by_name.get(one_.name)) is not None:
-            raise ConfigError(f"{one_.place}: {SECTION}.{one_.name} stands there twice; first in {other.place}", field=SECTION)
-        by_name[one_.name] = one_
+        with faults.noted():
+            if (other := by_name.get(one_.name)) is not None:
+                raise ConfigError(f"{one_.place}: {SECTION}.{one_.name} stands there twice; first in {other.place}", field=SECTION)
+            by_name[one_.name] = one_
     return tuple(by_name.values())
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from headway import resources
 from headway.errors import ConfigError
+from headway.faults import Faults
 from headway.forms import Form, Raw, boolean, choice, count, duration, size, split_address, text
 from headway.ids import PATH_WORDS
 from headway.model import Kind
@@ -28,54 +29,67 @@ LONGEST_GRACE: Final = 60.0
 SIGNALS: Final = ("SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2", "SIGKILL")
 
 
-def read_services(node: yaml.Node, path: Path) -> list[Service]:
-    """The services of one file. Raises ConfigError naming the field and its line."""
-    found: list[Service] = []
-    for name, section, place in items(node, "services", path):
-        if not NAME.fullmatch(name) or name.lower() in PATH_WORDS:
-            what = "is a word of the API's paths" if name.lower() in PATH_WORDS else "cannot be the name of a service"
-            raise ConfigError(
-                f"{place}: {name[:80]!r} {what}; accepted: up to 64 letters, digits, . _ and -, the first a letter or digit",
-                field="services",
-            )
-        found.append(_service(name, section, place, path))
+def read_services(node: yaml.Node, path: Path, faults: Faults) -> dict[str, Service | None]:
+    """The services of one file by name, None for what is wrong; of that `faults` is told the field and its line."""
+    found: dict[str, Service | None] = {}
+    for name, section, place in items(node, "services", path, faults):
+        found[name] = None
+        with faults.noted():
+            found[name] = _named(name, section, place, path)
     return found
 
 
-def checked(services: Iterable[Service]) -> tuple[Service, ...]:
-    """All services of all files, in the order of starting. Raises ConfigError: two of one name, an unknown or circular dependency,
-    one port for two."""
+def _named(name: str, section: yaml.Node, place: str, path: Path) -> Service:
+    if not NAME.fullmatch(name) or name.lower() in PATH_WORDS:
+        what = "is a word of the API's paths" if name.lower() in PATH_WORDS else "cannot be the name of a service"
+        raise ConfigError(
+            f"{place}: {name[:80]!r} {what}; accepted: up to 64 letters, digits, . _ and -, the first a letter or digit",
+            field="services",
+        )
+    return _service(name, section, place, path)
+
+
+def checked(services: Iterable[Service], others: Collection[str], faults: Faults) -> tuple[Service, ...]:
+    """All services of all files, in the order of starting. `others`: the names of what is wrong already. `faults` is told of two
+    of one name, an unknown or circular dependency, one port for two."""
     by_name: dict[str, Service] = {}
     ports: dict[int, Service] = {}
     for service in services:
-        if (other := by_name.get(service.name)) is not None:
-            raise ConfigError(
-                f"{service.place}: services.{service.name} stands there twice; first in {other.place}", field="services"
-            )
-        by_name[service.name] = service
-        if service.port is not None and (first := ports.setdefault(service.port, service)) is not service:
-            raise ConfigError(
-                f"services.{service.name}.port: {service.port} is the port of {first.name} too ({service.place}, {first.place})",
-                field=f"services.{service.name}.port",
-            )
+        with faults.noted():
+            if (other := by_name.get(service.name)) is not None:
+                raise ConfigError(
+                    f"{service.place}: services.{service.name} stands there twice; first in {other.place}", field="services"
+                )
+            by_name[service.name] = service
+            if service.port is not None and (first := ports.setdefault(service.port, service)) is not service:
+                raise ConfigError(
+                    f"services.{service.name}.port: {service.port} is the port of {first.name} too "
+                    f"({service.place}, {first.place})",
+                    field=f"services.{service.name}.port",
+                )
     for service in by_name.values():
         for needed in service.depends_on:
-            if needed not in by_name:
-                raise ConfigError(
-                    f"services.{service.name}.depends_on: unknown service {needed}{suggestion(needed, by_name)} ({service.place})",
-                    field=f"services.{service.name}.depends_on",
-                )
-            if by_name[needed].schedule is not None:
-                raise ConfigError(
-                    f"services.{service.name}.depends_on: {needed} runs by a schedule: nothing can wait for it ({service.place})",
-                    field=f"services.{service.name}.depends_on",
-                )
-    try:
-        return tuple(in_order(by_name.values()))
-    except ValueError as error:
+            if needed not in others:
+                with faults.noted():
+                    _can_wait(service, needed, by_name, others)
+    with faults.noted():
+        try:
+            return tuple(in_order(by_name.values()))
+        except ValueError as error:
+            raise ConfigError(
+                f"services depend on each other in a circle: {error}; leave one depends_on out", field="services"
+            ) from None
+    return ()
+
+
+def _can_wait(service: Service, needed: str, by_name: Mapping[str, Service], others: Collection[str]) -> None:
+    field = f"services.{service.name}.depends_on"
+    if needed not in by_name:
         raise ConfigError(
-            f"services depend on each other in a circle: {error}; leave one depends_on out", field="services"
-        ) from None
+            f"{field}: unknown service {needed}{suggestion(needed, [*by_name, *others])} ({service.place})", field=field
+        )
+    if by_name[needed].schedule is not None:
+        raise ConfigError(f"{field}: {needed} runs by a schedule: nothing can wait for it ({service.place})", field=field)
 
 
 def _service(name: str, node: yaml.Node, place: str, path: Path) -> Service:

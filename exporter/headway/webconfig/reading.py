@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from ssl import TLSVersion, VerifyMode
 from typing import TYPE_CHECKING, Any, Final
 
 from headway.errors import ConfigError
+from headway.faults import Faults
 from headway.forms import boolean
 from headway.webconfig.definition import TLSServer, WebConfig
 from headway.yamlfile import Field, Reader, compose, fields, items, one, raw_of, suggestion, texts, words
@@ -64,17 +66,21 @@ HEADERS: Final[Mapping[str, tuple[str, ...]]] = {
 def read(path: Path) -> WebConfig:
     """The file, checked as far as that goes without opening the files it names. Raises ConfigError with field and line."""
     root = compose(path)
-    sections: dict[str, yaml.Node] = {}
-    for name, node, place in items(root, "the file", path) if root is not None else ():
-        if name == "rate_limit":
-            raise ConfigError(f"{place}: rate_limit is not supported here: limit requests in a reverse proxy", field=name)
-        if name not in SECTIONS:
-            raise ConfigError(f"{place}: unknown section {name}{suggestion(name, SECTIONS)}", field=name)
-        sections[name] = node
-    tls = _tls(sections["tls_server_config"], path) if "tls_server_config" in sections else None
-    http = fields(sections["http_server_config"], "http_server_config", path, _HTTP) if "http_server_config" in sections else {}
-    users = _users(sections["basic_auth_users"], path) if "basic_auth_users" in sections else {}
-    return WebConfig(tls=tls, users=users, headers=http.get("headers", {}))
+    faults, found = Faults(), WebConfig()
+    for name, node, place in items(root, "the file", path, faults) if root is not None else ():
+        with faults.noted():
+            if name == "rate_limit":
+                raise ConfigError(f"{place}: rate_limit is not supported here: limit requests in a reverse proxy", field=name)
+            if name == "tls_server_config":
+                found = replace(found, tls=_tls(node, path))
+            elif name == "http_server_config":
+                found = replace(found, headers=fields(node, name, path, _HTTP).get("headers", {}))
+            elif name == "basic_auth_users":
+                found = replace(found, users=_users(node, path))
+            else:
+                raise ConfigError(f"{place}: unknown section {name}{suggestion(name, SECTIONS)}", field=name)
+    faults.end()
+    return found
 
 
 def _tls(node: yaml.Node, path: Path) -> TLSServer | None:
@@ -106,17 +112,20 @@ def _needs(name: str, other: str, place: str) -> ConfigError:
 
 def _users(node: yaml.Node, path: Path) -> dict[str, str]:
     users: dict[str, str] = {}
-    for name, value, place in items(node, "basic_auth_users", path):
+    faults = Faults()
+    for name, value, place in items(node, "basic_auth_users", path, faults):
         given = raw_of(value)
-        if not name or ":" in name or not name.isprintable():
-            raise ConfigError(f"{place}: a user name has printable characters and no colon", field="basic_auth_users")
-        if not isinstance(given, str) or not HASH.fullmatch(given):
-            # What stands there may be the password itself: it is not repeated.
-            raise ConfigError(
-                f"basic_auth_users.{name}: a bcrypt hash is needed, as «htpasswd -nBC 10 {name}» prints it ({place})",
-                field=f"basic_auth_users.{name}",
-            )
-        users[name] = given
+        with faults.noted():
+            if not name or ":" in name or not name.isprintable():
+                raise ConfigError(f"{place}: a user name has printable characters and no colon", field="basic_auth_users")
+            if not isinstance(given, str) or not HASH.fullmatch(given):
+                # What stands there may be the password itself: it is not repeated.
+                raise ConfigError(
+                    f"basic_auth_users.{name}: a bcrypt hash is needed, as «htpasswd -nBC 10 {name}» prints it ({place})",
+                    field=f"basic_auth_users.{name}",
+                )
+            users[name] = given
+    faults.end()
     return users
 
 

@@ -67,9 +67,9 @@ class WebFile:
             if (found.tls is None) != (self._tls is None):
                 raise ConfigError(f"{self.path}: TLS cannot be switched on or off while the exporter runs: restart it")
         except ConfigError as error:
-            self._file_problem = error.detail
+            self._file_problem = "; ".join(one.detail for one in error.each)
             self._config = replace(self._config, users=dict.fromkeys(self._config.users, "!"))
-            log.error("the web configuration is not used, and no password is right until it is repaired: %s", error.detail)
+            log.error("the web configuration is not used, and no password is right until it is repaired: %s", self._file_problem)
             return
         if self._file_problem is not None:
             log.info("the web configuration %s can be used again", self.path)
