@@ -27,7 +27,8 @@ def exporter(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningExport
     config = folder / "web.yml"
     config.write_text(json.dumps({"tls_server_config": {"cert_file": str(certificate), "key_file": str(key)}}))
     flags = ("--web-config-file", str(config), "--anonymous", "none", "--sample-interval", "0.5", "--grafana-url", "none")
-    found = RunningExporter(folder / "data", flags).start()
+    nowhere = ("--prometheus-url", "http://127.0.0.1:9", "--alertmanager-url", "http://127.0.0.1:9")
+    found = RunningExporter(folder / "data", (*flags, *nowhere)).start()
     yield found
     found.kill()
 

@@ -137,7 +137,7 @@ def test_rows_are_whole_and_narrow_screens_do_not_scroll_sideways(api: Api, oper
         page.goto(path)
         until_live(page)
         assert page.evaluate("document.scrollingElement.scrollWidth <= innerWidth"), path
-        expect(page.get_by_role("navigation", name="Elsewhere").get_by_role("link", name="Prometheus")).to_be_visible()
+        expect(page.get_by_role("navigation", name="Elsewhere").get_by_role("link", name="API")).to_be_visible()
     page.goto("/processes")
     assert page.locator(f'[data-key="{wide}"] .name').first.evaluate("name => name.clientHeight") < 100, "a long name is cut"
     api.update(wide, status="done")

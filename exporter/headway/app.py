@@ -20,6 +20,7 @@ from headway.announcing.announcer import Announcer
 from headway.announcing.rule import AnnounceRule
 from headway.api.application import application
 from headway.api.context import Context
+from headway.api.elsewhere import LOOK_EVERY
 from headway.api.identity import Identity
 from headway.api.scrape import PREPARE_EVERY
 from headway.collector import Collector
@@ -224,6 +225,7 @@ class Exporter:
         self._tasks.append(asyncio.create_task(self._every(SET_ASIDE_EVERY, self.garbage.tend), name="garbage"))
         self._tasks.append(asyncio.create_task(self._every(PREPARE_EVERY, self.context.scrape.prepare), name="prepare pages"))
         self._tasks.append(asyncio.create_task(self._every(INTERVAL, self.following.look), name="transcripts"))
+        self._tasks.append(asyncio.create_task(self._every(LOOK_EVERY, self.context.elsewhere.look), name="look elsewhere"))
         for one in self.pollers:
             self._tasks.append(asyncio.create_task(self._every(one.integration.every, one.run), name=one.integration.name))
         if self.discovery.rules:

@@ -14,10 +14,12 @@ from starlette.responses import Response
 from headway.api import answers
 from headway.api.access import Caller, caller_of
 from headway.api.archive import Archive
+from headway.api.elsewhere import Elsewhere
 from headway.api.identity import Identity
 from headway.api.live import Live
 from headway.api.scrape import Scrape
 from headway.collector import Collector
+from headway.configuration import DEFAULT
 from headway.control.control import Control
 from headway.discovery.discovery import Discovery
 from headway.effective import Row
@@ -46,7 +48,7 @@ SETTLED_WITHIN: Final = 1.0
 class Context:
     """`boot` names this run of the exporter: versions of a stream mean nothing to the next one. `retried`: ids of processes that
     are just being started once more. `way`: where what happens by itself gives way to what is asked for. `archive` finds who is
-    created again, `live` is what the pages follow, `scrape` what Prometheus reads."""
+    created again, `live` is what the pages follow, `scrape` what Prometheus reads, `elsewhere` where the pages link to."""
 
     settings: Settings
     registry: Registry
@@ -69,11 +71,14 @@ class Context:
     archive: Archive = field(init=False)
     live: Live = field(init=False)
     scrape: Scrape = field(init=False)
+    elsewhere: Elsewhere = field(init=False)
 
     def __post_init__(self) -> None:
         self.archive = Archive(self.store.get)
         self.live = Live(self.registry, self.boot, lambda: self.writer.trouble)
         self.scrape = Scrape(self.registry, self.collector, self.way)
+        given = {row.name for row in self.effective if row.source != DEFAULT}
+        self.elsewhere = Elsewhere(self.settings, given)
 
     async def read(self, call: Callable[..., T], *args: Any) -> T:
         """A read of the store, in a thread: the loop never waits for the disk."""

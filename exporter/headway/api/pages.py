@@ -87,7 +87,7 @@ def page(
     context: Context, template: str, title: str, here: str, refresh: int, who: Caller | None = None, **values: Any
 ) -> Response:
     """A page from a template that extends layout.html. `who` looks at it: whoever may act there sees the buttons for it."""
-    values |= {"title": title, "here": here, "refresh": refresh, "settings": context.settings, "boot": context.boot}
+    values |= {"title": title, "here": here, "refresh": refresh, "elsewhere": context.elsewhere.links(), "boot": context.boot}
     values["notice"] = context.writer.trouble
     html = templates().get_template(template).render(values, who=who, controls=may_control(who))
     return HTMLResponse(html, headers=dict(HEADERS))
