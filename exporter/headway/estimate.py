@@ -296,14 +296,16 @@ class Estimator:
             if window > RATE_WINDOW:
                 window = RATE_WINDOW
             least = RATE_UPDATES * gap
-            if window < RATE_ITEMS_WITHIN and least < RATE_ITEMS_WITHIN:
-                since = _interpolate(done - RATE_ITEMS, dones, times)
-                if since < times[1]:
-                    since = max(since, times[self._head_start()])
-                least = max(least, min(RATE_ITEMS_WITHIN, times[-1] - since))
             if window < least:
                 window = min(worked, least)
-        rate = (done - _interpolate(until - window, times, dones)) / window
+        before = _interpolate(until - window, times, dones)
+        if not few and window < RATE_ITEMS_WITHIN and done - before < RATE_ITEMS:
+            since = _interpolate(done - RATE_ITEMS, dones, times)
+            if since < times[1]:
+                since = max(since, times[self._head_start()])
+            window = min(worked, max(window, min(RATE_ITEMS_WITHIN, times[-1] - since)))
+            before = _interpolate(until - window, times, dones)
+        rate = (done - before) / window
         return rate if 0 <= rate < inf else 0.0 if rate < 0 else None
 
     @staticmethod

@@ -6,7 +6,10 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from math import floor
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
+
+import msgspec
+from msgspec import structs
 
 from headway.model import Process, Usage
 from headway.name_gates import NameReport
@@ -15,26 +18,35 @@ from headway.store.base import LogLine
 from headway.view import View
 
 
-class Moving(NamedTuple):
-    """What nearly every update changes, and every sample, and time alone does; everything else of an answer stays for long. Times
-    are RFC 3339. In the order in which they are written."""
+class Progress(msgspec.Struct, gc=False):
+    """`ratio` of 0 to 1."""
 
-    current: Any
-    ratio: Any
-    rate: Any
-    eta_seconds: Any
-    eta_range: Any
-    elapsed_seconds: Any
-    updated_at: Any
-    last_output_at: Any
-    last_progress_at: Any
-    os_state: Any
-    cpu_ratio: Any
-    memory_bytes: Any
-    cpu_seconds: Any
-    peak_memory_bytes: Any
-    proportional_memory_bytes: Any
-    log_tail: Any
+    current: float | None
+    total: float | None
+    unit: str | None
+    initial: float | None
+    ratio: float | None
+
+
+class Moving(msgspec.Struct, gc=False):
+    """What nearly every update changes, and every sample, and time alone does, in the order in which it is written, between what
+    comes first and all else; those stay for long. Times are RFC 3339, `rate` is items per minute."""
+
+    progress: Progress
+    rate: float | None
+    eta_seconds: float | None
+    eta_range: tuple[float, float] | None
+    elapsed_seconds: float | None
+    updated_at: str | None
+    last_output_at: str | None
+    last_progress_at: str | None
+    log_tail: list[str]
+    os_state: str | None = None
+    cpu_ratio: float | None = None
+    memory_bytes: int | None = None
+    cpu_seconds: float | None = None
+    peak_memory_bytes: int | None = None
+    proportional_memory_bytes: int | None = None
 
 
 def _new_timestamp(at: float | None) -> str | None:
@@ -42,9 +54,11 @@ def _new_timestamp(at: float | None) -> str | None:
     if at is None:
         return None
     whole = floor(at)
-    micros = round((at - whole) * 1e6)  # as datetime rounds, which then cuts off what is below a millisecond
-    return f"{_second(whole)}.{micros // 1000:03d}Z" if micros < 1_000_000 else f"{_second(whole + 1)}.000Z"
+    millis = round((at - whole) * 1e6) // 1000  # as datetime rounds, which then cuts off what is below a millisecond
+    return _second(whole) + _MILLIS[millis] if millis < 1000 else f"{_second(whole + 1)}.000Z"
 
+
+_MILLIS: Final = tuple(f".{millis:03d}Z" for millis in range(1000))
 
 # For times that are written again and again; those of an update are new, and to remember them would take longer.
 timestamp: Final = lru_cache(maxsize=1024)(_new_timestamp)
@@ -66,57 +80,53 @@ def moving(
 ) -> Moving:
     """`rate` in items per second, the others in seconds from `now`."""
     activity = process.activity
-    updated_at, last_progress_at, line = activity.updated_at, activity.last_progress_at, activity.last_line
-    updated = _new_timestamp(updated_at)
-    state, cpu_ratio, resident, proportional = (
-        (None, None, None, None)
-        if sample is None
-        else (sample.state, sample.cpu_ratio, sample.resident_bytes, sample.proportional_bytes)
-    )
-    return Moving(
-        activity.current,
-        process.progress_ratio,
+    updated_at, last_output_at, last_progress_at = activity.updated_at, activity.last_output_at, activity.last_progress_at
+    updated, line = _new_timestamp(updated_at), activity.last_line
+    # By place: this runs for each answer to an update.
+    found = Moving(
+        Progress(activity.current, activity.total, activity.unit, activity.initial, process.progress_ratio),
         None if rate is None else rate * 60.0,
         eta,
         eta_range,
         process.elapsed(now),
         updated,
-        timestamp(activity.last_output_at),
+        None if last_output_at is None else timestamp(last_output_at),
         updated if last_progress_at == updated_at else timestamp(last_progress_at),
-        state,
-        cpu_ratio,
-        resident,
-        None if usage is None else usage.cpu_seconds,
-        None if usage is None else usage.peak_memory_bytes,
-        proportional,
         [] if line is None else [line],
     )
+    if sample is not None:
+        found.os_state, found.cpu_ratio = sample.state, sample.cpu_ratio
+        found.memory_bytes, found.proportional_memory_bytes = sample.resident_bytes, sample.proportional_bytes
+    if usage is not None:
+        found.cpu_seconds, found.peak_memory_bytes = usage.cpu_seconds, usage.peak_memory_bytes
+    return found
 
 
-def summary(view: View, children: Sequence[str], moves: Moving | None = None) -> dict[str, Any]:
-    """One process as it stands in a list: `log_tail` holds the last line, `children` the ids. `moves`: what to write for what
-    changes all the time, if not that of the view."""
+def summary(view: View, children: Sequence[str]) -> dict[str, Any]:
+    """One process as it stands in a list: `log_tail` holds the last line, `children` the ids."""
     process = view.process
-    spec, activity = process.spec, process.activity
-    moves = moves or moving(process, view.now, view.rate, view.eta, view.eta_range, view.sample, view.usage)
-    os_process = spec.os_process
+    moves = structs.asdict(moving(process, view.now, view.rate, view.eta, view.eta_range, view.sample, view.usage))
+    moves["progress"] = structs.asdict(moves["progress"])
+    return first(process) | moves | rest(view, children)
+
+
+def first(process: Process) -> dict[str, Any]:
+    """What an answer begins with."""
     return {
         "id": process.id,
-        "name": spec.name,
-        "type": spec.kind,
+        "name": process.spec.name,
+        "type": process.spec.kind,
         "status": process.status,
-        "stage": activity.stage,
-        "progress": {
-            "current": moves.current,
-            "total": activity.total,
-            "unit": activity.unit,
-            "initial": activity.initial,
-            "ratio": moves.ratio,
-        },
-        "rate": moves.rate,
-        "eta_seconds": moves.eta_seconds,
-        "eta_range": moves.eta_range,
-        "elapsed_seconds": moves.elapsed_seconds,
+        "stage": process.activity.stage,
+    }
+
+
+def rest(view: View, children: Sequence[str]) -> dict[str, Any]:
+    """What follows after all that moves."""
+    process = view.process
+    spec, activity = process.spec, process.activity
+    os_process = spec.os_process
+    return {
         "conditions": [
             {
                 "name": report.condition,
@@ -133,11 +143,8 @@ def summary(view: View, children: Sequence[str], moves: Moving | None = None) ->
         "signal": process.signal,
         "created_at": timestamp(spec.created_at),
         "started_at": timestamp(process.started_at),
-        "updated_at": moves.updated_at,
         "finished_at": timestamp(process.finished_at),
         "dismissed_at": timestamp(process.dismissed_at),
-        "last_output_at": moves.last_output_at,
-        "last_progress_at": moves.last_progress_at,
         "user": spec.user,
         "project": spec.project,
         "task": spec.task,
@@ -149,7 +156,6 @@ def summary(view: View, children: Sequence[str], moves: Moving | None = None) ->
         "host": spec.host,
         "pid": None if os_process is None else os_process.pid,
         "create_time": None if os_process is None else os_process.create_time,
-        "os_state": moves.os_state,
         "command": spec.command,
         "description": spec.description,
         "cwd": spec.cwd,
@@ -166,14 +172,8 @@ def summary(view: View, children: Sequence[str], moves: Moving | None = None) ->
             "memory_ratio": view.limits.memory_ratio,
         },
         "serves_port": view.serves,
-        "cpu_ratio": moves.cpu_ratio,
-        "memory_bytes": moves.memory_bytes,
-        "cpu_seconds": moves.cpu_seconds,
-        "peak_memory_bytes": moves.peak_memory_bytes,
         "cost_dollars": view.cost,
-        "proportional_memory_bytes": moves.proportional_memory_bytes,
         "metadata": process.metadata,
-        "log_tail": moves.log_tail,
     }
 
 

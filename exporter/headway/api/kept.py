@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import msgspec
 
-from headway.api.answers import Moving, moving, summary
+from headway.api.answers import first, moving, rest, summary
 from headway.model import Activity, Process
 from headway.names import NameStats
 from headway.registry.derive import pace_of, sample_of
@@ -18,9 +18,6 @@ from headway.registry.registry import Registry
 from headway.view import View
 
 _encode: Final = msgspec.json.Encoder().encode
-# JSON has no such byte: what is inside of a text is written as \u0000.
-_HOLE: Final = b"\x00"
-_HOLES: Final = Moving(*[msgspec.Raw(_HOLE)] * len(Moving._fields))
 
 
 def _names(owner: str, model: type, but: Iterable[str]) -> list[str]:
@@ -34,7 +31,10 @@ _rest: Final[Callable[[Entry], tuple[Any, ...]]] = attrgetter(
     *_names(
         "process.activity.",
         Activity,
-        ("updated_at", "current", "last_output_at", "last_progress_at", "last_line", "rate", "ends_at", "seq"),
+        (
+            *("updated_at", "current", "total", "unit", "initial", "rate", "ends_at", "seq"),
+            *("last_output_at", "last_progress_at", "last_line"),
+        ),
     ),
     "conditions",
     "blocked_by",
@@ -43,14 +43,15 @@ _rest: Final[Callable[[Entry], tuple[Any, ...]]] = attrgetter(
 
 
 class _Kept:
-    """The bytes around what moves, good for as long as the rest, the totals of the name and the children are these."""
+    """The bytes before and after what moves, good for as long as the rest, the totals of the name and the children are these."""
 
-    __slots__ = ("around", "children", "metadata", "rest", "stats")
+    __slots__ = ("after", "before", "children", "metadata", "rest", "stats")
 
     def __init__(self, entry: Entry, stats: NameStats | None, children: set[str], view: View) -> None:
         self.rest, self.metadata, self.stats = _rest(entry), entry.process.metadata, stats
         self.children = set(children)
-        self.around = _encode(summary(view, sorted(children), _HOLES)).replace(b"%", b"%%").replace(_HOLE, b"%b")
+        self.before = _encode(first(view.process))[:-1] + b","
+        self.after = b"," + _encode(rest(view, sorted(children)))[1:]
 
 
 def summary_bytes(registry: Registry, entry: Entry, user: str | None, children: set[str]) -> bytes:
@@ -69,6 +70,5 @@ def summary_bytes(registry: Registry, entry: Entry, user: str | None, children: 
         and (kept.children == children if children else not kept.children)
     ):
         kept = entry.shown = _Kept(entry, stats, children, registry.view(entry, now, patient=True))
-    return kept.around % tuple(
-        map(_encode, moving(process, now, *pace_of(entry, registry.entries, now, patient=True), sample_of(entry), entry.usage()))
-    )
+    moves = moving(process, now, *pace_of(entry, registry.entries, now, patient=True), sample_of(entry), entry.usage())
+    return kept.before + _encode(moves)[1:-1] + kept.after
