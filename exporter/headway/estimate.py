@@ -81,13 +81,13 @@ class Estimator:
 
     __slots__ = (
         "_dones",
-        "_due",
         "_fit",
         "_gap",
         "_gaps",
         "_heard_at",
         "_initial",
         "_known",
+        "_left",
         "_next",
         "_paused_at",
         "_restarted",
@@ -113,7 +113,7 @@ class Estimator:
         self._gap, self._gaps, self._heard_at = 0.0, 0, t
         self._fit: _Fit | None = None
         self._known: _Known | None = None
-        self._due = False
+        self._left = False  # whether nobody looked if what is known wants a new forecast
 
     def add(self, t: float, done: float) -> None:
         """At `t` (unix s) `done` items were done in all; repeating the same count changes nothing.
@@ -166,13 +166,13 @@ class Estimator:
     def figures(self, now: float, total: float | None, *, patient: bool = False) -> Figures:
         """At once what :meth:`rate`, :meth:`eta` and :meth:`eta_range` say.
 
-        Who is `patient` takes the last forecast, scaled, where there should be a new one, if it is not older than PATIENT: who asks
-        for thousands at once would wait for all of theirs. The next one who is not gets it made; until then it is :attr:`due`.
+        Who is `patient` takes the last forecast, scaled, if it is not older than PATIENT: who asks for thousands at once would wait
+        for all of theirs. The next one who is not gets a new one made, where one is :attr:`due`.
         """
         if self._told is not None:
             self._take_in()
         known = self._known
-        if known is None or known[0] != total or (self._due and not patient):
+        if known is None or known[0] != total or (self._left and not patient):
             known = self._known = self._work_out(total, patient)
         _, rate, seconds, low, high, calm = known
         silent = (now if self._paused_at is None else self._paused_at) - self._times[-1]
@@ -190,8 +190,11 @@ class Estimator:
 
     @property
     def due(self) -> bool:
-        """Whether a patient one was told less than is known."""
-        return self._due
+        """Whether a patient one was told less than is known: there should be a new forecast."""
+        fit, known = self._fit, self._known
+        if not self._left or fit is None or known is None or not known[2]:
+            return False
+        return self._outdated(fit, self._times[-1], fit.total, known[2])
 
     def rate(self, now: float) -> float | None:
         """Items per second lately; None before any progress. Silence counts when it is longer than usual; then it ends at 0."""
@@ -250,9 +253,8 @@ class Estimator:
 
     def _work_out(self, total: float | None, patient: bool) -> _Known:
         """What stays as it is until something arrives."""
-        times, done = self._times, self._dones[-1]
-        self._due = False
-        at, rate = times[-1], self._rate(0.0)
+        at, done, rate = self._times[-1], self._dones[-1], self._rate(0.0)
+        self._left = False
         if total is None:
             return total, rate, None, 0.0, 0.0, 0.0
         if done >= total:
@@ -261,13 +263,10 @@ class Estimator:
         if fit is not None:
             made_at, of, shape, work, said, _, _ = fit
             seconds = said * ((total - done if shape is None else self._work(done, total, shape)) / work)
-            age = at - made_at
-            if age >= min(ANEW_AT_MOST_EVERY, ANEW_YOUNG * (at - times[0])) and (
-                total != of or age >= ANEW_AFTER * (at - times[0]) or abs(seconds - said + age) > ANEW_OFF * seconds
-            ):
-                self._due = patient and total == of and age < PATIENT and seconds > 0
-                if not self._due:
-                    seconds = 0.0
+            if patient and total == of and at - made_at < PATIENT:
+                self._left = seconds > 0
+            elif self._outdated(fit, at, total, seconds):
+                seconds = 0.0
         if not seconds > 0:  # not a number, where one overflowed: anew
             fit = self._fit = self._forecast(at, done, total)
             if fit is None:
@@ -278,6 +277,13 @@ class Estimator:
         assert fit is not None
         due = self._gap if done > self._initial and self._gap < seconds else seconds  # after the usual gap, or at the end
         return total, rate, seconds, seconds * fit.low, min(LONGEST, seconds * fit.high), CALM * due
+
+    def _outdated(self, fit: _Fit, at: float, total: float, seconds: float) -> bool:
+        """Whether a forecast that says `seconds` now is to be made anew."""
+        age, worked = at - fit.at, at - self._times[0]
+        return age >= min(ANEW_AT_MOST_EVERY, ANEW_YOUNG * worked) and (
+            total != fit.total or age >= ANEW_AFTER * worked or abs(seconds - fit.seconds + age) > ANEW_OFF * seconds
+        )
 
     def _rate(self, silent: float) -> float | None:
         """The rate after so many seconds without progress."""

@@ -349,15 +349,17 @@ class Process:
         current, total = self.activity.current, self.activity.total
         if current is None or total is None or total <= 0:
             return None
-        return min(1.0, max(0.0, current / total))
+        ratio = current / total
+        return ratio if 0.0 < ratio < 1.0 else 1.0 if ratio >= 1.0 else 0.0
 
     def elapsed(self, now: float) -> float | None:
         """Seconds since the start, until the end; None before the start."""
         started = self.started_at
         if started is None:
             return None
-        finished = self.finished_at
-        return max(0.0, (now if finished is None else finished) - started)
+        finished = None if self.state.status.active else self.finished_at
+        elapsed = (now if finished is None else finished) - started
+        return elapsed if elapsed > 0.0 else 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,9 @@ LARGEST: Final = 2**18
 # Heads that a connection remembers, as a rule the same but for the length of the body; and how many bytes one may have.
 HEADS: Final = 16
 HEAD_BYTES: Final = 2048
-_END: Final = b"\r\n\r\n"
+_LINE_END: Final = b"\r\n"
+_END: Final = _LINE_END + _LINE_END
+_JSON: Final = b"content-type: application/json\r\ncontent-length: "
 # A request line that means what it says, letter by letter.
 _PLAIN: Final = re.compile(rb"(PATCH|POST) (/[A-Za-z0-9_/-]*) HTTP/1\.1")
 
@@ -104,6 +106,7 @@ class Protocol(HttpToolsProtocol):
         self._awaited: Awaited | None = None
         # The server's own headers of an answer, and the list they were made of: uvicorn makes a new one each second.
         self._own, self._own_of = b"", cast(list[tuple[bytes, bytes]] | None, None)
+        self._well = b""  # what most answers begin with, up to the length of the body
         self._answered_at = 0.0
         self._idle: asyncio.TimerHandle | None = None
 
@@ -171,24 +174,25 @@ class Protocol(HttpToolsProtocol):
     def _remember(self, length: int) -> None:
         """The head of the request that was just answered, if the request and nothing else came in one piece."""
         piece = self._piece
-        line, end = piece.find(b"\r\n"), piece.find(_END)
+        head, end, body = piece.partition(_END)
+        line, _, rest = head.partition(_LINE_END)
         # Chunks are longer than what they carry.
-        whole = end >= 0 and len(piece) == end + len(_END) + length
-        if not whole or end - line > HEAD_BYTES or _PLAIN.fullmatch(piece, 0, line) is None:
+        if not end or len(body) != length or len(rest) > HEAD_BYTES or _PLAIN.fullmatch(line) is None:
             return
         if len(self._heads) >= HEADS:
             self._heads.clear()
-        self._heads[piece[line:end]] = length, cast(Scope, self.scope)
+        self._heads[rest] = length, cast(Scope, self.scope)
 
     def _recognised(self, data: bytes) -> bool:
         """Whether these bytes were one request, whole, with a head that the parser has read before, and it is answered, or will be.
         Else nothing has happened."""
-        line, end = data.find(b"\r\n"), data.find(_END)
-        known = self._heads.get(data[line:end])
-        if known is None or len(data) != end + len(_END) + known[0] or not self._free():
+        head, end, body = data.partition(_END)
+        line, _, rest = head.partition(_LINE_END)
+        known = self._heads.get(rest)
+        if known is None or not end or len(body) != known[0] or not self._free():
             return False
-        plain = _PLAIN.fullmatch(data, 0, line)
-        if plain is None or not self._answered(plain[1], plain[2], known[1], data[end + len(_END) :]):
+        plain = _PLAIN.fullmatch(line)
+        if plain is None or not self._answered(plain[1], plain[2], known[1], body):
             return False
         self._unset_keepalive_if_required()
         return True
@@ -214,11 +218,13 @@ class Protocol(HttpToolsProtocol):
         own = self.server_state.default_headers
         if own is not self._own_of:
             self._own, self._own_of = b"".join(b"%b: %b\r\n" % header for header in own), own
+            self._well = STATUS_LINE[200] + self._own + _JSON
         if headers is None:
-            about = b"content-length: %d\r\ncontent-type: application/json\r\n" % len(body)
+            start = self._well if status == 200 else STATUS_LINE[status] + self._own + _JSON
+            self.corked.write_now(b"%b%d\r\n\r\n%b" % (start, len(body), body))
         else:
             about = b"".join(b"%b: %b\r\n" % header for header in headers)
-        self.corked.write_now(b"%b%b%b\r\n%b" % (STATUS_LINE[status], self._own, about, body))
+            self.corked.write_now(b"%b%b%b\r\n%b" % (STATUS_LINE[status], self._own, about, body))
         if awaited is not None and not awaited.keep_alive:  # the server is about to stop
             self.transport.close()
             return

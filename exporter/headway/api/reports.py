@@ -26,7 +26,16 @@ from headway.registry.entry import Entry
 from headway.registry.outcome import Outcome
 from headway.schemas.decoding import decode, parse_params
 from headway.schemas.queries import NoParams
-from headway.schemas.reports import BatchItem, CreateIn, KnownItem, ProgressItem, UpdateIn, WrongItem, decode_batch, decode_known
+from headway.schemas.reports import (
+    BatchItem,
+    CreateIn,
+    KnownItem,
+    ProgressItem,
+    WrongItem,
+    decode_batch,
+    decode_known,
+    decode_update,
+)
 
 # Reads the whole body; raises what the guard found wrong with it meanwhile, and ClientDisconnect.
 Body = Callable[[], Awaitable[bytes]]
@@ -71,7 +80,7 @@ async def update_process(request: Request) -> Response:
 async def update(context: Context, who: Caller, process_id: str, body: Body) -> bytes:
     """What :func:`update_process` answers. Reached without the framework too (headway.api.direct)."""
     who.require(Role.REPORTER)
-    form = decode(await body(), UpdateIn)
+    form = decode_update(await body())
     registry = context.registry
     entry = registry.entries.get(process_id)
     if entry is None or not who.sees(entry.process.spec.user):
@@ -149,7 +158,7 @@ def update_at_once(context: Context, who: Caller, process_id: str, body: bytes) 
     """What :func:`update` answers, for a known process of which nothing is on its way to the disk; else None. Raises HeadwayError,
     and then nothing has changed."""
     who.require(Role.REPORTER)
-    form = decode(body, UpdateIn)
+    form = decode_update(body)
     registry = context.registry
     entry = registry.entries.get(process_id)
     if entry is None or not who.sees(entry.process.spec.user) or entry.pending is not None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import platform
 from bisect import bisect_left
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import accumulate
 from typing import Final, Protocol
@@ -121,7 +122,7 @@ class OwnMetrics:
         self._samples = Tally(_SAMPLE_BUCKETS)
         self._renders = Tally(_RENDER_BUCKETS)
         self._durations: dict[str, Tally] = {}
-        self._requests: dict[tuple[str, str, str], int] = {}
+        self._requests: defaultdict[tuple[str, str, int], int] = defaultdict(int)
         self._discovered: Callable[[], Mapping[str, int]] = dict
         self._integrations: Callable[[], Mapping[str, tuple[StandingFigures, int]]] = dict
         # From the start at 0: a counter that is born at 1 has not increased.
@@ -191,8 +192,7 @@ class OwnMetrics:
         """`route` is the pattern (`/api/processes/{id}`), never a path; whoever has none says "other"."""
         if method not in _METHODS:
             method = OTHER
-        key = (method, route, str(code))
-        self._requests[key] = self._requests.get(key, 0) + 1
+        self._requests[method, route, code] += 1
         tally = self._durations.get(method)
         if tally is None:
             tally = self._durations[method] = Tally(_REQUEST_BUCKETS)
@@ -224,7 +224,10 @@ class OwnMetrics:
         yield self._histogram("headway_sample_duration_seconds", {(): self._samples})
         yield self._histogram("headway_collector_render_duration_seconds", {(): self._renders})
         yield self._histogram("headway_http_request_duration_seconds", {(m,): t for m, t in list(self._durations.items())})
-        yield _counts(_DECLARED["headway_http_requests_total"], self._requests.items())
+        yield _counts(
+            _DECLARED["headway_http_requests_total"],
+            (((method, route, str(code)), count) for (method, route, code), count in list(self._requests.items())),
+        )
         yield _counts(_DECLARED["headway_control_actions_total"], self._actions.items())
         if discovered := self._discovered():
             family = _DECLARED["headway_discovered_processes"]

@@ -30,7 +30,7 @@ from headway.model import (
 from headway.registry.lifecycle import advance
 from headway.registry.outcome import Ignored
 from headway.schemas.decoding import check_metadata, seconds
-from headway.schemas.reports import CreateIn, CurrentIn, ProgressIn, ProgressItem, ThresholdsIn, UpdateIn
+from headway.schemas.reports import CreateIn, ProgressIn, ProgressUpdate, ThresholdsIn, UpdateIn
 
 T = TypeVar("T")
 
@@ -136,8 +136,34 @@ def same_creation(process: Process, form: CreateIn) -> bool:
     return spec.name == form.name and spec.kind == form.type and (form.parent_id is None or spec.parent_id == form.parent_id)
 
 
+def advanced(process: Process, form: ProgressUpdate, at: float, now: float) -> tuple[Process, bool]:
+    """:func:`updated` of an active process, by an update that says only how much is done."""
+    # Fields by place, as there.
+    old, current = process.activity, form.progress.current
+    last_progress_at, progressed = old.last_progress_at, current != old.current
+    if progressed and (last_progress_at is None or last_progress_at < at or last_progress_at > now):
+        last_progress_at = at
+    activity = Activity(
+        now,
+        current,
+        old.initial,
+        old.total,
+        old.unit,
+        old.stage,
+        old.summary,
+        old.rate,
+        old.ends_at,
+        old.last_output_at,
+        last_progress_at,
+        old.last_line,
+        old.seq if form.seq is UNSET else form.seq,
+    )
+    asked, dismissed = process.cancel_requested_at, process.dismissed_at
+    return Process(process.id, process.spec, process.state, activity, process.metadata, asked, dismissed, process.usage), progressed
+
+
 def updated(
-    process: Process, form: UpdateIn | ProgressItem, at: float, now: float, last_line: str | None, metadata_limit: int
+    process: Process, form: UpdateIn, at: float, now: float, last_line: str | None, metadata_limit: int
 ) -> tuple[Process, bool]:
     """The record after an update that happened at `at` and arrived at `now`, and whether work was seen to advance; `last_line` is
     the last of its log lines.
@@ -145,13 +171,11 @@ def updated(
     Raises Conflict for an illegal transition, InvalidInput or TooLarge naming the field; the record is unchanged then.
     """
     if type(process.state) in FINAL:
-        form = after_the_end(process, form.whole() if isinstance(form, ProgressItem) else form, at)
-    # Written out rather than with replace(), fields by place, no call where there is nothing to do: this runs for every update.
+        form = after_the_end(process, form, at)
+    # Written out rather than with replace(), fields by place, no call where there is nothing to do: this runs for most updates.
     old, progress = process.activity, form.progress
     current, total, unit, initial = old.current, old.total, old.unit, old.initial
-    if isinstance(progress, CurrentIn):
-        current = progress.current
-    elif progress is not UNSET:
+    if progress is not UNSET:
         if progress.current is not UNSET:
             current = progress.current
         if progress.total is not UNSET:
@@ -160,20 +184,12 @@ def updated(
             unit = progress.unit
         if progress.initial is not UNSET:
             initial = progress.initial
-    stage = old.stage if isinstance(form, ProgressItem) or form.stage is UNSET else form.stage
+    stage = old.stage if form.stage is UNSET else form.stage
     progressed = current != old.current or stage != old.stage
     last_progress_at = old.last_progress_at
     # A time in the future was before the clock was set back.
     if progressed and (last_progress_at is None or last_progress_at < at or last_progress_at > now):
         last_progress_at = at
-    seq = old.seq if form.seq is UNSET else form.seq
-    asked, dismissed, usage = process.cancel_requested_at, process.dismissed_at, process.usage
-    if isinstance(form, ProgressItem):
-        written, line = old.last_output_at, old.last_line
-        activity = Activity(
-            now, current, initial, total, unit, stage, old.summary, old.rate, old.ends_at, written, last_progress_at, line, seq
-        )
-        return Process(process.id, process.spec, process.state, activity, process.metadata, asked, dismissed, usage), progressed
     rate, ends_at = old.rate, old.ends_at
     if form.rate is not UNSET:
         rate = None if form.rate is None else form.rate / SECONDS_PER_MINUTE
@@ -192,9 +208,9 @@ def updated(
         latest(old.last_output_at, at, now) if last_line is not None or form.output is True else old.last_output_at,
         last_progress_at,
         old.last_line if last_line is None else last_line,
-        seq,
+        old.seq if form.seq is UNSET else form.seq,
     )
-    metadata = process.metadata
+    metadata, dismissed = process.metadata, process.dismissed_at
     if form.metadata is not UNSET:
         metadata = merged(metadata, form.metadata)
         check_metadata(metadata, metadata_limit)
@@ -205,7 +221,7 @@ def updated(
         state = new_state(process, form, at)
         if state.status.active:
             dismissed = None
-    return Process(process.id, spec, state, activity, metadata, asked, dismissed, usage), progressed
+    return Process(process.id, spec, state, activity, metadata, process.cancel_requested_at, dismissed, process.usage), progressed
 
 
 def after_the_end(process: Process, form: UpdateIn, at: float) -> UpdateIn:
@@ -230,21 +246,25 @@ def final_words(process: Process) -> dict[str, object]:
     return {**found, "summary": process.activity.summary}
 
 
-def ignored_after_the_end(process: Process, form: UpdateIn | ProgressItem, at: float) -> Ignored | None:
+def ignored_after_the_end(process: Process, form: UpdateIn, at: float) -> Ignored | None:
     """What of an update is not taken, as the process has ended for good; to repeat a final word is nothing to speak of."""
-    whole = form.whole() if isinstance(form, ProgressItem) else form
     words = final_words(process)
-    fields = tuple(name for name in settled(process, whole, at) if name not in words or getattr(whole, name) != words[name])
+    fields = tuple(name for name in settled(process, form, at) if name not in words or getattr(form, name) != words[name])
     reason = f"it has ended, it is {process.status}: what it did and said at its end is settled; log and metadata are still taken"
     return Ignored(fields, reason) if fields else None
 
 
-def ignored_repeat(process: Process, form: UpdateIn | ProgressItem) -> Ignored | None:
+def ignored_repeat(process: Process, form: UpdateIn | ProgressUpdate) -> Ignored | None:
     """All that an update says whose `seq` is not newer than what was taken."""
-    fields = tuple(said(form.whole() if isinstance(form, ProgressItem) else form))
+    fields = tuple(said(whole(form)))
     latest = process.activity.seq
     reason = f"seq {form.seq} was taken before" if form.seq == latest else f"seq {form.seq} is older than {latest}, which was taken"
     return Ignored(fields, reason) if fields else None
+
+
+def whole(form: UpdateIn | ProgressUpdate) -> UpdateIn:
+    """An update in the form that has all fields."""
+    return form if isinstance(form, UpdateIn) else form.whole()
 
 
 def about_state(form: UpdateIn) -> bool:
@@ -270,10 +290,10 @@ def said(form: UpdateIn) -> Iterator[str]:
             yield name
 
 
-def without_standstill(form: UpdateIn | ProgressItem) -> UpdateIn | ProgressItem:
+def without_standstill(form: UpdateIn) -> UpdateIn:
     """What an update says of a process that is being ended from here: that it stands still, or goes on, is part of that. Who does
     not hear the polite signal is stopped before SIGKILL, and one that is paused goes on to hear it."""
-    if isinstance(form, ProgressItem) or form.status is UNSET or form.status not in (Status.PAUSED, Status.RUNNING):
+    if form.status is UNSET or form.status not in (Status.PAUSED, Status.RUNNING):
         return form
     return structs.replace(form, status=UNSET)
 

@@ -108,6 +108,8 @@ class Entry:
     def usage(self) -> Usage | None:
         """What it used so far, with what was known before this exporter began to look; None when nothing is known."""
         before, sample, peak = self.process.usage, self.sample, self.peak_memory_bytes
+        if sample is None and before is None and not peak:
+            return None
         seconds = None if sample is None else sample.cpu_seconds
         if before is not None:
             peak = max(before.peak_memory_bytes or 0, peak)

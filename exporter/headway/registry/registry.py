@@ -28,6 +28,7 @@ from headway.registry.changes import (
     REPORTED,
     HostFacts,
     about_state,
+    advanced,
     at_work,
     changes_anything,
     ignored_after_the_end,
@@ -37,6 +38,7 @@ from headway.registry.changes import (
     same_creation,
     updated,
     visible,
+    whole,
     without_standstill,
 )
 from headway.registry.derive import seen_by, view_of
@@ -47,7 +49,7 @@ from headway.registry.logs import LogTail, split_lines
 from headway.registry.outcome import NameKey, Outcome, Undo, Writes
 from headway.registry.told import Told
 from headway.registry.totals import Totals
-from headway.schemas.reports import CreateIn, ProgressItem, UpdateIn
+from headway.schemas.reports import CreateIn, ProgressItem, ProgressUpdate, UpdateIn
 from headway.settings import Settings
 from headway.store.base import LogLine
 from headway.view import View
@@ -132,34 +134,40 @@ class Registry:
                 if (stored := self.dismiss(before.id).stored) is not None:
                     stored.add_done_callback(lambda future: future.cancelled() or future.exception())
 
-    def update(self, process_id: str, form: UpdateIn | ProgressItem) -> Outcome:
+    def update(self, process_id: str, form: UpdateIn | ProgressUpdate) -> Outcome:
         """Applies what the reporter said. Raises NotFound, Conflict (illegal transition), InvalidInput, TooLarge."""
         entry = self.entry(process_id)
         return self.report(entry, form, self.clock()) or Outcome(entry.process)
 
-    def report(self, entry: Entry, form: UpdateIn | ProgressItem, now: float) -> Outcome | None:
+    def report(self, entry: Entry, form: UpdateIn | ProgressUpdate, now: float) -> Outcome | None:
         """The same at `now` for a process in hand; None: it is done, and there is nothing to wait for or to tell of it."""
         # Arguments by place, and no call where there is nothing to do: this runs for every update.
         before = entry.process
         entry.contact_at = now
         if form.seq is not UNSET and form.seq <= before.activity.seq:
             return Outcome(before, entry.pending, False, True, ignored_repeat(before, form))
-        if not isinstance(form, ProgressItem) and form.alive and before.status.active and not changes_anything(form):
-            return None if before.cancel_requested_at is None else Outcome(before)  # nothing to write, and nothing to tell of
         at = now
         if form.age:
             at, born = now - form.age, before.spec.created_at
             if at < born:  # a creation that lies in the future was before the clock was set back
                 at = min(born, now)
-        if type(before.state) is Orphaned and self._speaks_again(entry, form, at):
-            form = structs.replace(form.whole() if isinstance(form, ProgressItem) else form, status=Status.RUNNING)
-        if entry.in_hand and type(before.state) is Stopping:
-            form = without_standstill(form)
-        ignored = ignored_after_the_end(before, form, at) if type(before.state) in FINAL else None
-        texts = () if isinstance(form, ProgressItem) or form.log is UNSET else split_lines(form.log)
-        last_line = texts[-1] if texts else None
-        process, progressed = updated(before, form, at, now, last_line, self.settings.max_metadata_bytes)
-        lines = entry.log.append(process.id, at, texts) if texts else ()
+        if isinstance(form, ProgressUpdate) and before.state.status.active:
+            process, progressed = advanced(before, form, at, now)
+            lines: Sequence[LogLine] = ()
+            ignored = None
+        else:
+            form = whole(form)
+            if form.alive and before.status.active and not changes_anything(form):
+                return None if before.cancel_requested_at is None else Outcome(before)  # nothing to write, and nothing to tell of
+            if type(before.state) is Orphaned and self._speaks_again(entry, form, at):
+                form = structs.replace(form, status=Status.RUNNING)
+            if entry.in_hand and type(before.state) is Stopping:
+                form = without_standstill(form)
+            ignored = ignored_after_the_end(before, form, at) if type(before.state) in FINAL else None
+            texts = () if form.log is UNSET else split_lines(form.log)
+            last_line = texts[-1] if texts else None
+            process, progressed = updated(before, form, at, now, last_line, self.settings.max_metadata_bytes)
+            lines = entry.log.append(process.id, at, texts) if texts else ()
         entry.process = process
         if progressed and entry.estimator is not None and (current := process.activity.current) is not None:
             entry.estimator.add(at, current)
@@ -170,14 +178,14 @@ class Registry:
         self.feed.touch(entry)
         return None if process.cancel_requested_at is None and ignored is None else Outcome(process, ignored=ignored)
 
-    def _speaks_again(self, entry: Entry, form: UpdateIn | ProgressItem, at: float) -> bool:
+    def _speaks_again(self, entry: Entry, form: UpdateIn, at: float) -> bool:
         """Whether a reporter that was given up because nothing was heard of it shows that it lives. Whose OS process is known to be
         gone may only deliver late."""
         before = entry.process
         lost_at = before.finished_at
         if lost_at is None or at <= lost_at or entry.gone_since is not None or visible(before, self.host) is not None:
             return False
-        return isinstance(form, ProgressItem) or (at_work(form) and not about_state(form))
+        return at_work(form) and not about_state(form)
 
     def advance(self, items: Iterator[tuple[int, ProgressItem, Entry]], now: float) -> int | None:
         """What :meth:`report` does of one (place, item, entry) after the other, where an item says only that more work is done: in

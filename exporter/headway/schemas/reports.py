@@ -127,16 +127,21 @@ class CurrentIn(Struct, forbid_unknown_fields=True, gc=False):
     current: Count
 
 
-class ProgressItem(Struct, forbid_unknown_fields=True, kw_only=True, gc=False):
-    """What nearly every item of a batch says, and nothing else."""
+class ProgressUpdate(Struct, forbid_unknown_fields=True, kw_only=True, gc=False):
+    """What nearly every update says, and nothing else."""
 
-    id: str
     progress: CurrentIn
     seq: Sequence | UnsetType = UNSET
     age: Age = 0.0
 
     def whole(self) -> UpdateIn:
         return UpdateIn(progress=ProgressIn(current=self.progress.current), seq=self.seq, age=self.age)
+
+
+class ProgressItem(ProgressUpdate, forbid_unknown_fields=True, kw_only=True, gc=False):
+    """The same as an item of a batch."""
+
+    id: str
 
 
 class BatchItem(KnownItem, forbid_unknown_fields=True, kw_only=True):
@@ -173,9 +178,22 @@ class _RawBatch(Struct, forbid_unknown_fields=True):
     items: Annotated[list[msgspec.Raw], Meta(max_length=MAX_BATCH)]
 
 
+# A body that is longer says more than how much is done.
+SHORT: Final = 96
+_progress: Final = msgspec.json.Decoder(ProgressUpdate).decode
 _known_batch: Final = msgspec.json.Decoder(_KnownBatch).decode
 _named: Final = msgspec.json.Decoder(_Named).decode
 _progress_batch: Final = msgspec.json.Decoder(_ProgressBatch).decode
+
+
+def decode_update(body: bytes) -> UpdateIn | ProgressUpdate:
+    """An update, in the narrower form where that is enough. Raises MalformedRequest, InvalidInput."""
+    if len(body) <= SHORT:
+        try:
+            return _progress(body)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            pass
+    return decode(body, UpdateIn)
 
 
 def decode_batch(body: bytes, known: Container[str] = ()) -> list[ProgressItem | KnownItem | WrongItem]:
