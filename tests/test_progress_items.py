@@ -7,6 +7,7 @@ import json
 from contextlib import suppress
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -14,7 +15,18 @@ from msgspec import UNSET
 
 from headway.errors import HeadwayError
 from headway.model import Activity, Status
-from headway.schemas.reports import CurrentIn, KnownItem, ProgressIn, ProgressItem, UpdateIn, decode_known
+from headway.registry.changes import whole
+from headway.schemas.decoding import decode
+from headway.schemas.reports import (
+    CurrentIn,
+    KnownItem,
+    ProgressIn,
+    ProgressItem,
+    ProgressUpdate,
+    UpdateIn,
+    decode_known,
+    decode_update,
+)
 from registry_world import World, in_loop
 
 SAID = st.lists(
@@ -140,6 +152,33 @@ def test_what_nobody_looked_at_is_as_if_somebody_had(steps: list[Step]) -> None:
             assert one == other
 
     scenario()
+
+
+@pytest.mark.parametrize(
+    ("body", "shape"),
+    [
+        ({"progress": {"current": 1}}, ProgressUpdate),
+        ({"progress": {"current": 1}, "seq": 7, "age": 0.5}, ProgressUpdate),
+        ({"progress": {"current": 1}, "alive": True}, UpdateIn),
+        ({"progress": {"current": 1, "total": 2}}, UpdateIn),
+        ({"progress": {"current": None}}, UpdateIn),
+        ({"status": "done"}, UpdateIn),
+        ({}, UpdateIn),
+    ],
+)
+def test_as_which_a_single_one_is_read(body: dict[str, Any], shape: type) -> None:
+    found = decode_update(json.dumps(body).encode())
+    assert type(found) is shape and whole(found) == msgspec.convert(body, UpdateIn)
+
+
+@pytest.mark.parametrize("body", [{"progress": {"current": -1}}, {"progress": {"curent": 1}}, {"progress": 1}, {"age": -1}, 7])
+def test_what_is_wrong_with_a_single_one_is_said(body: Any) -> None:
+    sent = json.dumps(body).encode()
+    with pytest.raises(HeadwayError) as usual:
+        decode(sent, UpdateIn)
+    with pytest.raises(HeadwayError) as found:
+        decode_update(sent)
+    assert str(found.value) == str(usual.value)
 
 
 @pytest.mark.parametrize(

@@ -147,6 +147,14 @@ def test_a_connection_remembers_few_heads_and_no_large_ones() -> None:
     assert heard(Counting, [request(more=b"X: %b\r\n" % (b"x" * (HEAD_BYTES // 2)))] * 3)[3] == 1
 
 
+def test_a_head_without_its_end_is_not_whole() -> None:
+    again = request(body=b"")
+    head = again.removesuffix(b"\r\n\r\n")
+    asked, written, _, begun = heard(Counting, [again, head, b"\r\n\r\n", again])
+    assert len(asked) == 3 and written.count(b"HTTP/1.1 200 OK") == 3 and begun == 2
+    assert len(heard(Counting, [again, head])[0]) == 1, "its last line may go on"
+
+
 LINES: Final = [
     *(b"PATCH /p HTTP/1.1", b"POST /p HTTP/1.1", b"PATCH /later HTTP/1.1", b"PATCH /usual HTTP/1.1", b"PATCH /p?a=1 HTTP/1.1"),
     *(b"PATCH /%70 HTTP/1.1", b"GET /p HTTP/1.1", b"PATCH /p HTTP/1.0", b"PATCH /p  HTTP/1.1", b"PATCH p HTTP/1.1"),
@@ -170,7 +178,7 @@ def pieces(draw: st.DrawFn) -> list[bytes]:
             case 0 if found:
                 found[-1] += one
             case 1:
-                cut = draw(st.integers(0, len(one)) | st.just(one.find(b"\r\n\r\n") + 4))
+                cut = draw(st.integers(0, len(one)) | st.sampled_from([one.find(b"\r\n\r\n"), one.find(b"\r\n\r\n") + 4]))
                 found += [piece for piece in (one[:cut], one[cut:]) if piece]
             case _:
                 found.append(one)

@@ -174,10 +174,10 @@ class Protocol(HttpToolsProtocol):
     def _remember(self, length: int) -> None:
         """The head of the request that was just answered, if the request and nothing else came in one piece."""
         piece = self._piece
-        head, end, body = piece.partition(_END)
+        head, _, body = piece.partition(_END)
         line, _, rest = head.partition(_LINE_END)
         # Chunks are longer than what they carry.
-        if not end or len(body) != length or len(rest) > HEAD_BYTES or _PLAIN.fullmatch(line) is None:
+        if len(body) != length or len(rest) > HEAD_BYTES or _PLAIN.fullmatch(line) is None:
             return
         if len(self._heads) >= HEADS:
             self._heads.clear()
