@@ -72,7 +72,8 @@ def test_up_of_all_waits_for_schedules_and_says_what_failed(serve: Serve) -> Non
     )
     done = said(serving, "up")
     assert done.returncode == Exit.FAILED
-    assert done.stderr.splitlines()[-1] == "headway: broken: in error: OSError: no space (exit code 4)"
+    words = ["headway: broken: in error: OSError: no space (exit code 4)", "headway: 2 of 3 run, not broken"]
+    assert done.stderr.splitlines()[-2:] == words
     sleeper, timed = sorted(done.stdout.splitlines(), reverse=True)
     assert sleeper.startswith("sleeper runs (pid ") and timed.startswith("nightly runs by its schedule, next in ")
     assert serving.status("nightly")["schedule"]["last_run"] is None
@@ -248,7 +249,7 @@ def test_ensure_starts_what_is_missing_and_check_only_looks(serve: Serve) -> Non
     serving = serve({"web": {**SLEEP, "depends_on": ["db"]}, "db": server(port), "other": SLEEP})
     looked = said(serving, "ensure", "web", "--check")
     assert (looked.returncode, looked.stdout) == (Exit.FAILED, "")
-    assert looked.stderr.splitlines() == ["headway: db: stopped", "headway: web: stopped"]
+    assert looked.stderr.splitlines() == ["headway: db: stopped", "headway: web: stopped", "headway: 0 of 2 run, not db, web"]
     assert set(statuses(serving).values()) == {"stopped"}
     done = said(serving, "ensure", "web")
     assert done.returncode == 0 and [line.split()[0] for line in done.stdout.splitlines()] == ["db", "web"]
@@ -285,7 +286,9 @@ def test_ensure_ends_when_one_was_given_up_with_the_reason_of_each(serve: Serve)
     assert {line for line in done.stderr.splitlines() if "waiting for" not in line} == {
         f"headway: hopeless: {why}",
         f"headway: above: in error: it needs hopeless, which is {why}",
+        "headway: 1 of 3 runs, not hopeless, above",
     }
+    assert done.stderr.endswith("not hopeless, above\n")
     checked = said(serving, "ensure", "hopeless", "--check")
     assert checked.returncode == Exit.FAILED and "no licence" in checked.stderr
 
@@ -305,6 +308,21 @@ def test_one_that_fails_again_and_again_is_not_said_to_run(serve: Serve) -> None
     done = said(serving, "ensure", "flapping", "--wait", "30s")
     assert (done.returncode, done.stdout) == (Exit.FAILED, "")
     assert "headway: flapping: in error: given up after 3 failures in a row" in done.stderr, done.stderr
+
+
+def test_a_start_by_hand_counts_anew_in_all_that_is_said(serve: Serve) -> None:
+    """After "1 of 2 tries" there has been one failure in a row, whatever was before the start."""
+    brief = {"command": "sleep 1; exit 5", "autostart": False, "restart": {"backoff": "0.1s", "tries": 2}}
+    serving = serve({"brief": brief, "good": SLEEP, "never": {**brief, "restart": {"tries": 1}}})
+    assert said(serving, "up", "brief", "--wait", "30s").returncode == Exit.FAILED
+    done = said(serving, "ensure", "brief", "good", "never", "--wait", "30s")
+    assert done.returncode == Exit.FAILED and "after 2 failures in a row, but" not in done.stderr
+    assert "waiting for brief, which runs, but not for long yet: before this start it had failed 2 times in a row" in done.stderr
+    assert "waiting for brief, which runs, after a failure, but not for long yet" in done.stderr
+    assert "never: in error: given up after 1 failure: ended with exit code 5" in done.stderr
+    assert done.stderr.endswith("\nheadway: 1 of 3 runs, not brief, never\n")
+    looked = said(serving, "ensure", "brief", "good", "--check")
+    assert looked.returncode == Exit.FAILED and looked.stderr.endswith("\nheadway: 1 of 2 runs, not brief\n")
 
 
 @pytest.mark.parametrize(("missed", "words"), [(0, ""), (1, "1 run was missed"), (3, "3 runs were missed")])
@@ -370,6 +388,8 @@ def test_mistakes_say_what_is_meant(serve: Serve) -> None:
         done = said(serving, *words)
         assert (done.returncode, done.stdout) == (Exit.NOT_FOUND, "")
         assert done.stderr == "headway: there is no service wep: did you mean web?\n"
+    both = said(serving, "ensure", "wep", "db", "dbb")
+    assert both.returncode == Exit.NOT_FOUND and "wep: did you mean web?" in both.stderr and "dbb: did you mean db?" in both.stderr
     assert said(serving, "up", "zzz").stderr.strip().endswith("there is no service zzz: there are web, db")
     for verb in ("up", "down", "status"):
         assert said(serving, verb, "--group", "sit").stderr == "headway: there is no group sit: did you mean site?\n"

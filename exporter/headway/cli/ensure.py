@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 DESCRIPTION = """\
 For the line before a workflow: starts those of the services, and of what they depend on, that do not run, and waits until all are
-ready, through new starts after a failure, until one was given up or the wait is over. Exit code 0 when all run; otherwise 1, and
-the reason of each on stderr. What it waits for is on stderr too, when that changes. Ctrl-C ends the waiting at once and leaves the
-services as they are. A service with a schedule counts while it waits for its time; it is not started. Nothing but looking is done
-when all run already; starting needs a key of the role operator."""
+ready, through new starts after a failure, until one was given up or the wait is over. Exit code 0 when all run; otherwise 1, with
+the reason of each on stderr and, of several, at last how many run. What it waits for is on stderr too, when that changes. Ctrl-C
+ends the waiting at once and leaves the services as they are. A service with a schedule counts while it waits for its time; it is
+not started. Nothing but looking is done when all run already; starting needs a key of the role operator."""
 EXAMPLES = """\
   headway ensure db queue && ./nightly.sh
   headway ensure db --check || echo "no database"

@@ -64,20 +64,27 @@ def wait_for(connection: Connection, names: Collection[str], steady: Steady, ran
         time.sleep(max(0.0, min(POLL, deadline - time.monotonic())))
 
 
-def tell(found: Sequence[Json], steady: Steady | None, ran: bool = False, quiet: bool = False) -> Exit:
-    """What runs on stdout, what does not on stderr, with the reason. `steady`: None if it was only looked."""
-    code, looked = Exit.OK, steady or Steady(DEFAULT_WAIT)
+def tell(
+    found: Sequence[Json], steady: Steady | None, ran: bool = False, quiet: bool = False, others: Collection[str] = ()
+) -> Exit:
+    """What runs on stdout, what does not on stderr, with the reason; of several, at last how many run. `steady`: None if it was
+    only looked. `others`: what was asked for too and is known to have failed."""
+    wrong, looked = [*others], steady or Steady(DEFAULT_WAIT)
     for one in found:
         judged = verdict(one, looked, ran)
         if judged is Verdict.RUNS or (steady is None and runs(one)):
             if not quiet:
                 print(success(one), flush=True)
         else:
-            code = Exit.FAILED
+            wrong.append(one["name"])
             late = f"not ready within {format_duration(looked.wait)}: " if judged is Verdict.WAITING and steady is not None else ""
             words = outlook(one, looked) if one["status"] == "running" else ""
             print(f"headway: {clean(one['name'])}: {late}{words or standing(one)}", file=sys.stderr)
-    return code
+    every = len(found) + len(others)
+    if wrong and every > 1:
+        verb = "runs" if every - len(wrong) == 1 else "run"
+        print(f"headway: {every - len(wrong)} of {every} {verb}, not {clean(', '.join(wrong))}", file=sys.stderr)
+    return Exit.FAILED if wrong else Exit.OK
 
 
 def success(one: Json) -> str:
@@ -95,9 +102,13 @@ def outlook(one: Json, steady: Steady) -> str:
     """ "is starting: nothing listens on port 8080"; "" for what has only just begun to run."""
     if one["status"] != "running":
         return f"is {standing(one)}"
-    failures = steady.failures(one)
-    often = "a failure" if failures == 1 else f"{failures} failures in a row"
-    return f"runs, after {often}, but not for long yet" if failures else ""
+    failures, before = int(one["failures"]), steady.failures(one)
+    if failures:
+        often = "a failure" if failures == 1 else f"{failures} failures in a row"
+        return f"runs, after {often}, but not for long yet"
+    # Somebody started it, which begins the count anew; what was seen of it before makes us wait all the same.
+    often = "once" if before == 1 else f"{before} times in a row"
+    return f"runs, but not for long yet: before this start it had failed {often}" if before else ""
 
 
 def standing(one: Json) -> str:

@@ -33,7 +33,7 @@ def add_parser(commands: Subparsers) -> None:
 
 def run(args: argparse.Namespace) -> int:
     connection = connect(args)
-    begun, code = [], Exit.OK
+    begun, left = [], []
     for one in chosen(configured(connection), args.name):
         try:
             connection.restart_service(one["name"])
@@ -43,8 +43,8 @@ def run(args: argparse.Namespace) -> int:
                 raise
             # One that cannot be ended is no reason to leave the others as they are.
             print(f"headway: {clean(error)}", file=sys.stderr)
-            code = Exit.FAILED
+            left.append(one["name"])
     if not begun or not args.wait:
-        return code
+        return Exit.FAILED if left else Exit.OK
     steady = Steady(args.wait)
-    return max(code, tell(wait_for(connection, begun, steady, ran=True), steady, ran=True))
+    return tell(wait_for(connection, begun, steady, ran=True), steady, ran=True, others=left)

@@ -55,9 +55,8 @@ def chosen(every: Sequence[Json], names: Sequence[str], group: str | None = None
     if names and group is not None:
         raise CommandError("give either names or --group", Exit.USAGE)
     known = [one["name"] for one in every]
-    for name in names:
-        if name not in known:
-            raise CommandError(f"there is no service {clean(name)[:64]}: {meant(name, known)}", Exit.NOT_FOUND)
+    if unknown := [f"there is no service {clean(name)[:64]}: {meant(name, known)}" for name in names if name not in known]:
+        raise CommandError("\n  ".join(unknown), Exit.NOT_FOUND)
     found = [one for one in every if (not names or one["name"] in names) and group in (None, one["group"])]
     if not found:
         groups = sorted({one["group"] for one in every if one["group"]})

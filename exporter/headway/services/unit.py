@@ -306,7 +306,8 @@ class Unit:
                 self.remembered = replace(self.remembered, wanted=False)
             tries = self.service.restart.tries
             if following.gave_up:
-                reason = f"given up after {following.failures} failures in a row: {reason}"
+                often = "1 failure" if following.failures == 1 else f"{following.failures} failures in a row"
+                reason = f"given up after {often}: {reason}"
             elif again is not None and end is End.BAD:
                 reason += f"; started again in {again:g} s ({following.failures} of {tries} tries)" if tries else "; started again"
             bad = end is End.BAD and self.service.schedule is None
