@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from osprocesses import wait_gone
 from running import RunningExporter
-from serving import Serve, Serving, free_port, listens, server
+from serving import Serve, Serving, free_port, listens, server, started_in
 from waiting import wait_until
 
 
@@ -152,3 +154,34 @@ def test_services_that_died_while_no_exporter_ran(serve: Serve) -> None:
     again = serving.until("web", "running", 30)
     assert again["process_id"] != web["process_id"] and again["restarts"] == 1
     assert serving.until("off", "error", 30)["reason"].startswith("ended by signal SIGKILL")
+
+
+def test_what_could_not_be_reported_at_once_was_started_all_the_same(serve: Serve, tmp_path: Path) -> None:
+    """The exporter stands still while a short command is run: how it ended waits in the spool."""
+    daemon = f"setsid {sys.executable} -u server.py {free_port()} </dev/null >/dev/null 2>&1 & echo $! > s.pid"
+    serving = serve({"d": {"command": daemon, "pid_file": "s.pid", "autostart": False}})
+    exporter, spool = serving.exporter.process, tmp_path / "data" / "spool"
+    assert exporter is not None
+    with ThreadPoolExecutor(2) as threads:
+        tracked = threads.submit(serving.call, "POST", "/track", {"command": ["true"], "cwd": str(tmp_path)}, 201)
+        started = threads.submit(serving.call, "POST", "/start", {"name": "d"})
+        wait_until(lambda: len(runners(tmp_path)) == 2 or (tracked.done() and started.done()), 30, "both to be run", 0.001)
+        exporter.send_signal(signal.SIGSTOP)
+        try:
+            wait_until(lambda: len(list(spool.glob("*.ready"))) == 2 or not runners(tmp_path), 60, "both to be over")
+        finally:
+            exporter.send_signal(signal.SIGCONT)
+        assert serving.process(tracked.result(60)["id"])["status"] == "done"
+        started.result(60)
+    pid = int((tmp_path / "s.pid").read_text())
+    assert serving.until("d", "running", 60, pid=pid)["restarts"] == 0
+
+
+def runners(folder: Path) -> list[int]:
+    """Those that run a command for the exporter of this folder."""
+    found = []
+    for pid in started_in(folder):
+        with contextlib.suppress(OSError):
+            if b"headway\0run\0" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                found.append(pid)
+    return found

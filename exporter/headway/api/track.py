@@ -70,8 +70,11 @@ async def launch(context: Context, process_id: str, how: Launch) -> Process:
 async def reported(entries: Container[str], process_id: str, launched: Launched) -> None:
     """Raises InvalidInput with its words when it gave up, StoreUnavailable when nothing was heard of it."""
     deadline = time.monotonic() + REPORTED_WITHIN
-    while process_id not in entries:
-        if launched.ended():
+    while True:
+        silent = launched.silent()
+        if process_id in entries:
+            return
+        if silent:
             raise InvalidInput(f"the command was not run: {launched.words() or 'its runner ended without a word'}")
         if time.monotonic() >= deadline:
             raise StoreUnavailable(

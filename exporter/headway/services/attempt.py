@@ -181,14 +181,16 @@ class Attempt:
     async def _reported(self) -> Process:
         """Waits until what runs the command has said so."""
         deadline = now() + REPORTED_WITHIN
-        while (process := self.unit.process) is None:
-            if self._launched is not None and self._launched.ended():
+        while True:
+            silent = self._launched is not None and self._launched.silent()
+            if (process := self.unit.process) is not None:
+                return process
+            if self._launched is not None and silent:
                 words = self._launched.words()
                 raise NotStarted(f"the command was not run: {words or 'its runner ended without a word'}", final=True)
             if now() >= deadline:
                 raise NotStarted(f"it was started, but was not reported within {REPORTED_WITHIN:.0f} s")
             await asyncio.sleep(POLL)
-        return process
 
     async def _wait_until_ready(self, started: Process) -> None:
         deadline, gone_at = now() + self.service.start_timeout, 0.0

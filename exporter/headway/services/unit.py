@@ -189,9 +189,9 @@ class Unit:
             return
         if process.status.active:
             self._see_zombie(process)
-        elif (
-            end_of(process) is End.GOOD and may_fork(self.service) and self.remembered.fingerprint is not None and self._task_done()
-        ):
+        elif not self._task_done():
+            pass  # news of one end come twice, or before it is written down that it runs: the next look is soon enough
+        elif self._may_have_forked(process):
             self._go(self._try(Attempt(self), Attempt.follow))
         else:
             self._ended(process)

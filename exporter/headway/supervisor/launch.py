@@ -22,15 +22,22 @@ MOST_WORDS: Final = 2000
 
 
 class Launched:
-    """A `headway run` that was started. `words` is what it has complained of so far."""
+    """A `headway run` that was started. `words` is what it has complained of so far; `spool` is where it leaves what it could not
+    report."""
 
-    def __init__(self, process: subprocess.Popen[bytes], complaints: Path) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], complaints: Path, spool: Path) -> None:
         self._process = process
         self._complaints = complaints
+        self._spool = spool
 
     def ended(self) -> bool:
         """Whether it is over; then it has been waited for."""
         return self._process.poll() is not None
+
+    def silent(self) -> bool:
+        """Whether it is over and left nothing that will be heard of it yet. To be asked before one looks whether it was heard of:
+        what waits in the spool may be taken from there in between."""
+        return self.ended() and not any(self._spool.glob(f"*-{self._process.pid}.ready"))
 
     def words(self) -> str:
         try:
@@ -82,7 +89,7 @@ class Launcher:
             except ValueError:  # what no system call takes
                 complaints.unlink()
                 raise InvalidInput("a text here holds a NUL or what is no character: leave it out") from None
-        launched = Launched(process, complaints)
+        launched = Launched(process, complaints, self.data_dir / "spool")
         self._running.append(launched)
         return launched
 
