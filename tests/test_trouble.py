@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ from playwright.sync_api import Browser, expect
 
 from browsing import Visitor
 from calling import Api
-from cli import headway
+from cli import HEADWAY, headway, on_terminal
 from running import RunningExporter, Starter
 from waiting import wait_until
 
@@ -65,6 +66,15 @@ def test_a_full_disk_refuses_and_undoes_and_recovers(start_exporter: Starter, sm
     assert told in page and "what is reported now is refused: the disk that holds" in page
     listed = headway("ps", "--url", exporter.url, environ={"HEADWAY_KEY": exporter.key})
     assert told in listed.stderr, listed.stderr
+    of_one = headway("ps", "--name", "before", "--url", exporter.url, environ={"HEADWAY_KEY": exporter.key})
+    analysed = headway("analyze", "--json", "--url", exporter.url, environ={"HEADWAY_KEY": exporter.key})
+    assert told in of_one.stderr and told in analysed.stderr and told in json.loads(analysed.stdout)["notice"]
+    with on_terminal("ps", "--watch", environ={"HEADWAY_URL": exporter.url}) as watch:
+        wait_until(lambda: told in watch.text, what="the notice above the table")
+    piped = [HEADWAY, "ps", "--watch", "--url", exporter.url]
+    with subprocess.Popen(piped, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as child:
+        assert child.stderr is not None and told in child.stderr.readline()
+        child.terminate()
     assert told in api.raw("GET", "/api/processes/report").text.splitlines()[0]
     expect(notice).to_contain_text(told)
     filler.unlink()

@@ -52,7 +52,8 @@ class Scope:
 async def analyze_processes(request: Request) -> Response:
     """What is slow, why, and what to do: time sinks, bottlenecks, stuck ones, duplicates, forecasts, what is usual of each name
     (failure rate, durations and their trend, common errors), costs, and recommendations with the command for each. Looks at the
-    newest 10,000 that ended in the `timeframe` (7d), or since `since`."""
+    newest 10,000 that ended in the `timeframe` (7d), or since `since`. `notice`: that nothing is being stored, and why; null while
+    all is well."""
     context, who = context_of(request), caller(request)
     params = parse_params(single(request), AnalyzeParams)
     who.require(Role.VIEWER)
@@ -64,7 +65,7 @@ async def analyze_processes(request: Request) -> Response:
     else:
         since = now - (DEFAULT_TIMEFRAME if params.timeframe is None else lasting(params.timeframe))
     scope = Scope(since=since, now=now, kind=params.type, name=params.name, project=params.project)
-    return data(shown(await analysis_of(context, who, scope)))
+    return data({**shown(await analysis_of(context, who, scope)), "notice": context.writer.trouble})
 
 
 def lasting(timeframe: str) -> float:
@@ -89,7 +90,7 @@ async def report(request: Request) -> Response:
     found = await judged(context, scope, subjects, services, history, complete)
     if wants_json(request):
         active = [context.summary(subject.process, now, who) for subject in subjects]
-        return data({**shown(found), "running": active, "services": shown(services)})
+        return data({**shown(found), "running": active, "services": shown(services), "notice": context.writer.trouble})
     text = await asyncio.to_thread(page, found, subjects, history, services)
     if (trouble := context.writer.trouble) is not None:
         text = f"{trouble}\n\n{text}"

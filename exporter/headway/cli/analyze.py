@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -21,7 +22,7 @@ DESCRIPTION = """\
 Says what is slow, why, and what to do. First recommendations, each with its reason in numbers and the command that carries it out;
 nothing is done by itself. Then time sinks, bottlenecks with whom they block, stuck processes, duplicates, what will probably pass
 its timeout or use up the memory, and of each name how often it fails, how long it takes, whether that changes, and its most common
-errors. Looks at the newest 10,000 processes that ended in the timeframe."""
+errors. Looks at the newest 10,000 processes that ended in the timeframe. While nothing is being stored standard error says so."""
 EXAMPLES = """\
   headway analyze
   headway analyze --project etl --timeframe 30d
@@ -71,6 +72,8 @@ def run(args: argparse.Namespace) -> int:
         raise CommandError("--since and --timeframe exclude each other", Exit.USAGE)
     filters = {name: value for name in FILTERS if (value := getattr(args, name)) is not None}
     found = connect(args).analyze(filters)
+    if notice := found.get("notice"):
+        print(f"headway: {clean(notice)}", file=sys.stderr)
     if args.json:
         print(json.dumps(found, indent=2))
         return Exit.OK

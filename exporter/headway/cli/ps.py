@@ -26,7 +26,7 @@ DESCRIPTION = """\
 Lists processes, newest first, children under their parents: progress, rate, time left, time since the start, CPU (100% = one
 core) and memory of the process tree, and in words what is not normal. Into a pipe it writes plain columns with whole ids, and
 names of at most 80 characters (--json has them whole). On standard error it says, in a line, that names keep failing, schedules
-missed a run, or nothing is being stored; --names lists these. Without a state it shows what is active, and then what failed,
+missed a run (--names lists these), or nothing is being stored. Without a state it shows what is active, and then what failed,
 timed out, was orphaned or was killed by nobody knows whom, until that is dismissed (that alone: --state undismissed); --state
 failed lists the dismissed ones too. On a terminal those of one name that ended with the same error are one line then, which
 says how often; a state or --name lists each."""
@@ -130,12 +130,11 @@ def lines_of(found: list[dict[str, Any]], fold: bool) -> list[Row]:
 
 def said(connection: Connection, filters: dict[str, str], found: list[dict[str, Any]]) -> None:
     """What is told beside the table: names that keep failing, and that there is none."""
-    if filters == {"state": ACTIVE}:
-        wrong, notice = connection.said_beside()
-        if notice:
-            print(f"headway: {clean(notice)}", file=sys.stderr)
-        if wrong:
-            print(f"headway: {in_short(wrong)}", file=sys.stderr)
+    wrong, notice = connection.said_beside()
+    if notice:
+        print(f"headway: {clean(notice)}", file=sys.stderr)
+    if wrong and filters == {"state": ACTIVE}:
+        print(f"headway: {in_short(wrong)}", file=sys.stderr)
     if not found:
         print(f"headway: {EMPTY_ACTIVE if filters == {'state': ACTIVE} else EMPTY}", file=sys.stderr)
 
@@ -220,36 +219,47 @@ def unicode_of(console: Console) -> bool:
 def watch(connection: Connection, filters: dict[str, str], limit: int, as_json: bool) -> int:
     """Until Ctrl-C. An exporter that goes away is waited for, with the last table in view."""
     console = None if as_json else terminal()
+    notice: str | None = None
     if console is None:
         while True:
             found, _ = look(connection, filters, limit)
+            if (now := connection.said_beside()[1]) != notice and now:
+                print(f"headway: {clean(now)}", file=sys.stderr, flush=True)
+            notice = now
             print(json.dumps(found) if as_json else plain(rows(found)) + "\n", flush=True)
             time.sleep(REDRAW)
     from rich.live import Live
 
     fold = folds(filters)
     found, more = look(connection, filters, limit, fold)
-    with Live(view(console, found, more, fold), console=console, auto_refresh=False, vertical_overflow="ellipsis") as live:
+    _, notice = connection.said_beside()
+    with Live(view(console, found, more, fold, notice), console=console, auto_refresh=False, vertical_overflow="ellipsis") as live:
         while True:
             time.sleep(REDRAW)
             problem = None
             try:
                 found, more = look(connection, filters, limit, fold)
+                _, notice = connection.said_beside()
             except CommandError as error:
                 if error.code is not Exit.UNREACHABLE:
                     raise
                 problem = str(error)
-            live.update(view(console, found, more, fold, problem), refresh=True)
+            live.update(view(console, found, more, fold, notice, problem), refresh=True)
 
 
-def view(console: Console, found: list[dict[str, Any]], more: bool, fold: bool, problem: str | None = None) -> RenderableType:
+def view(
+    console: Console, found: list[dict[str, Any]], more: bool, fold: bool, notice: str | None, problem: str | None = None
+) -> RenderableType:
+    """`notice`: what the exporter has to say of itself; `problem`: why it cannot be asked now."""
     from rich.console import Group
     from rich.text import Text
 
     active = [process for process in found if process["finished_at"] is None]
     flagged = sum(1 for process in found if process["conditions"] or process["finished_at"] is not None)
     every = lines_of(found, fold)
-    shown = fitting(every, console.height - 4)
+    said = [Text(clean(notice), style="red"), Text()] if notice else []
+    above = 1 + len(said[0].wrap(console, console.width)) if said else 0
+    shown = fitting(every, console.height - 4 - above)
     hidden = f", {len(every) - len(shown)} of all not shown" if len(shown) < len(every) else ""
     last = (
         f"{len(active)} active, {flagged} need attention{hidden}{', there are more: --limit' if more else ''} · "
@@ -257,7 +267,7 @@ def view(console: Console, found: list[dict[str, Any]], more: bool, fold: bool, 
     )
     body = table(shown, console.width, unicode_of(console)) if found else Text("nothing is running")
     below = Text(last, style="dim") if problem is None else Text(f"{problem} · trying again", style="red")
-    return Group(body, Text(), below)
+    return Group(*said, body, Text(), below)
 
 
 def fitting(every: Sequence[Row], most: int) -> Sequence[Row]:
