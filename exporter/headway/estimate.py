@@ -99,7 +99,7 @@ class Estimator:
     )
 
     def __init__(self, started_at: float, initial: float | None = None, shapes: Sequence[Sequence[float]] = ()) -> None:
-        self._shapes = shapes
+        self._shapes = tuple(map(tuple, shapes))
         self._usual: Shape | None = None
         self._paused_at: float | None = None
         self._restarted = False
@@ -262,7 +262,7 @@ class Estimator:
         seconds, fit = 0.0, self._fit
         if fit is not None:
             made_at, of, shape, work, said, _, _ = fit
-            seconds = said * ((total - done if shape is None else self._work(done, total, shape)) / work)
+            seconds = said * ((total - done if shape is None else shape.left(done, total)) / work)
             if patient and total == of and at - made_at < PATIENT:
                 self._left = seconds > 0
             elif self._outdated(fit, at, total, seconds):
@@ -314,17 +314,12 @@ class Estimator:
         rate = (done - before) / window
         return rate if 0 <= rate < inf else 0.0 if rate < 0 else None
 
-    @staticmethod
-    def _work(done: float, total: float, shape: Shape | None) -> float:
-        """What is left: items, or the seconds for as many items as an earlier run had at its pace."""
-        return total - done if shape is None else (shape.ends[-1] - shape.at(done / total)) * (total / shape.items)
-
     def _forecast(self, at: float, done: float, total: float) -> _Fit | None:
         if self._usual is None and self._shapes:
             self._usual = usual_of(self._shapes)
         usual, initial = self._usual, self._initial
         if done <= initial:
-            seconds = 0.0 if usual is None or total <= 0 else self._work(done, total, usual)
+            seconds = 0.0 if usual is None or total <= 0 else usual.left(done, total)
             return _Fit(at, total, usual, seconds, min(LONGEST, seconds), *BEFORE_PROGRESS) if seconds > 0 else None
         times, dones = self._times, self._dones
         updates = len(times) - 1
@@ -339,7 +334,7 @@ class Estimator:
                 by_usual = Parts(self._parted_by(usual, total, parts, first, part), ahead / part)
                 pace, shape = part * total / usual.items, usual
         found = forecast(by_items, updates, by_usual, pace)
-        work = self._work(done, total, shape)
+        work = total - done if shape is None else shape.left(done, total)
         return _Fit(at, total, shape, work, *found) if isfinite(found.seconds) and 0 < work < inf else None
 
     def _parted(self, parts: int, head: int = 0) -> list[float]:
