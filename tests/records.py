@@ -11,6 +11,7 @@ from headway.model import (
     STATES,
     Activity,
     Done,
+    Ending,
     Kind,
     OSProcess,
     Process,
@@ -96,6 +97,7 @@ def any_of(model: type, **given: st.SearchStrategy[Any]) -> st.SearchStrategy[An
     return st.builds(model, **drawn)
 
 
+_BY_TYPE[Ending | None] = st.none() | any_of(Ending)
 states = st.one_of([any_of(cast(type, state)) for state in STATES.values()])
 processes = any_of(
     Process,

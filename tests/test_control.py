@@ -22,7 +22,7 @@ from headway.control.report import Asked
 from headway.model import Status
 from headway.reporter.client import ApiError
 from osprocesses import Started, runs, starting, state, with_pid
-from registry_world import World, in_loop
+from registry_world import START, World, in_loop
 from running import RunningExporter, Starter
 from waiting import wait_until
 
@@ -301,13 +301,13 @@ def test_the_exporter_stops_in_time_during_a_long_grace(exporter: RunningExporte
 
 @pytest.mark.parametrize("stands", [False, True])
 @pytest.mark.parametrize("politely", [True, False])
-def test_who_outlives_a_kill_and_the_exporter_is_running_again(
+def test_a_kill_goes_on_when_the_exporter_is_started_again(
     start_exporter: Starter, start: Started, politely: bool, stands: bool
 ) -> None:
     exporter = start_exporter("--sample-interval", "0.2", "--stop-grace", "1s")
-    script = start("deaf(); " + IDLE, ready=True)
-    one = track(Api(exporter, exporter.key), script)
-    asking = threading.Thread(target=kill_unanswered, args=(exporter, one))
+    script, other = start("deaf(); " + IDLE, ready=True), start("deaf(); " + IDLE, ready=True)
+    one, kept = track(Api(exporter, exporter.key), script), track(Api(exporter, exporter.key), other)
+    asking = threading.Thread(target=kill_unanswered, args=(exporter, one), kwargs={"grace": 6 if politely else 3})
     asking.start()
     wait_until(lambda: Api(exporter).get(one)["transitions"][-1]["to"] == "stopping", what="the kill, on the disk")
     if politely:
@@ -318,12 +318,34 @@ def test_who_outlives_a_kill_and_the_exporter_is_running_again(
     if stands:
         os.kill(script.pid, signal.SIGSTOP)
     exporter.start()
-    status = "paused" if stands else "running"
-    wait_until(lambda: Api(exporter).get(one)["transitions"][-1]["to"] == status, timeout=30, what=f"it is {status}")
+    wait_until(lambda: Api(exporter).get(one)["status"] == "killed", timeout=30, what="its end")
     found = Api(exporter).get(one)
-    assert found["status"] == status and [step["to"] for step in found["transitions"]] == ["running", "stopping", status]
-    assert found["transitions"][-1]["cause"].startswith("it lives on: the exporter that was ending it stopped")
-    assert runs(script.pid) and kill(Api(exporter, exporter.key), one, signal="KILL")["process"]["status"] == "killed"
+    assert [step["to"] for step in found["transitions"]] == ["running", "stopping", "killed"] and found["signal"] == 9
+    assert found["transitions"][-1]["cause"] == "killed by first-start" and found["error"] is None and not runs(script.pid)
+    assert Api(exporter).get(kept)["status"] == "running" and runs(other.pid)
+
+
+def test_of_a_kill_that_goes_on_nobody_is_hit_who_was_not_meant(start_exporter: Starter, start: Started) -> None:
+    """Who was spared before is spared again; what ended meanwhile has ended as was asked."""
+    exporter = start_exporter("--sample-interval", "0.2")
+    api = Api(exporter, exporter.key)
+    scripts = [start("deaf(); " + IDLE, ready=True) for _ in range(3)]
+    spared, ended, lives = (track(api, one, project="p", executor=one is scripts[0]) for one in scripts)
+    asking = threading.Thread(target=kill_unanswered, args=(exporter, None), kwargs={"grace": 20})
+    asking.start()
+    wait_until(
+        lambda: {api.get(one)["transitions"][-1]["to"] for one in (ended, lives)} == {"stopping"}, what="the kill, on the disk"
+    )
+    exporter.kill()
+    asking.join(30)
+    scripts[1].child.kill()
+    scripts[1].child.wait(30)
+    exporter.start()
+    wait_until(lambda: Api(exporter).get(ended)["status"] == "killed", timeout=30, what="the one that ended meanwhile")
+    assert Api(exporter).get(ended)["transitions"][-1]["cause"].endswith("as was asked")
+    assert Api(exporter).get(lives)["status"] == "stopping", "its grace is not over"
+    assert kill(api, lives, signal="KILL")["process"]["status"] == "killed"
+    assert Api(exporter).get(spared)["status"] == "running" and runs(scripts[0].pid)
 
 
 @in_loop
@@ -341,9 +363,32 @@ async def test_an_exporter_that_stops_does_not_say_that_the_kill_failed() -> Non
         assert world.status("a") is Status.STOPPING and runs(script.pid)
 
 
-def kill_unanswered(exporter: RunningExporter, process_id: str) -> None:
+@in_loop
+async def test_a_kill_does_not_go_on_with_who_has_the_pid_by_now() -> None:
+    world = World()
+    control = Control(world.watch)
+    with starting() as start:
+        other, script = start(IDLE, ready=True), start("deaf(); " + IDLE, ready=True)
+        at = other.process.create_time
+        assert at is not None
+        world.create(id="gone", host="here", pid=other.pid, create_time=at - 100)
+        world.create(id="a", host="here", pid=script.pid, create_time=script.process.create_time)
+        for one in ("gone", "a"):
+            asked = Asked(by="ann", grace=1)
+            world.registry.move(one, Status.STOPPING, cause="kill asked by ann", cancel_requested_at=START, ending=asked.ending)
+        await control.go_on(["gone", "a", "unknown"])
+        assert world.status("a") is Status.KILLED and not runs(script.pid)
+        assert world.status("gone") is Status.STOPPING and runs(other.pid), "what is gone is the watch's"
+        control.close()
+
+
+def kill_unanswered(exporter: RunningExporter, process_id: str | None, grace: float = 50) -> None:
+    """None: all but executors."""
     try:
-        kill(Api(exporter, exporter.key), process_id, grace=50)
+        if process_id is None:
+            kill_scope(Api(exporter, exporter.key), "all_except_executors", grace=grace)
+        else:
+            kill(Api(exporter, exporter.key), process_id, grace=grace)
     except Exception:  # noqa: S110  the answer never comes
         pass
 

@@ -35,6 +35,7 @@ from headway.garbage import SET_ASIDE_EVERY, Garbage
 from headway.intake import Intake
 from headway.keys import bootstrap
 from headway.metrics.host import HealthMetrics
+from headway.model import Process
 from headway.notify import notify, watchdog_interval
 from headway.polling.definition import Integration
 from headway.polling.poller import Poller
@@ -168,6 +169,8 @@ class Exporter:
         self.own.watch_stream(self.subscribers)
         self._tasks: list[asyncio.Task[None]] = []
         self._intake: Intake | None = None
+        self._left: Sequence[Process] = ()
+        self._going_on: asyncio.Task[None] | None = None
         self._exits: ExitWatch | None = None
 
     def _shipping(self, host: str, clock: Callable[[], float]) -> tuple[Shipper | None, Writes]:
@@ -205,7 +208,7 @@ class Exporter:
         def tail(process_id: str) -> Sequence[LogLine]:
             return self.store.lines(process_id, self.settings.log_tail_lines)
 
-        left = left_stopping(loaded.processes)
+        self._left = left = left_stopping(loaded.processes)
         history = await asyncio.to_thread(lambda: {one.id: self.store.transitions(one.id) for one in left})
         self.registry.load(loaded.processes, loaded.names, counts, tail)
         self.unfinished = Unfinished(self.watch, history)
@@ -246,6 +249,8 @@ class Exporter:
         key = read_key(self.settings.data_dir / ADMIN_KEY_FILE)
         self._intake = Intake((spool.directory(), self.settings.data_dir / "spool"), urls, key, here, Trust.of(self.launcher.trust))
         self._tasks.append(asyncio.create_task(self._every(INTAKE_INTERVAL, self.take_in), name="take in"))
+        self._going_on = asyncio.create_task(self.control.go_on([one.id for one in self._left]), name="go on with kills")
+        self._tasks.append(self._going_on)
         self._tasks.append(asyncio.create_task(self._supervise(), name="services"))
         self.announcer.listens_at(url)
         self._tasks.append(asyncio.create_task(self._every(ANNOUNCER_PAUSE, self.announcer.run), name="announce"))
@@ -311,7 +316,8 @@ class Exporter:
             samples = await asyncio.to_thread(self.sampler.sample, roots)
             self.own.observe_sample(time.perf_counter() - started)
             await in_turns(self.watch.applying(samples), way)
-        self.unfinished.settle()
+        if self._going_on is not None and self._going_on.done():
+            self.unfinished.settle()
         await in_turns(self.watch.expiring(), way)
         await in_turns(self.watch.evaluating(), way)
         if suspects := self.watch.servers.suspects():

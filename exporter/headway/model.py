@@ -136,10 +136,25 @@ class Paused:
 
 
 @dataclass(frozen=True, slots=True)
+class Ending:
+    """How a process is being ended from here: who asked for it, the signal, and after how long (s) comes SIGKILL. Whose processes
+    may be reached on the way (None: everybody's), and whether executors are spared."""
+
+    by: str
+    signal: int
+    grace: float
+    user: str | None = None
+    spare_executors: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Stopping:
+    """`ending`: None while it ends by itself; kept so that an exporter that stops meanwhile can go on after its next start."""
+
     status: ClassVar[Status] = Status.STOPPING
     started_at: float | None
     stopping_at: float
+    ending: Ending | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -133,7 +133,7 @@ def asking(who: Caller, form: KillIn | KillScopeIn) -> Asked:
         raise InvalidInput(f"grace: at most {LONGEST_GRACE:.0f} seconds; the answer comes when the outcome is known", field="grace")
     return Asked(
         by=who.name,
-        sees=who.sees,
+        user=who.user,
         signal=parse_signal(form.signal),
         grace=grace,
         spare_executors=isinstance(form, KillScopeIn) and named(form.scope) == "all_except_executors",

@@ -19,8 +19,8 @@ from headway.control.whole import Below, reported_below, run_of, tree_of
 from headway.ending.base import Outcome, Spared, Target
 from headway.ending.system import OSSystem, System
 from headway.ending.trees import end_trees, look_at, pause_trees, resume_trees
-from headway.errors import Conflict, StoreUnavailable
-from headway.model import OSProcess, Process, Status
+from headway.errors import Conflict, HeadwayError, StoreUnavailable
+from headway.model import Ending, OSProcess, Process, Status, Stopping
 from headway.registry.entry import Entry
 from headway.registry.outcome import Outcome as Changed
 from headway.registry.watch import Watch
@@ -32,6 +32,8 @@ log = logging.getLogger(__name__)
 
 # Actions at a time; more wait for their turn. They have threads of their own, so that a long grace keeps nobody else waiting.
 ACTIONS: Final = 16
+# Of the grace of a kill that an exporter before this one began, so much is left at least (s): its signal may not have been sent.
+LEAST_GRACE: Final = 1.0
 # A reporter that was asked to end may say how it ended, in a request that is under way: so long is waited for it (s).
 LAST_WORD: Final = 0.5
 
@@ -73,7 +75,7 @@ class Control:
         entries = self._reached(plan)
         self._take(entries)
         try:
-            await self._begin(entries, f"kill asked by {asked.by}")
+            await self._begin(entries, asked)
             outcomes = await self._act(
                 lambda: end_trees(
                     targets,
@@ -93,6 +95,27 @@ class Control:
         finally:
             self._release(entries)
         return report
+
+    async def go_on(self, ids: Iterable[str]) -> None:
+        """Ends what an exporter before this one was ending when it stopped: with the same signal once more, since not all may have
+        heard it, and with what is left of the grace. What is gone is the watch's, which waits for last words."""
+        asked: dict[Ending, list[Process]] = {}
+        for one in [self.registry.entries[process_id].process for process_id in ids if process_id in self.registry.entries]:
+            if isinstance(one.state, Stopping) and one.state.ending is not None:
+                asked.setdefault(one.state.ending, []).append(one)
+        await asyncio.gather(*(self._go_on(ending, ones) for ending, ones in asked.items()))
+
+    async def _go_on(self, ending: Ending, processes: Sequence[Process]) -> None:
+        ids = ", ".join(one.id for one in processes)
+        try:
+            living = await self.living(processes)
+            begun = max((one.state.stopping_at for one in living if isinstance(one.state, Stopping)), default=0.0)
+            grace = min(max(LEAST_GRACE, begun + ending.grace - self.registry.clock()), ending.grace)
+            if living:
+                log.info("the kill asked by %s of %s goes on", ending.by, ids)
+                await self.kill(living, Asked.again(ending, grace))
+        except HeadwayError as error:
+            log.warning("the kill asked by %s of %s does not go on: %s", ending.by, ids, error.detail)
 
     def _target(self, one: Process | OSProcess, asked: Asked, report: Report, below: Below) -> Target | None:
         if isinstance(one, OSProcess):
@@ -152,15 +175,19 @@ class Control:
                 found.append(entry)
         return found
 
-    async def _begin(self, entries: Sequence[Entry], cause: str) -> None:
-        """Says durably that they are being ended. A store that is away is no reason to let them run."""
-        now = self.registry.clock()
+    async def _begin(self, entries: Sequence[Entry], asked: Asked) -> None:
+        """Says durably that they are being ended, and how. A store that is away is no reason to let them run."""
+        now, cause = self.registry.clock(), f"kill asked by {asked.by}"
         changes: list[Changed] = []
         try:
             for entry in entries:
                 if entry.process.status.active:
                     at = entry.process.cancel_requested_at or now
-                    changes.append(self.registry.move(entry.process.id, Status.STOPPING, cause=cause, cancel_requested_at=at))
+                    changes.append(
+                        self.registry.move(
+                            entry.process.id, Status.STOPPING, cause=cause, cancel_requested_at=at, ending=asked.ending
+                        )
+                    )
             await stored(changes)
         except StoreUnavailable as error:
             log.warning("%s could not be written down: %s", cause, error.detail)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from signal import Signals
 from typing import Final
 
-from headway.model import OSProcess
+from headway.model import Ending, OSProcess
 
 # Why some are left alone or cannot be reached.
 NO_PROCESS: Final = "it has no OS process that this exporter can reach"
@@ -18,14 +17,30 @@ QUEUED: Final = "it is queued: nothing of it runs yet, what has its pid is the p
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """Who asked for what. `by` is the name of the key; `sees` says of a process's user whether the caller may reach it."""
+    """Who asked for what. `by` is the name of the key; `user`: the only one whose processes the caller may reach (None: all)."""
 
     by: str
-    sees: Callable[[str | None], bool] = lambda user: True
+    user: str | None = None
     signal: Signals = Signals.SIGTERM
     grace: float = 5.0
     spare_executors: bool = False
     dry_run: bool = False
+
+    def sees(self, user: str | None) -> bool:
+        """Whether a process of this user may be reached."""
+        return self.user is None or self.user == user
+
+    @property
+    def ending(self) -> Ending:
+        """The same, to be kept with what is being ended."""
+        return Ending(self.by, int(self.signal), self.grace, self.user, self.spare_executors)
+
+    @classmethod
+    def again(cls, ending: Ending, grace: float) -> Asked:
+        """What was asked of an exporter before this one, of whose grace so many seconds are left."""
+        return cls(
+            by=ending.by, user=ending.user, signal=Signals(ending.signal), grace=grace, spare_executors=ending.spare_executors
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,7 +21,7 @@ from headway.costs import cost
 from headway.errors import Conflict, InvalidInput, NotFound, StoreUnavailable, TooLarge
 from headway.estimate import Estimator
 from headway.ids import check_id, new_id
-from headway.model import Orphaned, Paused, Process, Queued, Status, Stopping, Transition
+from headway.model import Ending, Orphaned, Paused, Process, Queued, Status, Stopping, Transition
 from headway.names import NameStats
 from headway.registry.changes import (
     FINAL,
@@ -245,13 +245,21 @@ class Registry:
         return Outcome(entry.process, stored)
 
     def move(
-        self, process_id: str, status: Status, *, cause: str, cancel_requested_at: float | UnsetType | None = UNSET
+        self,
+        process_id: str,
+        status: Status,
+        *,
+        cause: str,
+        cancel_requested_at: float | UnsetType | None = UNSET,
+        ending: Ending | None = None,
     ) -> Outcome:
         """From one active status to another, by what was done to the OS process from here. `cancel_requested_at`: since when it is
-        to end; None takes that back. Raises NotFound, Conflict."""
+        to end; None takes that back. `ending`: how it is being ended, of one that is stopping. Raises NotFound, Conflict."""
         entry = self.entry(process_id)
         before, now = entry.process, self.clock()
         state = before.state if before.status is status else advance(before, status, at=now)
+        if isinstance(state, Stopping):
+            state = replace(state, ending=ending)
         asked = before.cancel_requested_at if cancel_requested_at is UNSET else cancel_requested_at
         entry.process = replace(before, state=state, cancel_requested_at=asked, activity=replace(before.activity, updated_at=now))
         return Outcome(entry.process, self._settle(entry, before, now, cause, []))

@@ -1,5 +1,5 @@
-"""Processes that an exporter was ending when it stopped itself: the next one finds their records as stopping, and nobody ends them
-any more. They come to what is true."""
+"""Processes that an exporter was ending when it stopped itself: the next one finds their records as stopping. It goes on to end
+them (see headway.control.control); what lives on all the same, and what an older exporter left, comes to what is true."""
 
 from __future__ import annotations
 
