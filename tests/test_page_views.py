@@ -251,3 +251,55 @@ def test_failures_of_one_name_are_one_row_and_all_are_dismissed_together(api: Ap
     assert api.get("again0")["dismissed_at"] and api.get("again0")["status"] == "failed"
     api.update("stays", status="done")
     page.close()
+
+
+def test_a_row_that_stands_for_several_has_a_button_that_dismisses_just_these(
+    api: Api, operator: Visitor, browser: Browser, serving: Serving
+) -> None:
+    for number in range(5):
+        api.create(id=f"fold{number}", name="Fold", started_age=60)
+        api.update(f"fold{number}", status="failed", error="no space" if number else "no route", age=30 - number)
+    for number in range(2):
+        api.create(id=f"fine{number}", name="Fine")
+        api.update(f"fine{number}", status="done")
+    viewer, reader = Visitor(browser, serving.exporter), make_key(serving.exporter, "viewer")
+    for path in ("/processes", "/attention"):
+        page = viewer.sign_in(reader, path)
+        expect(page.locator('#processes tr[data-key="fold4"]')).to_contain_text("5 times" if path == "/attention" else "4 times")
+        expect(page.locator("button.dismiss")).to_have_count(0)
+        page.close()
+    viewer.close()
+
+    page = operator.open("/processes")
+    buttons = page.get_by_role("button", name=re.compile("^Dismiss all"))
+    expect(buttons).to_have_count(1)
+    button = page.get_by_role("button", name="Dismiss all 4 of Fold")
+    assert axe(page) == []
+    button.focus()
+    page.keyboard.press("Enter")
+    dialog = page.get_by_role("dialog")
+    expect(dialog).to_contain_text("Dismiss 4 processes that ended?")
+    expect(dialog).to_contain_text("Fold, failed (4 times)")
+    dialog.get_by_role("button", name="Not now").click()
+    expect(dialog).to_be_hidden()
+    assert "fold4" in api.list("state=undismissed")
+    button.click()
+    dialog.get_by_role("button", name="Dismiss them").click()
+    expect(page.locator("#told")).to_have_text("4 processes dismissed.")
+    expect(page.locator("#processes tbody tr", has_text="no space")).to_have_count(0)
+    left = api.list("state=undismissed")
+    assert "fold0" in left and not {f"fold{number}" for number in range(1, 5)} & set(left), "another error is another row"
+
+    # What failed meanwhile under the name is of the row of the other page, which lists it before anything is done.
+    for number in range(5, 7):
+        api.create(id=f"fold{number}", name="Fold")
+        api.update(f"fold{number}", status="failed", error="no space")
+    page.goto("/attention")
+    until_live(page)
+    page.get_by_role("button", name="Dismiss all 3 of Fold").click()
+    expect(dialog).to_contain_text("Fold, failed (3 times)")
+    dialog.get_by_role("button", name="Dismiss them").click()
+    expect(page.locator("#told")).to_have_text("3 processes dismissed.")
+    expect(page.locator("#processes tbody tr", has_text="Fold")).to_have_count(0)
+    assert not any(one.startswith("fold") for one in api.list("state=undismissed"))
+    page.close()

@@ -17,7 +17,7 @@ from headway.api.analysis import DEFAULT_TIMEFRAME, Scope, analysis_of
 from headway.api.context import Context, caller, context_of
 from headway.api.pages import REFRESH_ACTIVE, ROWS, respond
 from headway.api.web.active import visible, whole
-from headway.api.web.row import Row, ago, nested, shown
+from headway.api.web.row import Row, ago, dismiss_label, nested, shown
 from headway.durations import format_duration
 from headway.errors import HeadwayError
 from headway.registry.lifecycle import needs_attention
@@ -86,6 +86,7 @@ def grouped(rows: Iterable[Row], now: float) -> list[Row]:
             first["dismiss"].append(row["id"])
             first["earliest"] = min(first["earliest"], row["ended"])
     for row in found.values():
+        row["dismiss_label"] = dismiss_label(row, len(row["dismiss"]))
         if len(row["dismiss"]) > 1:
             times = {
                 "name": f"{len(row['dismiss'])} times",

@@ -183,7 +183,16 @@ def folded(order: Iterable[tuple[Row, int]]) -> list[tuple[Row, int, int]]:
 def times(found: Row, number: int) -> Row:
     """The words for how many a row stands for."""
     words = f"{number} times" if number > 1 else ""
-    return {"times": words, "times_label": f"{words}: list all of {found['name']}" if words else None}
+    return {
+        "times": words,
+        "times_label": f"{words}: list all of {found['name']}" if words else None,
+        "dismiss_label": dismiss_label(found, number) if found["rank"] == 0 else "",
+    }
+
+
+def dismiss_label(found: Row, number: int) -> str:
+    """What the button does that dismisses all that a row stands for; "" where it stands for itself alone."""
+    return f"Dismiss all {number} of {found['name']}" if number > 1 else ""
 
 
 def counts(entries: Iterable[Entry]) -> list[tuple[str, int]]:

@@ -149,11 +149,27 @@ export async function act(word, id, name) {
 
 const AT_ONCE = 6; // so many requests a browser has under way to one host
 
+/** What this page shows, as it is now. */
+export const model = async () => (await call("GET", location.pathname)).data;
+
 /** Everything that ended and is shown as needing attention now, which is asked for anew: what is listed is what goes. */
-export async function dismissAll() {
+export const dismissAll = () => dismissRows(async () => (await model()).rows.filter((row) => row.dismiss.length));
+
+/** Buttons in rows that stand for several. `standsFor` gives for the id of a row one with what it is called and, as `dismiss`, the ids
+ *  it stands for; `done` is called when they were dismissed, or nobody wanted it. */
+export function dismissing(body, standsFor, done = () => {}) {
+  document.body.dataset.acts = "";
+  body.addEventListener("click", async ({ target }) => {
+    if (!target.matches("button.dismiss")) return;
+    const { key } = target.closest("[data-key]").dataset;
+    await dismissRows(async () => [await standsFor(key)].filter((row) => row?.dismiss?.length));
+    done();
+  });
+}
+
+async function dismissRows(find) {
   try {
-    const { data } = await call("GET", location.pathname);
-    const rows = data.rows.filter((row) => row.dismiss.length);
+    const rows = await find();
     const ids = rows.flatMap((row) => row.dismiss);
     const chosen = await ask({
       title: ids.length ? `Dismiss ${many(ids.length, "process")} that ended?` : "Nothing is left to dismiss",

@@ -1,4 +1,5 @@
 // The active view: rows that follow the stream, repeats of what ended folded into one, and a filter over them, for which they unfold.
+import { dismissing } from "./actions.js";
 import { setAttribute, setText } from "./bind.js";
 import { addPoints, POINT } from "./feed.js";
 import { folded, nested } from "./order.js";
@@ -11,7 +12,7 @@ export function begin(connection) {
   let touched = new Map(); // id → the fields that changed since the last drawing
   let moved = false;
   let drawing = false;
-  let lines = new Map(); // id → how many its row stands for
+  let lines = new Map(); // id → the ids that its row stands for
   let unfolded = false;
 
   connection.listen((message) => {
@@ -32,11 +33,11 @@ export function begin(connection) {
     drawing = false;
     if (moved) {
       moved = false;
-      const order = unfolded ? nested(rows).map(([id, depth]) => [id, depth, 1]) : folded(rows);
-      for (const [id, , number] of order) {
-        if (lines.get(id) !== number || !table.elements.has(id)) touched.set(id, { ...touched.get(id), ...times(rows.get(id), number) });
+      const order = unfolded ? nested(rows).map(([id, depth]) => [id, depth, [id]]) : folded(rows);
+      for (const [id, , ids] of order) {
+        if (lines.get(id)?.length !== ids.length || !table.elements.has(id)) touched.set(id, { ...touched.get(id), ...times(rows.get(id), ids.length) });
       }
-      lines = new Map(order.map(([id, , number]) => [id, number]));
+      lines = new Map(order.map(([id, , ids]) => [id, ids]));
       write();
       table.arrange(order.map(([id]) => id));
       for (const [id, depth] of order) setAttribute(table.elements.get(id), "data-depth", depth);
@@ -64,6 +65,7 @@ export function begin(connection) {
     document.getElementById("unmatched").hidden = shown > 0 || table.elements.size === 0;
   }
 
+  dismissing(table.body, (id) => ({ ...rows.get(id), dismiss: lines.get(id) }));
   filter.closest("label").hidden = false;
   filter.addEventListener("input", () => {
     const wanted = filter.value.trim() !== "";
@@ -81,7 +83,8 @@ export function begin(connection) {
 
 function times(row, number) {
   const words = number > 1 ? `${number} times` : "";
-  return { times: words, times_label: words ? `${words}: list all of ${row.name}` : null, alike: row.alike };
+  const dismissLabel = words && row.rank === 0 ? `Dismiss all ${number} of ${row.name}` : "";
+  return { times: words, times_label: words ? `${words}: list all of ${row.name}` : null, alike: row.alike, dismiss_label: dismissLabel };
 }
 
 function count(counts) {

@@ -1,5 +1,5 @@
 // What needs attention: looked at again when a condition or an end says so.
-import { dismissAll } from "./actions.js";
+import { dismissAll, dismissing, model } from "./actions.js";
 import { fill } from "./bind.js";
 import { Table } from "./table.js";
 import { watch } from "./view.js";
@@ -11,19 +11,21 @@ export function begin(connection) {
   const names = new Table(document.getElementById("names"), document.getElementById("name-line"), "key");
   const advice = new Table(document.getElementById("advice"), document.getElementById("advice-line"), "key");
   const look = watch(
-    (model) => {
-      table.show(model.rows);
-      names.show(model.names);
-      advice.show(model.recommendations);
+    (found) => {
+      table.show(found.rows);
+      names.show(found.names);
+      advice.show(found.recommendations);
       for (const id of ["empty", "analysed", "trouble", "dismiss-all"]) {
         const element = document.getElementById(id);
-        if (element) fill(element, model);
+        if (element) fill(element, found);
       }
-      document.getElementById("no-advice").hidden = model.recommendations.length > 0;
+      document.getElementById("no-advice").hidden = found.recommendations.length > 0;
     },
     EVERY,
     connection,
   );
+  const standing = async (id) => (await model()).rows.find((row) => row.dismiss.includes(id));
+  dismissing(table.body, standing, look);
   const all = document.getElementById("all");
   if (all) {
     all.hidden = false;

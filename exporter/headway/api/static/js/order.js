@@ -40,7 +40,7 @@ export function nested(rows) {
   return order;
 }
 
-/** What `nested` says, with one row for all that ended alike, as headway.api.web.row.folded has it → [id, depth, how many]. */
+/** What `nested` says, with one row for all that ended alike, as headway.api.web.row.folded has it → [id, depth, the ids it stands for]. */
 export function folded(rows) {
   const order = nested(rows);
   const parents = new Set(order.map(([id]) => rows.get(id).parent));
@@ -53,13 +53,13 @@ export function folded(rows) {
       const said = row.status === "done" ? "" : row.note;
       const key = JSON.stringify([beside, row.rank, row.status, row.name, row.about, said]);
       if (first.has(key)) {
-        first.get(key)[2] += 1;
+        first.get(key)[2].push(id);
         continue;
       }
-      const line = [id, depth, 1];
+      const line = [id, depth, [id]];
       first.set(key, line);
       lines.push(line);
-    } else lines.push([id, depth, 1]);
+    } else lines.push([id, depth, [id]]);
   }
   return lines;
 }
