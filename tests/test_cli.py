@@ -80,6 +80,16 @@ def test_the_module_is_the_command() -> None:
         (["zzz"], "headway: unknown command zzz: there are serve, "),
         (["serve", "--stuck-aftr=5"], "headway serve: unknown argument --stuck-aftr: did you mean --stuck-after?"),
         (["serve", "--stuck", "5"], "headway serve: unknown argument --stuck"),
+        (
+            ["output", "x", "--tial", "3"],
+            "headway output: unknown argument --tial: did you mean --tail?; see headway output --help",
+        ),
+        (["ps", "--tail", "3"], "headway ps: unknown argument --tail; see headway ps --help"),
+        (["logs", "x", "--line", "3"], "headway logs: unknown argument --line: did you mean --lines?"),
+        (
+            ["report", "create", "--nmae", "x"],
+            "headway report create: unknown argument --nmae: did you mean --name?; the following",
+        ),
         (["version", "more"], "headway version: unknown argument more; see headway version --help"),
         (["key"], "headway key: the following arguments are required: COMMAND; see headway key --help"),
         (["key", "create", "--name", "x"], "headway key create: the following arguments are required: --role"),
@@ -94,8 +104,11 @@ def test_the_module_is_the_command() -> None:
         (["kill", "x", "--grace", "5m"], "headway kill: argument --grace: '5m' is longer than the 60s that a kill waits"),
         (["kill", "--pid", "me"], "headway kill: argument --pid: 'me' is not the id of an OS process"),
         (["ps", "--limit", "abc"], "headway ps: argument --limit: 'abc' is not a whole number from 1 to "),
-        (["output", "x", "--tail", "-4"], "headway output: argument --tail: '-4' is not a whole number from 0 to 100000"),
-        (["logs", "x", "-n", "many"], "headway logs: argument --lines/-n: 'many' is not a whole number from 0 to 100000"),
+        (
+            ["output", "x", "--tail", "-4"],
+            "headway output: argument --tail/--lines/-n: '-4' is not a whole number from 0 to 100000",
+        ),
+        (["logs", "x", "-n", "many"], "headway logs: argument --lines/--tail/-n: 'many' is not a whole number from 0 to 100"),
         (["config", "--config", "/none.yaml"], "headway: there is no configuration file /none.yaml"),
     ],
 )

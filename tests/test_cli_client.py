@@ -264,6 +264,7 @@ def test_output(client: Client, environ: dict[str, str]) -> None:
     client.update(made["id"], log=["one", "two \x1b[31mred", "three"])
     assert headway("output", made["id"], environ=environ).stdout == "one\ntwo \x1b[31mred\nthree\n"
     assert headway("output", made["id"], "--tail", "1", environ=environ).stdout == "three\n"
+    assert headway("output", made["id"], "--lines", "1", environ=environ).stdout == "three\n", "as of headway logs"
     assert headway("output", made["id"], "--tail", "0", environ=environ).stdout == ""
     assert headway("output", made["id"], "--tail", "-1", environ=environ).returncode == Exit.USAGE
     with on_terminal("output", made["id"], environ=environ) as command:

@@ -211,7 +211,8 @@ def test_logs_over_all_starts(serve: Serve) -> None:
     said(serving, "up", "web")
     said(serving, "restart", "web")
     assert said(serving, "logs", "web").stdout.splitlines() == ["listening", "asked to end", "listening"]
-    assert said(serving, "logs", "web", "--lines", "2").stdout.splitlines() == ["asked to end", "listening"]
+    for flag in ("--lines", "--tail"):
+        assert said(serving, "logs", "web", flag, "2").stdout.splitlines() == ["asked to end", "listening"]
     with on_terminal("logs", "web", "--follow", "--lines", "1", environ=serving.exporter.client_env) as command:
         wait_until(lambda: command.text.split() == ["listening"], 30, "the last line")
         said(serving, "restart", "web")

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 from headway.cli.command import add_command
 from headway.cli.connection import add_connection_flags, connect
 from headway.cli.exits import Exit
-from headway.cli.output import MOST_LINES, write
-from headway.cli.report_flags import whole
+from headway.cli.output import add_lines_flag, write
 from headway.cli.text import clean
 
 if TYPE_CHECKING:
@@ -28,7 +27,7 @@ EXAMPLES = """\
 def add_parser(commands: Subparsers) -> None:
     parser = add_command(commands, "logs", run, "print what a configured service wrote", DESCRIPTION, EXAMPLES)
     parser.add_argument("name", metavar="NAME", help="the service")
-    parser.add_argument("--lines", "-n", type=whole(0, MOST_LINES), default=100, metavar="N", help="the last N lines (default 100)")
+    add_lines_flag(parser, "lines", 100)
     parser.add_argument(
         "--follow", "-f", action="store_true", help="go on with each new line, also when it is started anew, until Ctrl-C"
     )

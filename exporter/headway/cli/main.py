@@ -10,7 +10,7 @@ import re
 import sys
 from collections.abc import Mapping, Sequence
 from types import ModuleType
-from typing import Final, NoReturn
+from typing import Any, Final, NoReturn
 
 from headway.cli.exits import CommandError, Exit, code_of
 from headway.errors import HeadwayError
@@ -36,6 +36,12 @@ MEANT: Final[Mapping[str, str]] = {"ls": "ps", "list": "ps", "jobs": "ps", "top"
 class Parser(argparse.ArgumentParser):
     """argparse that answers a mistake with one sentence, and a near miss with a suggestion."""
 
+    _given: Sequence[str] = ()
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        self._given = [*(sys.argv[1:] if args is None else args)]
+        return super().parse_known_args(args, namespace)
+
     def error(self, message: str) -> NoReturn:
         if choice := re.fullmatch(r"(?s)(?:argument (\S+): )?invalid choice: '(.*)' \(choose from (.*)\)", message):
             from difflib import get_close_matches  # slow to import, and needed by mistakes alone
@@ -45,7 +51,20 @@ class Parser(argparse.ArgumentParser):
             near = [MEANT[choice[2]]] if choice[1] in (None, "COMMAND") and MEANT.get(choice[2]) in known else []
             near = near or get_close_matches(choice[2], known, n=1)
             message = f"unknown {what} {choice[2]}: " + (f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}")
+        elif "arguments are required" in message and (missed := next(filter(None, map(self.meant, self._given)), "")):
+            message = f"{missed}; {message}"
         self.exit(Exit.USAGE, f"{self.prog}: {message}; see {self.prog} --help\n")
+
+    def meant(self, word: str) -> str:
+        """ "unknown argument --tial: did you mean --tail?", with an option of this very command; "" unless there is a near one."""
+        from difflib import get_close_matches
+
+        word = word.split("=")[0]
+        known = {option.lstrip("-"): option for action in self._actions for option in action.option_strings}
+        if not word.startswith("--") or word in known.values():
+            return ""
+        near = get_close_matches(word.lstrip("-"), known, n=1)
+        return f"unknown argument {word}: did you mean {known[near[0]]}?" if near else ""
 
 
 # Modules of this package in the order of the help, each with the commands that it adds.
@@ -66,7 +85,7 @@ def commands(word: str | None = None) -> list[ModuleType]:
     return [importlib.import_module(f"headway.cli.{module}") for module in found]
 
 
-def build_parser(word: str | None = None) -> argparse.ArgumentParser:
+def build_parser(word: str | None = None) -> Parser:
     """The parser of the command line, or of one that begins with `word`."""
     codes = "\n".join(f"  {code.value:<4} {code.meaning}" for code in Exit)
     parser = Parser(
@@ -86,6 +105,7 @@ def build_parser(word: str | None = None) -> argparse.ArgumentParser:
 def parse(argv: Sequence[str]) -> argparse.Namespace:
     """Raises SystemExit as argparse does, with what was probably meant."""
     parser = build_parser(argv[0] if argv else None)
+    args: argparse.Namespace
     if argv[:1] == ["report"]:
         from headway.cli.report import glued
 
@@ -103,13 +123,8 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         unknown = [word for word in unknown if word.startswith("-")]
     if unknown:
         command = getattr(args, "parser", parser)
-        from difflib import get_close_matches
-
-        parser = command if isinstance(command, argparse.ArgumentParser) else parser
-        known = [option for action in parser._actions for option in action.option_strings]
-        word = unknown[0].split("=")[0]
-        near = get_close_matches(word, known, n=1) if word.startswith("-") else []
-        parser.error(f"unknown argument {word}" + (f": did you mean {near[0]}?" if near else ""))
+        parser = command if isinstance(command, Parser) else parser
+        parser.error(parser.meant(unknown[0]) or f"unknown argument {unknown[0].split('=')[0]}")
     return args
 
 

@@ -34,8 +34,15 @@ def add_parser(commands: Subparsers) -> None:
 
 
 def add_output_flags(parser: argparse.ArgumentParser, tail: int) -> None:
-    parser.add_argument("--tail", type=whole(0, MOST_LINES), default=tail, metavar="N", help=f"the last N lines (default {tail})")
+    add_lines_flag(parser, "tail", tail)
     parser.add_argument("--follow", "-f", action="store_true", help="go on with each new line until the process has ended")
+
+
+def add_lines_flag(parser: argparse.ArgumentParser, name: str, default: int) -> None:
+    """How many of the last lines, which is called `name` there; whoever knows it by its other name from elsewhere is understood."""
+    names = sorted(("--tail", "--lines"), key=lambda flag: flag != f"--{name}")
+    how_many = whole(0, MOST_LINES)
+    parser.add_argument(*names, "-n", type=how_many, default=default, metavar="N", help=f"the last N lines (default {default})")
 
 
 def run(args: argparse.Namespace) -> int:
