@@ -8,16 +8,19 @@ import signal
 import subprocess
 import sys
 import tempfile
+import textwrap
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from calling import Api
 from headway.reporter import spool
 from osprocesses import wait_resting
 from recording_server import RecordingServer, recording_server
 from reporting import run_script, script_environment
+from running import Starter
 from waiting import wait_until
 
 NOWHERE = "http://127.0.0.1:9"
@@ -256,6 +259,79 @@ def test_a_forked_child_reports_for_itself(server: RecordingServer, tmp_path: Pa
     assert state["metadata"] == {"by": "child"}
     assert server.final("own")["status"] == "done"
     assert server.creation("own")["pid"] != server.creation("parent")["pid"]
+
+
+def test_what_a_forked_child_reports_is_part_of_what_forked_it(server: RecordingServer, tmp_path: Path) -> None:
+    code = """
+        import os
+        from headway import Reporter
+        def forked(work):
+            pid = os.fork()
+            if pid == 0:
+                work()
+                raise SystemExit(0)
+            assert os.waitpid(pid, 0)[1] == 0
+        def report(name, **given):
+            Reporter(name, id=name, **given).done()
+        def deeper():
+            forked(lambda: report("grandchild"))
+            os.environ["HEADWAY_PARENT_ID"] = "said"
+            report("as-said")
+        report("ended")
+        Reporter("about another", id="other", pid=os.getppid())
+        script = Reporter("script", id="script", pid=os.getpid())
+        forked(lambda: (report("one"), report("two"), report("told", parent_id="else")))
+        step = script.child("step", id="step")
+        forked(lambda: report("below"))
+        forked(deeper)
+        script.child("second", id="second")
+        forked(lambda: report("of-either"))
+        Reporter("alone", id="alone")
+        forked(lambda: report("of-nobody"))
+    """
+    done = run_script(code, server, tmp_path, HEADWAY_PARENT_ID="the-run")
+    assert done.returncode == 0, done.stderr
+    expected = {
+        **{"script": "the-run", "step": "script", "second": "script", "alone": "the-run"},
+        **{"one": "script", "two": "script", "told": "else", "below": "step", "grandchild": "step"},
+        **{"as-said": "said", "of-either": "script", "of-nobody": "the-run"},
+    }
+    assert {name: server.creation(name).get("parent_id") for name in expected} == expected
+
+
+def test_a_script_that_waits_for_its_worker_is_not_stuck(start_exporter: Starter, tmp_path: Path) -> None:
+    code = """
+        import os, sys, time
+        from headway import Reporter
+        with Reporter("script", id="script", total=2) as run:
+            run.update(0, "forks")
+            pid = os.fork()
+            if pid == 0:
+                with Reporter("worker", id="worker", total=10_000) as worker:
+                    for n in range(10_000):
+                        worker.update(n)
+                        time.sleep(0.05)
+                        while os.path.exists(sys.argv[1]):
+                            time.sleep(0.05)
+            os.waitpid(pid, 0)
+    """
+    exporter = start_exporter("--sample-interval", "0.2", "--stuck-after", "3s")
+    api, stop = Api(exporter, exporter.key), tmp_path / "stop"
+    words = [sys.executable, "-c", textwrap.dedent(code), str(stop)]
+    script = subprocess.Popen(words, env=exporter.client_env, start_new_session=True)
+
+    def stuck() -> list[str]:
+        return [one for one in ("script", "worker") if "stuck" in {found["name"] for found in api.get(one)["conditions"]}]
+
+    try:
+        wait_until(lambda: {"script", "worker"} <= set(api.list()), 30, "both")
+        wait_until(lambda: api.get("worker")["elapsed_seconds"] > 5, 60, "some work")
+        assert stuck() == [] and api.get("worker")["parent_id"] == "script"
+        stop.touch()
+        wait_until(lambda: stuck() == ["script", "worker"], 30, "both to be stuck")
+    finally:
+        os.killpg(script.pid, signal.SIGKILL)
+        script.wait(30)
 
 
 def test_whatever_a_forked_child_says_first_is_sent(server: RecordingServer, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from collections import deque
 
 TYPE_CHECKING = False  # as in typing, which is slow to import
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from typing import Any, Final
 
     from headway.reporter.reporter import Reporter
@@ -63,6 +63,9 @@ class Hub:
         self.complaints: deque[str] = deque(maxlen=100)
         self.closing = False
         self.sender: Sender | None = None
+        # Of the process that forked this one: what ran there then, and what its HEADWAY_PARENT_ID said.
+        self.forked_from: tuple[Reporter, ...] = ()
+        self.said_before: str | None = None
         self._thread: threading.Thread | None = None
 
     # ── called by reporters ────────────────────────────────────────────────────────────────────────────────────────
@@ -76,6 +79,12 @@ class Hub:
         if self._thread is None and not self.closing:
             self._start()
         self.wake()
+
+    def parent_id(self, url: str) -> str | None:
+        """That of a reporter which is made here and given none: what ran in the process that forked this one when it did, unless
+        HEADWAY_PARENT_ID was changed since; else what that says."""
+        said = os.environ.get("HEADWAY_PARENT_ID") or None
+        return (innermost(r for r in self.forked_from if r._url == url) if said == self.said_before else None) or said
 
     def find(self, process_id: str) -> Reporter | None:
         return next((r for r in list(self.reporters.values()) if r.id == process_id), None)
@@ -178,6 +187,17 @@ def _merge(into: dict[str, Any], patch: Mapping[str, Any]) -> None:
             into[key] = value
 
 
+def innermost(reporters: Iterable[Reporter]) -> str | None:
+    """The id of the one that all the others are parts of or have as a part; None where there are two that have nothing to do with
+    each other. Of two parts of one, that one: which of them is meant nobody can know."""
+    known = {reporter.id: reporter._given.get("parent_id") for reporter in reporters}
+    found, below = None, [one for one, parent in known.items() if parent not in known]
+    while len(below) == 1:
+        found = below[0]
+        below = [one for one, parent in known.items() if parent == found]
+    return found
+
+
 _hub = Hub()
 
 
@@ -218,8 +238,17 @@ def _after_fork_in_child() -> None:
     inherited, _ = _forking.pop()
     _forking.clear()
     _hub = Hub()
+    running = tuple(one for one in inherited.reporters.values() if one._final is None and _is_own(one))
+    _hub.forked_from = running or inherited.forked_from
+    _hub.said_before = os.environ.get("HEADWAY_PARENT_ID") or None
     for reporter in list(inherited.reporters.values()):
         reporter._inherit()
+
+
+def _is_own(reporter: Reporter) -> bool:
+    """Whether it is about the script: one about another OS process, or none, is not what forked somebody."""
+    given = reporter._given
+    return given.get("pid") is not False and given.get("identity", {}).get("pid", reporter._owner) == reporter._owner
 
 
 _forking: list[tuple[Hub, bool]] = []

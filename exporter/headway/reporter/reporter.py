@@ -116,6 +116,7 @@ class Reporter:
                 id, wrong_id = None, error
         self.id: str = id or new_id()
         self.name = name
+        address = find_url(url)
         self._given: dict[str, Any] = {
             "name": name,
             "type": type,
@@ -126,7 +127,7 @@ class Reporter:
             "attempt": attempt,
             "agent": agent,
             "group": group,
-            "parent_id": os.environ.get("HEADWAY_PARENT_ID") or None if parent_id is None else parent_id,
+            "parent_id": hub().parent_id(address) if parent_id is None else parent_id,
             "description": description,
             "command": command,
             "cwd": cwd or _cwd(),
@@ -156,7 +157,7 @@ class Reporter:
             self._given["progress"]["initial"] = current
         self._raise_on_cancel = raise_on_cancel
         self._key = key
-        self._begin(find_url(url), begin, total)
+        self._begin(address, begin, total)
         if wrong_id is not None:
             hub().complain(f"id of {name!r} ignored: {wrong_id}")
 
