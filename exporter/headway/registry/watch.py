@@ -241,6 +241,8 @@ class Watch:
 
     def note(self, entry: Entry, found: tuple[ConditionReport, ...]) -> None:
         """Keeps the conditions, counts those that begin, and tells followers when the set of them changed."""
+        if not found and not entry.conditions:
+            return  # as nearly always
         had = {(report.condition, report.severity) for report in entry.conditions}
         has = {(report.condition, report.severity) for report in found}
         known = {condition for condition, _ in had}
