@@ -324,6 +324,58 @@ def test_who_is_patient_takes_the_last_forecast_until_somebody_wants_to_know() -
     assert patient.figures(at, 100, patient=True) == other.figures(at, 100) and not patient.due, "patience has an end"
 
 
+def tenths(seconds: float) -> tuple[Estimator, float]:
+    """Ten items a second, told one by one, and the time of the last update that counted."""
+    estimator = Estimator(START)
+    heard = START
+    for k in range(1, round(10 * seconds) + 1):
+        t = START + k / 10
+        heard = t if t >= estimator.calm_until(heard) else heard
+        estimator.add(t, k)
+    return estimator, heard
+
+
+def test_the_older_a_job_the_longer_only_the_last_update_counts() -> None:
+    for seconds, least, most in ((5, 0.05, 0.05), (60, 0.2, 0.5), (7200, 0.5, 0.5)):
+        estimator, heard = tenths(seconds)
+        assert least - 1e-6 <= estimator.calm_until(heard) - heard <= most + 1e-6
+
+
+def test_what_is_told_in_between_counts_for_who_is_not_patient() -> None:
+    estimator, heard = tenths(60)
+    other, _ = tenths(60)
+    for one in (estimator, other):
+        one.add(heard + 0.6, 620)  # counts, and tells nothing else until 0.2 s later
+        one.figures(heard + 0.6, 1000)
+    before = estimator.figures(heard + 0.6, 1000, patient=True)
+    estimator.add(heard + 0.7, 660)
+    rate, left, bounds = estimator.figures(heard + 0.7, 1000, patient=True)
+    assert rate == before[0] and left == pytest.approx(known(before[1]) - 0.1)
+    assert bounds is not None and before[2] is not None and bounds[1] == pytest.approx(before[2][1] - 0.1)
+    assert known(estimator.figures(heard + 0.7, 1000)[1]) < known(left) - 1, "40 items more are done"
+    for done, patient_says in ((1000, 0.0), (1001, 0.0)):
+        other.add(heard + 0.7, done)
+        assert other.figures(heard + 0.7, 1000, patient=True)[1] == patient_says, "the end is told to everybody"
+
+
+@pytest.mark.parametrize("done", [300, 10])
+def test_a_count_that_falls_is_told_to_everybody(done: int) -> None:
+    (patient, heard), (other, _) = tenths(60), tenths(60)
+    for one in (patient, other):
+        one.add(heard + 0.6, 620)
+        one.figures(heard + 0.6, 1000)
+        one.add(heard + 0.7, done)
+    assert patient.figures(heard + 0.7, 1000, patient=True) == other.figures(heard + 0.7, 1000)
+
+
+def test_what_is_told_in_a_pause_is_no_time_worked() -> None:
+    (paused, heard), (straight, _) = tenths(60), tenths(60)
+    paused.pause(heard + 0.1)
+    paused.add(heard + 0.15, 605)
+    straight.add(heard + 0.1, 605)
+    assert paused.figures(heard + 900, 1000) == straight.figures(heard + 0.1, 1000)
+
+
 def test_a_slow_first_moment_is_forgotten_within_the_next() -> None:
     """20 in each of the first four tenths of a second, then 100: 1,000 a second."""
     estimator, done = Estimator(START), 0.0

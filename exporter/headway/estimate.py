@@ -19,7 +19,10 @@ from headway.forecast import LEAST_PARTS, LONGEST, PARTS, USUAL_PARTS, Parts, fo
 from headway.shape import SHARES, Shape, usual_of
 
 POINTS: Final = 128  # points kept at most; then every second one goes and the spacing doubles
-FIRST_SPACING: Final = 0.05  # s; updates closer than this are one
+FIRST_SPACING: Final = 0.05  # s
+# Updates that come within this share of the spacing, or within FIRST_SPACING, are one; but never those of a whole second.
+ONE_WITHIN: Final = 0.5
+ONE_AT_MOST: Final = 0.5  # s
 CLOCK_STEP: Final = 1.0  # a clock that goes back by more (s) was set; by less, two threads crossed
 
 # A forecast costs some 50 µs. In between it is scaled with the work that is left, and made anew when this share of the time worked
@@ -89,6 +92,7 @@ class Estimator:
         "_known",
         "_left",
         "_next",
+        "_one_within",
         "_paused_at",
         "_restarted",
         "_shapes",
@@ -109,7 +113,7 @@ class Estimator:
     def _begin(self, t: float, done: float) -> None:
         self._initial = done
         self._times, self._dones = array("d", (t,)), array("d", (done,))  # a quarter of the memory of lists: caches hold more
-        self._spacing, self._next = FIRST_SPACING, t
+        self._spacing, self._next, self._one_within = FIRST_SPACING, t, FIRST_SPACING
         self._gap, self._gaps, self._heard_at = 0.0, 0, t
         self._fit: _Fit | None = None
         self._known: _Known | None = None
@@ -121,7 +125,7 @@ class Estimator:
         A count that falls below half of what it was begins anew from there; one that falls less is a correction.
         """
         heard = self._heard_at
-        if heard <= t < heard + FIRST_SPACING:
+        if heard <= t < heard + self._one_within and self._paused_at is None:
             self._told = t, done
             return
         if self._told is not None:
@@ -146,7 +150,7 @@ class Estimator:
     def calm_until(self, t: float) -> float:
         """After :meth:`add` at `t`: of what is added before this time only the last counts, so that the others need not be."""
         heard = self._heard_at
-        return heard + FIRST_SPACING if heard <= t else t
+        return heard + self._one_within if heard <= t else t
 
     def pause(self, t: float) -> None:
         """From `t` on it does nothing, on purpose: time stands still until :meth:`resume`."""
@@ -167,11 +171,15 @@ class Estimator:
         """At once what :meth:`rate`, :meth:`eta` and :meth:`eta_range` say.
 
         Who is `patient` takes the last forecast, scaled, if it is not older than PATIENT: who asks for thousands at once would wait
-        for all of theirs. The next one who is not gets a new one made, where one is :attr:`due`.
+        for all of theirs. The next one who is not gets a new one made, where one is :attr:`due`. What was told since the last
+        update that counted, within half a second, waits for that, too: till then the time left runs down.
         """
-        if self._told is not None:
-            self._take_in()
         known = self._known
+        if self._told is not None:
+            if patient and known is not None and (figures := self._run_down(known, self._told, now, total)) is not None:
+                return figures
+            self._take_in()
+            known = self._known
         if known is None or known[0] != total or (self._left and not patient):
             known = self._known = self._work_out(total, patient)
         _, rate, seconds, low, high, calm = known
@@ -187,6 +195,18 @@ class Estimator:
         late = silent - calm
         low *= 1 - calm / seconds
         return rate, min(LONGEST, seconds - calm + LATE * late), (low, min(LONGEST, high - calm + LATE_HIGH * late))
+
+    def _run_down(self, known: _Known, told: tuple[float, float], now: float, total: float | None) -> Figures | None:
+        """What is `known`, so much later; None where what was told since changes more than that."""
+        of, rate, seconds, low, high, _ = known
+        if of != total or told[1] < self._dones[-1]:
+            return None
+        if seconds is None:
+            return (rate, None, None) if total is None else None
+        late = now - self._times[-1]
+        if total is None or told[1] >= total or not 0 <= late < ONE_AT_MOST or late >= seconds:
+            return None
+        return rate, seconds - late, (low * (1 - late / seconds), high - late)
 
     @property
     def due(self) -> bool:
@@ -377,6 +397,7 @@ class Estimator:
             del times[1:-1:2]
             del dones[1:-1:2]
             self._spacing = (t - times[0]) * 2 / POINTS
+            self._one_within = max(FIRST_SPACING, min(ONE_AT_MOST, ONE_WITHIN * self._spacing))
         self._next = t + self._spacing
 
     def _unusual(self, t: float, done: float) -> None:
