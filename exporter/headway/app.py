@@ -31,6 +31,9 @@ from headway.discovery.rule import Rule
 from headway.effective import Row
 from headway.ending.system import OSSystem
 from headway.errors import StoreCorrupt, StoreUnavailable
+from headway.expecting.definition import Expected
+from headway.expecting.watch import LOOK_EVERY as EXPECTING_EVERY
+from headway.expecting.watch import Expecting
 from headway.garbage import SET_ASIDE_EVERY, Garbage
 from headway.intake import Intake
 from headway.keys import bootstrap
@@ -107,6 +110,7 @@ class Exporter:
         discovery: Sequence[Rule] = (),
         announce: Sequence[AnnounceRule] = (),
         integrations: Sequence[Integration] = (),
+        expected: Sequence[Expected] = (),
         effective: Sequence[Row] = (),
         clock: Callable[[], float] = time.time,
         sampler: Sampler | None = None,
@@ -127,7 +131,7 @@ class Exporter:
         self.watch = Watch(self.registry)
         self.watch.neighbours.evidence = Contention(self.sampler.members)
         self.watch.kin = Kinship().of_one_program
-        self.named = NameWatch(self.registry, lambda: runs(self.supervisor))
+        self.named = NameWatch(self.registry, lambda: [*runs(self.supervisor), *self.expecting.runs()])
         self.control = Control(self.watch, system=OSSystem(marks=marks))
         self.unfinished = Unfinished(self.watch, {})
         self.garbage = Garbage()
@@ -136,6 +140,7 @@ class Exporter:
         self.supervisor = Supervisor(services, self.registry, self.control, self.launcher, self.store.get)
         self.discovery = Discovery(discovery, self.watch)
         self.pollers = tuple(Poller(one, self.registry, self.store.get) for one in integrations)
+        self.expecting = Expecting(expected, self.registry, settings.data_dir)
         self.following = Following(self.registry)
         self.announcer = Announcer(self.registry, announce, settings.data_dir)
         self.context = Context(
@@ -161,7 +166,7 @@ class Exporter:
         self.own.watch_sampler(self.sampler)
         self.own.watch_settings(settings)
         self.own.watch_since(lambda: self.watch.watching_since)
-        self.own.watch_services(lambda: figures(self.supervisor))
+        self.own.watch_services(lambda: [*figures(self.supervisor), *self.expecting.figures()])
         self.own.watch_names(lambda: self.registry.totals.reports, lambda: self.registry.totals.failure_rates)
         self.own.watch_announcer(self.announcer)
         self.own.watch_integrations(lambda: {one.integration.name: (one.standing, one.tracked()) for one in self.pollers})
@@ -216,6 +221,7 @@ class Exporter:
         if self.shipper is not None:
             self.shipper.start()
         await self.supervisor.load()
+        await self.expecting.load()
         if loaded.processes:
             log.info("took over %d processes from the store", len(loaded.processes))
         self._exits = ExitWatch(asyncio.get_running_loop(), self.watch.exited, clock=self.registry.clock)
@@ -231,6 +237,8 @@ class Exporter:
         self._tasks.append(asyncio.create_task(self._every(LOOK_EVERY, self.context.elsewhere.look), name="look elsewhere"))
         for one in self.pollers:
             self._tasks.append(asyncio.create_task(self._every(one.integration.every, one.run), name=one.integration.name))
+        if self.expecting.expected:
+            self._tasks.append(asyncio.create_task(self._every(EXPECTING_EVERY, self.expecting.look), name="expect"))
         if self.discovery.rules:
             looks = self._every(self.settings.discovery_interval, self.discovery.discover)
             self._tasks.append(asyncio.create_task(looks, name="discover"))

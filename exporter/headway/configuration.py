@@ -18,6 +18,7 @@ from headway.costs import Price
 from headway.datadir import default_data_dir
 from headway.discovery.rule import Rule
 from headway.errors import ConfigError
+from headway.expecting.definition import Expected
 from headway.faults import Faults
 from headway.forms import Raw, dollars
 from headway.model import Kind
@@ -43,9 +44,10 @@ RULES_KEY: Final = "thresholds"
 SERVICES_KEY: Final = "services"
 ANNOUNCE_KEY: Final = "announce"
 DISCOVERY_KEY: Final = "discover"
+EXPECT_KEY: Final = "expect"
 PRICES_KEY: Final = "prices"
 INTEGRATIONS_KEY: Final = "integrations"
-SECTIONS: Final = (RULES_KEY, SERVICES_KEY, DISCOVERY_KEY, ANNOUNCE_KEY, PRICES_KEY, INTEGRATIONS_KEY)
+SECTIONS: Final = (RULES_KEY, SERVICES_KEY, DISCOVERY_KEY, ANNOUNCE_KEY, PRICES_KEY, INTEGRATIONS_KEY, EXPECT_KEY)
 # A misspelled variable would be ignored silently, but other HEADWAY_… variables are legitimate: refuse only near misses.
 _NEAR_MISS: Final = 0.85
 
@@ -62,6 +64,7 @@ class Resolved:
     announce: tuple[AnnounceRule, ...] = ANNOUNCED
     discovery: tuple[Rule, ...] = ()
     integrations: tuple[Integration, ...] = ()
+    expected: tuple[Expected, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +113,7 @@ def load(
         by_name_last((*ANNOUNCED, *found.announce)),
         _checked_rules(found.discovery, faults),
         _checked_integrations(found.integrations, faults),
+        _checked_expected(found, faults),
     )
     faults.end()
     return resolved
@@ -157,6 +161,14 @@ def _checked_integrations(integrations: list[Integration], faults: Faults) -> tu
     return checked_integrations(integrations, faults) if integrations else ()
 
 
+def _checked_expected(found: _Contents, faults: Faults) -> tuple[Expected, ...]:
+    if not found.expected:
+        return ()
+    from headway.expecting.reading import checked_expected
+
+    return checked_expected(found.expected, {one.name for one in found.services if one.schedule is not None}, faults)
+
+
 def _read(setting: Setting, given: _Given) -> Any:
     try:
         return setting.form.read(given.raw)
@@ -196,6 +208,7 @@ class _Contents:
     announce: list[AnnounceRule] = field(default_factory=list)
     discovery: list[Rule] = field(default_factory=list)
     integrations: list[Integration] = field(default_factory=list)
+    expected: list[Expected] = field(default_factory=list)
     prices: list[Price] = field(default_factory=list)
 
 
@@ -233,6 +246,10 @@ def _said(name: str, value: yaml.Node, place: str, path: Path, found: _Contents,
         from headway.polling.reading import read_integrations
 
         found.integrations += read_integrations(value, path, faults)
+    elif name == EXPECT_KEY:
+        from headway.expecting.reading import read_expected
+
+        found.expected += read_expected(value, path, faults)
     elif name == PRICES_KEY:
         found.prices += _prices(value, path, faults)
     elif name not in SETTINGS:

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from headway.configuration import ANNOUNCE_KEY, DISCOVERY_KEY, INTEGRATIONS_KEY, PRICES_KEY, RULES_KEY, SERVICES_KEY, Resolved
+from headway.configuration import (
+    ANNOUNCE_KEY,
+    DISCOVERY_KEY,
+    EXPECT_KEY,
+    INTEGRATIONS_KEY,
+    PRICES_KEY,
+    RULES_KEY,
+    SERVICES_KEY,
+    Resolved,
+)
 from headway.masking import mask_command
 from headway.settings import DEFAULT_RULES, RULE_FORMS, SETTINGS
 
@@ -33,6 +42,7 @@ def values(resolved: Resolved) -> list[Row]:
         of = f"type.{announced.kind}" if announced.kind is not None else f"name.{announced.name}"
         rows.append(Row(f"{ANNOUNCE_KEY}.{of}", str(announced), announced.place))
     rows += (Row(f"{SERVICES_KEY}.{service.name}", mask_command(str(service)), service.place) for service in resolved.services)
+    rows += (Row(f"{EXPECT_KEY}.{one.name}", str(one), one.place) for one in resolved.expected)
     rows += (Row(f"{DISCOVERY_KEY}.{rule.name}", mask_command(str(rule)), rule.place) for rule in resolved.discovery)
     rows += (Row(f"{INTEGRATIONS_KEY}.{one.name}", mask_command(str(one)), one.place) for one in resolved.integrations)
     return rows

@@ -67,6 +67,7 @@ def serve(resolved: Resolved) -> int:
             discovery=resolved.discovery,
             announce=resolved.announce,
             integrations=resolved.integrations,
+            expected=resolved.expected,
             effective=values(resolved),
         )
         web = exporter.web

@@ -39,12 +39,13 @@ SCHEDULE_FAMILIES: Final[tuple[Family, ...]] = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceFigures:
-    """One service as the page shows it; times in unix seconds, None where there is none."""
+    """One service as the page shows it; times in unix seconds, None where there is none. Without `status_code` it is a schedule
+    that somebody else keeps."""
 
     name: str
     group: str
     kind: str
-    status_code: int
+    status_code: int | None
     restarts: int
     wanted: bool
     port_open: bool | None
@@ -66,9 +67,10 @@ def metrics_of(services: Sequence[ServiceFigures]) -> Iterable[Metric]:
     }
     for one in services:
         service, job = (one.name, one.group), (one.name, one.kind)
-        made["headway_service_status_code"].add_metric(service, one.status_code)
-        made["headway_service_restarts_total"].add_metric(service, one.restarts)
-        made["headway_service_wanted"].add_metric(service, int(one.wanted))
+        if one.status_code is not None:
+            made["headway_service_status_code"].add_metric(service, one.status_code)
+            made["headway_service_restarts_total"].add_metric(service, one.restarts)
+            made["headway_service_wanted"].add_metric(service, int(one.wanted))
         if one.port_open is not None:
             made["headway_service_port_open"].add_metric(service, int(one.port_open))
         if not one.scheduled:
