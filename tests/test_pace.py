@@ -109,6 +109,23 @@ async def test_what_a_creation_that_arrives_late_says_was_done_since() -> None:
     assert world.create(id="c", progress={"current": 0, "total": 600}).activity.initial is None
 
 
+@in_loop
+async def test_what_was_told_while_it_was_queued_was_there_before() -> None:
+    world = World()
+    world.create(id="a", status="queued", started_age=5, progress={"total": 1000})
+    world.clock.now += 60
+    assert world.update("a", progress={"current": 500}).activity.initial is None
+    world.clock.now += 60
+    assert world.update("a", status="running", progress={"current": 500, "unit": "rows"}).activity.initial == 500
+    steady(world, "a", 501, 502)
+    assert pace(world) == pytest.approx((1.0, 498.0))
+    world.create(id="b", status="queued", progress={"current": 300, "total": 1000})
+    assert world.update("b", status="starting", progress={"initial": 200}).activity.initial == 200
+    world.create(id="c", status="queued", progress={"current": 0, "total": 1000})
+    assert world.update("c", status="running", progress={"current": 2}).activity.initial is None
+    assert world.update("c", status="paused").activity.initial is None and world.update("c", status="running").activity.initial is None
+
+
 def ends(world: World, process_id: str) -> tuple[float, float, float]:
     """Time left and its range, now."""
     view = world.registry.view(world.registry.entries[process_id])

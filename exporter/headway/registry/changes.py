@@ -221,6 +221,9 @@ def updated(
         state = new_state(process, form, at)
         if state.status.active:
             dismissed = None
+        begins = process.started_at is None and getattr(state, "started_at", None) is not None
+        if begins and (progress is UNSET or progress.initial is UNSET):
+            activity = replace(activity, initial=old.current or None)  # what was told before was there
     return Process(process.id, spec, state, activity, metadata, process.cancel_requested_at, dismissed, process.usage), progressed
 
 
