@@ -227,7 +227,7 @@ MISTAKES = """
 listen: nowhere
 stuck_afterr: 3m
 services:
-  web: {comand: x, port: 70000}
+  web: {comand: x, port: 70000, depends_on: [backup, cache]}
   api: {command: x, depends_on: [web, nobody]}
   api: {command: y}
   backup: {command: x, schedule: "every day"}
@@ -263,7 +263,8 @@ def test_all_mistakes_are_said_at_once(tmp_path: Path) -> None:
         *(f"file {other}:1 is not valid YAML", "did you mean HEADWAY_LISTEN?", "listen: 'nowhere'"),
         *("time_sink_critical_ratio: 'none'", "lease: 'long' (environment HEADWAY_LEASE)", "log_level: 'loud' (flag --log-level)"),
         *("rate_limit is not supported", "basic_auth_users.ann", "basic_auth_users.bob"),
-        "services.api.depends_on: unknown service nobody; there are api, ",  # and not web, which is there but wrong
+        # What is wrong is there all the same, and is compared with the others.
+        *("services.api.depends_on: unknown service nobody; there are web, api", "services.web.depends_on: unknown service cache"),
     )
     assert first == f"{len(expected)} mistakes in the configuration:"
     for words in expected:

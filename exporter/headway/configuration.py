@@ -109,7 +109,7 @@ def load(
         settings,
         sources,
         files,
-        _checked(found, faults),
+        _checked(found.services, faults),
         by_name_last((*ANNOUNCED, *found.announce)),
         _checked_rules(found.discovery, faults),
         _checked_integrations(found.integrations, faults),
@@ -141,12 +141,12 @@ def _with_tls(settings: Settings, sources: Mapping[str, str]) -> Settings:
     return settings
 
 
-def _checked(found: _Contents, faults: Faults) -> tuple[Service, ...]:
-    if not found.services:
+def _checked(services: list[Service], faults: Faults) -> tuple[Service, ...]:
+    if not services:
         return ()
     from headway.services.reading import checked
 
-    return checked(found.services, found.wrong_services, faults)
+    return checked(services, faults)
 
 
 def _checked_rules(rules: list[Rule], faults: Faults) -> tuple[Rule, ...]:
@@ -198,13 +198,12 @@ def _environment(environ: Mapping[str, str], faults: Faults) -> dict[str, _Given
 
 @dataclass(slots=True)
 class _Contents:
-    """What all files say. `wrong_services`: the names of those that cannot be used."""
+    """What all files say."""
 
     given: dict[str, _Given] = field(default_factory=dict)
     rules: list[ThresholdRule] = field(default_factory=list)
     rules_source: str = DEFAULT
     services: list[Service] = field(default_factory=list)
-    wrong_services: set[str] = field(default_factory=set)
     announce: list[AnnounceRule] = field(default_factory=list)
     discovery: list[Rule] = field(default_factory=list)
     integrations: list[Integration] = field(default_factory=list)
@@ -233,11 +232,7 @@ def _said(name: str, value: yaml.Node, place: str, path: Path, found: _Contents,
     elif name == SERVICES_KEY:
         from headway.services.reading import read_services
 
-        for service_name, service in read_services(value, path, faults).items():
-            if service is None:
-                found.wrong_services.add(service_name)
-            else:
-                found.services.append(service)
+        found.services += read_services(value, path, faults)
     elif name == DISCOVERY_KEY:
         from headway.discovery.reading import read_rules
 

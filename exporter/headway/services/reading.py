@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from headway import resources
 from headway.errors import ConfigError
@@ -29,14 +29,28 @@ LONGEST_GRACE: Final = 60.0
 SIGNALS: Final = ("SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2", "SIGKILL")
 
 
-def read_services(node: yaml.Node, path: Path, faults: Faults) -> dict[str, Service | None]:
-    """The services of one file by name, None for what is wrong; of that `faults` is told the field and its line."""
-    found: dict[str, Service | None] = {}
+def read_services(node: yaml.Node, path: Path, faults: Faults) -> list[Service]:
+    """The services of one file. `faults` is told the field of what is wrong, and its line; of such a one only what others are
+    compared with is there."""
+    found = []
     for name, section, place in items(node, "services", path, faults):
-        found[name] = None
         with faults.noted():
-            found[name] = _named(name, section, place, path)
+            found.append(_named(name, section, place, path))
+            continue
+        found.append(_compared(name, section, place, path))
     return found
+
+
+def _compared(name: str, section: yaml.Node, place: str, path: Path) -> Service:
+    """The port and whom it needs, as far as they can be read."""
+    given: dict[str, Any] = {}
+    silent = Faults()
+    with silent.noted():
+        for key, value, line in items(section, f"services.{name}", path, silent):
+            if key in ("port", "depends_on"):
+                with silent.noted():
+                    given[key] = SERVICE[key](Field(value, f"services.{name}.{key}", line, path))
+    return Service(name=name, place=place, command="", cwd="", **given)
 
 
 def _named(name: str, section: yaml.Node, place: str, path: Path) -> Service:
@@ -49,9 +63,9 @@ def _named(name: str, section: yaml.Node, place: str, path: Path) -> Service:
     return _service(name, section, place, path)
 
 
-def checked(services: Iterable[Service], others: Collection[str], faults: Faults) -> tuple[Service, ...]:
-    """All services of all files, in the order of starting. `others`: the names of what is wrong already. `faults` is told of two
-    of one name, an unknown or circular dependency, one port for two."""
+def checked(services: Iterable[Service], faults: Faults) -> tuple[Service, ...]:
+    """All services of all files, in the order of starting. `faults` is told of two of one name, an unknown or circular
+    dependency, one port for two."""
     by_name: dict[str, Service] = {}
     ports: dict[int, Service] = {}
     for service in services:
@@ -69,9 +83,8 @@ def checked(services: Iterable[Service], others: Collection[str], faults: Faults
                 )
     for service in by_name.values():
         for needed in service.depends_on:
-            if needed not in others:
-                with faults.noted():
-                    _can_wait(service, needed, by_name, others)
+            with faults.noted():
+                _can_wait(service, needed, by_name)
     with faults.noted():
         try:
             return tuple(in_order(by_name.values()))
@@ -82,12 +95,10 @@ def checked(services: Iterable[Service], others: Collection[str], faults: Faults
     return ()
 
 
-def _can_wait(service: Service, needed: str, by_name: Mapping[str, Service], others: Collection[str]) -> None:
+def _can_wait(service: Service, needed: str, by_name: Mapping[str, Service]) -> None:
     field = f"services.{service.name}.depends_on"
     if needed not in by_name:
-        raise ConfigError(
-            f"{field}: unknown service {needed}{suggestion(needed, [*by_name, *others])} ({service.place})", field=field
-        )
+        raise ConfigError(f"{field}: unknown service {needed}{suggestion(needed, by_name)} ({service.place})", field=field)
     if by_name[needed].schedule is not None:
         raise ConfigError(f"{field}: {needed} runs by a schedule: nothing can wait for it ({service.place})", field=field)
 
