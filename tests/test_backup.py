@@ -152,7 +152,9 @@ def test_a_backup_that_is_interrupted_leaves_nothing(tmp_path: Path) -> None:
 
 def test_a_backup_of_nothing_or_to_nowhere_is_refused(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
-    with pytest.raises(StoreUnavailable, match="there is no database"):
+    with pytest.raises(
+        CommandError, match=r"there is no database at .*data/headway\.db: say where .* --data-dir or HEADWAY_DATA_DIR"
+    ):
         run("backup", tmp_path / "copy.db", "--data-dir", tmp_path / "data")
     filled(tmp_path / "data" / "headway.db", 10)
     with pytest.raises(CommandError, match=r"there is no directory .*nowhere: make it"):

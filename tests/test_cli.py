@@ -225,8 +225,9 @@ def test_a_key_is_printed_once_and_works(tmp_path: Path) -> None:
     assert key is not None and (key.name, key.role, key.user) == ("ci", Role.REPORTER, "ada")
     assert made.stdout.strip() not in made.stderr
     assert "from now on reports need one too" in made.stderr
+    assert f"no exporter has run with the data directory {tmp_path / 'data'} yet" in made.stderr
     second = headway("key", "create", "--name", "cd", "--role", "reporter", *where)
-    assert second.returncode == 0 and "from now on" not in second.stderr
+    assert second.returncode == 0 and "from now on" not in second.stderr and "no exporter has run" not in second.stderr
     assert "last key" not in headway("key", "revoke", "cd", *where).stderr
     listed = headway("key", "list", *where)
     assert listed.stdout.splitlines()[1].split()[:4] == [key.id, "ci", "reporter", "ada"]
@@ -321,6 +322,7 @@ def test_serve_without_the_exporter_installed_says_so(tmp_path: Path) -> None:
         ("uvicorn", "exporter", ["serve"]),
         ("yaml", "exporter", ["serve", "--config", str(tmp_path / "c.yaml")]),
         ("shtab", "cli", ["completion", "bash"]),
+        ("yaml", "exporter", ["alerting", "render", "--for", "0.28", "--base", str(clone / "alerting/alertmanager.yml")]),
     ):
         code = f"import sys\nsys.modules['{module}'] = None\nfrom headway.cli.main import main\nsys.exit(main({args}))"
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path)

@@ -51,6 +51,11 @@ def run(args: argparse.Namespace) -> int:
 
     source = resolve(args).settings.data_dir / DATABASE
     target: Path = args.file
+    if not source.exists():
+        raise CommandError(
+            f"there is no database at {source}: say where the exporter keeps its data with --data-dir or HEADWAY_DATA_DIR "
+            "(after make up: . .headway/env)"
+        )
     if target.is_dir():
         target = target / f"headway-{stamp()}.db"
     if not target.parent.is_dir():

@@ -59,16 +59,18 @@ def create(args: argparse.Namespace) -> int:
     ring = ring_of(args)
     out = Path(args.out) if args.out else None
     role = Role.of(args.role)
-    existing = next((key for key in ring.list() if key.name == args.name), None) if ring.exists else None
+    used = ring.exists
+    existing = next((key for key in ring.list() if key.name == args.name), None) if used else None
     if existing is not None and args.if_absent:
         return keep(ring, existing, role, args.user, out)
     if out is not None and not out.parent.is_dir():
         raise CommandError(f"there is no directory {out.parent}: make it, or choose another --out")
-    first = not (ring.exists and ring.configured)
+    first = not (used and ring.configured)
     key, text = ring.create(args.name, role, args.user)
     if out is None:
         print(text)
         say(f"key {key.name} ({key.id}, {role}) made; it is shown only now")
+        say_unused(ring, used or args.if_absent)
         say_closed(args, first)
         return Exit.OK
     try:
@@ -78,8 +80,18 @@ def create(args: argparse.Namespace) -> int:
             ring.revoke(key.id)  # nobody has its text
         raise
     say(f"key {key.name} ({key.id}, {role}) made, in {out}")
+    say_unused(ring, used or args.if_absent)
     say_closed(args, first)
     return Exit.OK
+
+
+def say_unused(ring: KeyRing, used: bool) -> None:
+    """A key for an exporter that was never there is probably one for another; with --if-absent a script makes it beforehand."""
+    if not used:
+        say(
+            f"no exporter has run with the data directory {ring.path.parent} yet: only one that is started with it knows this key. "
+            "Say where another keeps its data with --data-dir or HEADWAY_DATA_DIR (after make up: . .headway/env)"
+        )
 
 
 def say_closed(args: argparse.Namespace, first: bool) -> None:

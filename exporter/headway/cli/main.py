@@ -158,6 +158,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception as error:
         if os.environ.get("HEADWAY_DEBUG"):
             raise
+        if isinstance(error, ModuleNotFoundError) and (error.name or "headway").split(".")[0] != "headway":
+            from headway.extras import how_to_install
+
+            return fail(f"{error.name} is not installed, which this needs: {how_to_install('exporter')}", Exit.FAILED)
         return fail(f"an error inside headway ({type(error).__name__}: {error}); HEADWAY_DEBUG=1 shows where", Exit.FAILED)
 
 
