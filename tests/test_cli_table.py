@@ -220,5 +220,20 @@ def test_what_ended_alike_is_one_line_and_a_different_error_never() -> None:
     ]
     done = [process(f"d{n}", name="dump", status="done", summary=f"{n} rows") for n in range(2)]
     assert [row.flags for row in folded(done)] == ["done · 2 times"], "what it says of itself is no other result"
+    kind = [
+        bad("k1", "no answer from 10.0.0.7:5432 in 3.5 s"),
+        bad("k2", "no answer from 10.0.0.8:5432 in 30 s"),
+        bad("k3", "exit code 3"),
+    ]
+    kind += [bad("k4", "exit code 4"), bad("k5", "Traceback (most recent call last):\n  File 'a.py', line 3\nKeyError: 'a'")]
+    kind += [bad("k6", "Traceback (most recent call last):\n  File 'b.py', line 7\nKeyError: 'b'")]
+    found = folded(kind)
+    assert [(row.id, row.flags) for row in found] == [
+        ("k1", "failed · 2 times"),
+        ("k3", "failed"),
+        ("k4", "failed"),
+        ("k5", "failed · 2 times"),
+    ]
+    assert found[0].note == "no answer from 10.0.0.7:5432 in 3.5 s", "one of them is the example"
     family = [bad("above"), bad("below", parent_id="above"), bad("beside")]
     assert [row.id for row in folded(family)] == ["above", "below", "beside"]

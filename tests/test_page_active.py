@@ -206,7 +206,7 @@ def test_repeats_of_a_name_are_one_row_that_lists_them_all(api: Api, visit: Call
 
     for number in range(3):
         run("probe", number, "done", summary=f"{number} ms")
-        run("dump", number, "failed", error="disk full")
+        run("dump", number, "failed", error=f"/data/part-{number} is full after {12 * number} of 80 files")
     run("dump", 3, "failed", error="no such table")
     api.create(id="busy", name="busy")
     visitor = visit()
@@ -219,6 +219,7 @@ def test_repeats_of_a_name_are_one_row_that_lists_them_all(api: Api, visit: Call
     ]
     wait_until(lambda: lines_of(page) == expected, 30, "a row for each, and none for what differs")
     expect(row(page, "probe-2").locator(".said")).to_have_text("2 ms")
+    expect(row(page, "dump-2").locator(".said")).to_have_text("/data/part-2 is full after 24 of 80 files")
     assert axe(page) == []
     page.evaluate("window.before = document.querySelector('#processes [data-key=busy]')")
     # They come and go, and so does what a row stands for.
@@ -446,14 +447,14 @@ def test_the_script_reckons_and_orders_as_the_exporter_does(visit: Callable[...,
     )
     assert order == [[found["id"], depth] for found, depth in nested(rows)]
     ends = [
-        {**found, "ended": None if n % 3 else 9.0, "status": "done", "name": "x", "about": "", "note": ""}
+        {**found, "ended": None if n % 3 else 9.0, "status": "done", "name": "x", "about": "", "error": ""}
         for n, found in enumerate(rows)
     ]
     ends += [
-        {**ends[0], "id": f"e{n}", "created": n, "ended": 1.0, "parent": parent, "status": status, "rank": rank, "note": note}
-        for n, (parent, status, rank, note) in enumerate(
+        {**ends[0], "id": f"e{n}", "created": n, "ended": 1.0, "parent": parent, "status": status, "rank": rank, "error": error}
+        for n, (parent, status, rank, error) in enumerate(
             [
-                *[(None, "done", 4, "1"), (None, "done", 4, "2"), ("gone", "done", 4, ""), (None, "failed", 0, "a")],
+                *[(None, "done", 4, ""), (None, "done", 4, ""), ("gone", "done", 4, ""), (None, "failed", 0, "a")],
                 *[(None, "failed", 0, "b"), (None, "failed", 0, "a"), ("r1", "done", 4, ""), ("r1", "done", 4, "")],
                 *[(None, "killed", 0, ""), (None, "killed", 4, ""), ("e0", "failed", 0, "a")],
             ]

@@ -28,8 +28,8 @@ core) and memory of the process tree, and in words what is not normal. Into a pi
 names of at most 80 characters (--json has them whole). On standard error it says, in a line, that names keep failing, schedules
 missed a run (--names lists these), or nothing is being stored. Without a state it shows what is active, and then what failed,
 timed out, was orphaned or was killed by nobody knows whom, until that is dismissed (that alone: --state undismissed); --state
-failed lists the dismissed ones too. On a terminal those of one name that ended with the same error are one line then, which
-says how often; a state or --name lists each."""
+failed lists the dismissed ones too. On a terminal those of one name that ended with the same error (but for numbers, ids, paths
+and the like) are one line then, which says how often; a state or --name lists each."""
 EXAMPLES = """\
   headway ps                                what is active now, and what ended badly and was not dismissed
   headway ps --watch                        the same, redrawn every 2 seconds

@@ -60,7 +60,10 @@ def rows(processes: Iterable[Json]) -> list[Row]:
 
 def folded(processes: Iterable[Json]) -> list[Row]:
     """The same, with one row, the first, for all that ended alike: same name, type and project, same result, and where that is bad
-    the same error. Its flags say for how many it stands. Who has children stands for itself."""
+    the same error but for numbers, ids, paths and the like. Its flags say for how many it stands. Who has children stands for
+    itself."""
+    from headway.analysis.messages import normalised  # with the model of a process, which nobody else here needs
+
     order = tree(list(processes))
     ids = {process["id"] for _, process in order}
     parents = {process["parent_id"] for _, process in order}
@@ -69,7 +72,8 @@ def folded(processes: Iterable[Json]) -> list[Row]:
         if found.status not in ENDED or found.id in parents:
             return None
         beside = process["parent_id"] if process["parent_id"] in ids else None
-        return beside, found.status, found.name, process["type"], process["project"], "" if found.status == "done" else found.note
+        error = "" if found.status == "done" else normalised(process["error"] or found.note)
+        return beside, found.status, found.name, process["type"], process["project"], error
 
     lines = ((row(process, depth), process) for depth, process in order)
     return [

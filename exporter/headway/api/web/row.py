@@ -7,6 +7,7 @@ from typing import Any, Final
 from urllib.parse import urlencode
 
 from headway import folding
+from headway.analysis.messages import normalised
 from headway.cleaning import brief
 from headway.durations import format_duration
 from headway.figures import count, rate, size
@@ -70,6 +71,7 @@ def row(view: View) -> Row:
         ],
         "note": brief(note(view), NOTE),
         "alike": alike(process) if status.ended else None,
+        "error": normalised(note(view)) if status.ended and status is not Status.DONE else "",
     }
 
 
@@ -165,7 +167,8 @@ def nested(rows: Iterable[Row]) -> list[tuple[Row, int]]:
 
 def folded(order: Iterable[tuple[Row, int]]) -> list[tuple[Row, int, int]]:
     """What :func:`nested` says, with one row, the first, for all that ended alike: same name, type and project, same result, and
-    where that is bad the same error; and for how many it stands. Who has children stands for itself."""
+    where that is bad the same error but for numbers, ids, paths and the like; and for how many it stands. Who has children stands
+    for itself."""
     order = list(order)
     every = {found["id"] for found, _ in order}
     parents = {found["parent"] for found, _ in order}
@@ -174,8 +177,7 @@ def folded(order: Iterable[tuple[Row, int]]) -> list[tuple[Row, int, int]]:
         if found["ended"] is None or found["id"] in parents:
             return None
         beside = found["parent"] if found["parent"] in every else None
-        said = "" if found["status"] == Status.DONE else found["note"]
-        return beside, found["rank"], found["status"], found["name"], found["about"], said
+        return beside, found["rank"], found["status"], found["name"], found["about"], found["error"]
 
     return [(*line, number) for line, number in folding.folded((line, like(line[0])) for line in order)]
 

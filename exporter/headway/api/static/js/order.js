@@ -50,8 +50,7 @@ export function folded(rows) {
     const row = rows.get(id);
     if (row.ended !== null && !parents.has(id)) {
       const beside = rows.has(row.parent) ? row.parent : null;
-      const said = row.status === "done" ? "" : row.note;
-      const key = JSON.stringify([beside, row.rank, row.status, row.name, row.about, said]);
+      const key = JSON.stringify([beside, row.rank, row.status, row.name, row.about, row.error]);
       if (first.has(key)) {
         first.get(key)[2].push(id);
         continue;
