@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
 
 from calling import Api, make_key
-from cli import headway, on_terminal
+from cli import HEADWAY, headway, on_terminal, surroundings
 from controlling import IDLE, track
+from headway import Client
 from headway.cli.exits import Exit
 from headway.cli.tree import drawn
 from osprocesses import Started, runs, state
-from running import RunningExporter
+from running import RunningExporter, Starter
 from waiting import wait_until
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="real trees are read from /proc")
@@ -118,6 +122,80 @@ def test_pause_and_resume(exporter: RunningExporter, admin: Api, start: Started)
     bare = headway("pause", admin.create()["id"], environ=exporter.client_env)
     assert bare.returncode == Exit.FAILED and "no OS process" in bare.stderr and "cancel" not in bare.stderr
     assert headway("resume", admin.create(status="queued")["id"], environ=exporter.client_env).returncode == Exit.FAILED
+
+
+def test_a_group_is_paused_resumed_and_asked_to_end(exporter: RunningExporter, admin: Api, start: Started) -> None:
+    environ = exporter.client_env
+    one, other = start(IDLE, ready=True), start(IDLE, ready=True)
+    first, second = (track(admin, script, name=name, group="g") for script, name in ((one, "one"), (other, "two")))
+    admin.create(name="elsewhere", group="h")
+    bare = admin.create(name="bare", group="g")["id"]
+    done = headway("pause", "--group", "g", environ=environ)
+    assert done.stdout.splitlines() == [f"paused {first} (one, paused)", f"paused {second} (two, paused)"]
+    assert done.returncode == Exit.FAILED and f"headway: {bare} (bare): not paused: " in done.stderr
+    assert state(one.pid) == state(other.pid) == "T"
+    done = headway("resume", "--group", "g", environ=environ)
+    assert done.returncode == 0 and len(done.stdout.splitlines()) == 2, done.stderr
+    again = headway("resume", "--group", "g", environ=environ)
+    assert again.returncode == 0 and "nothing was resumed" in again.stderr and again.stdout == ""
+    wrong = headway("pause", "--group", "gg", environ=environ)
+    assert wrong.returncode == Exit.NOT_FOUND and "no process has the group gg" in wrong.stderr
+    asked = headway("cancel", "--group", "g", environ=environ)
+    assert asked.returncode == 0 and len(asked.stdout.splitlines()) == 3, asked.stderr
+    assert headway("pause", environ=environ).returncode == Exit.USAGE
+    assert headway("cancel", first, "--group", "g", environ=environ).returncode == Exit.USAGE
+
+
+def test_waiting_for_a_group_takes_those_that_come_meanwhile(exporter: RunningExporter, admin: Api) -> None:
+    environ = exporter.client_env
+    first = admin.create(name="first", group="g")["id"]
+    with waiting("--group", "g", environ=environ) as waiter:
+        second = admin.create(name="second", group="g")["id"]
+        admin.update(first, status="done", summary="3 files")
+        assert waiter.stdout is not None and waiter.stdout.readline() == f"{first} (first) done: 3 files\n"
+        assert waiter.poll() is None
+        admin.update(second, status="failed", error="no space")
+        assert waiter.stdout.readline() == f"{second} (second) failed: no space\n"
+        assert waiter.wait(30) == Exit.FAILED
+
+
+def test_what_waiting_for_one_says(exporter: RunningExporter, admin: Api) -> None:
+    environ = exporter.client_env
+    one = admin.create(name="one", group="g")["id"]
+    late = headway("wait", "one", "--timeout", "0.1s", environ=environ)
+    assert late.returncode == 124 and late.stderr == "headway: waiting for one\nheadway: not ended after 0.1s: one\n"
+    admin.update(one, status="done")
+    done = headway("wait", one, environ=environ)
+    assert (done.returncode, done.stdout) == (0, f"{one} (one) done\n")
+    over = headway("wait", "--group", "g", environ=environ)
+    assert over.returncode == 0 and "nothing of the group g is active" in over.stderr
+    assert headway("wait", "--group", "none", environ=environ).returncode == Exit.NOT_FOUND
+    assert headway("wait", "nobody", environ=environ).returncode == Exit.NOT_FOUND
+
+
+def test_an_exporter_that_goes_away_is_waited_for(start_exporter: Starter) -> None:
+    exporter = start_exporter()
+    with Client(exporter.url, exporter.key) as client:
+        one = client.create("one", lease="1h")["id"]
+        with waiting(one, environ=exporter.client_env) as waiter:
+            exporter.stop()
+            assert waiter.stderr is not None and "waiting for it" in waiter.stderr.readline()
+            exporter.start()
+            client.update(one, status="done")
+            assert waiter.wait(30) == 0
+
+
+@contextmanager
+def waiting(*args: str, environ: Mapping[str, str]) -> Iterator[subprocess.Popen[str]]:
+    """`headway wait`, which was seen to wait."""
+    env = {**surroundings(), **environ}
+    child = subprocess.Popen([HEADWAY, "wait", *args], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env)
+    try:
+        assert child.stderr is not None and child.stderr.readline().startswith("headway: waiting for ")
+        yield child
+    finally:
+        child.kill()
+        child.communicate()
 
 
 def test_cleanup(exporter: RunningExporter, admin: Api) -> None:

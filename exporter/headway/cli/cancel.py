@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from headway.cli.command import add_command
 from headway.cli.connection import add_connection_flags, connect
 from headway.cli.exits import Exit
+from headway.cli.scoped import active_in, add_ids_or_scope, each, say_nothing_found, scope_given
 from headway.cli.text import clean
 
 if TYPE_CHECKING:
@@ -19,19 +20,29 @@ everything below it (SIGTERM, and SIGKILL after its --grace); a script that opte
 itself signals nothing: what does not listen goes on, and `headway kill` ends it. Needs a key of the role operator."""
 EXAMPLES = """\
   headway cancel 0192f0c1-8f7a
+  headway cancel --group encode
   headway cancel 0192f0c1-8f7a --key-file .headway/exporter/admin.key
 """
 
 
 def add_parser(commands: Subparsers) -> None:
     parser = add_command(commands, "cancel", run, "ask running processes to end themselves", DESCRIPTION, EXAMPLES)
-    parser.add_argument("id", metavar="ID", nargs="+", help="the id, or a beginning that only it has")
+    add_ids_or_scope(parser)
     add_connection_flags(parser)
 
 
 def run(args: argparse.Namespace) -> int:
+    scope = scope_given(args)
     connection = connect(args)
-    for wanted in args.id:
-        process = connection.cancel(connection.resolve(wanted)["id"])
+
+    def act(process_id: str) -> None:
+        process = connection.cancel(process_id)
         print(f"asked {process['id']} ({clean(process['name'])}, {process['status']}) to end")
+
+    if scope:
+        if found := active_in(connection, scope):
+            return each(found, "asked to end", act)
+        return Exit.OK if say_nothing_found(connection, scope, "nothing was asked to end") else Exit.NOT_FOUND
+    for wanted in args.id:
+        act(connection.resolve(wanted)["id"])
     return Exit.OK

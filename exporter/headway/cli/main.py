@@ -72,7 +72,10 @@ COMMANDS: Final[Mapping[str, tuple[str, ...]]] = {
     **{name: (name,) for name in ("serve", "run", "report", "ps", "show", "tree", "output", "analyze", "trends", "suggest")},
     **{name: (name,) for name in ("discovered", "cancel", "kill")},
     "pause": ("pause", "resume"),
-    **{name: (name,) for name in ("retry", "cleanup", "dismiss", "snooze", "up", "down", "restart", "status", "logs", "ensure")},
+    **{
+        name: (name,)
+        for name in ("wait", "retry", "cleanup", "dismiss", "snooze", "up", "down", "restart", "status", "logs", "ensure")
+    },
     **{name: (name,) for name in ("mcp", "hook", "alerting", "key")},
     "backup": ("backup", "restore"),
     **{name: (name,) for name in ("config", "version", "completion")},
