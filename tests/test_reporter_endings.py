@@ -437,6 +437,36 @@ def test_a_fork_while_the_thread_takes_a_connection_never_hangs(server: Recordin
     assert (done.returncode, done.stderr) == (0, "")
 
 
+def test_the_exception_of_a_worker_is_known_after_it_was_handled(server: RecordingServer, tmp_path: Path) -> None:
+    """As from Python 3.13 on, where what runs at the end of a worker runs once its exception was printed."""
+    code = """
+        import multiprocessing
+        from multiprocessing import process, util
+        from headway import Reporter
+
+        bootstrap = process.BaseProcess._bootstrap
+
+        def handled(self, *args, **more):
+            at_end, util._exit_function = util._exit_function, lambda: None
+            try:
+                return bootstrap(self, *args, **more)
+            finally:
+                at_end()
+
+        def bad():
+            Reporter("bad", id="bad")
+            raise ValueError("in a worker")
+
+        process.BaseProcess._bootstrap = handled
+        worker = multiprocessing.get_context("fork").Process(target=bad)
+        worker.start()
+        worker.join()
+    """
+    done = run_script(code, server, tmp_path, timeout=60)
+    assert done.returncode == 0 and "ValueError: in a worker" in done.stderr
+    assert server.final("bad")["status"] == "failed" and server.final("bad")["error"] == "ValueError: in a worker"
+
+
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
 def test_multiprocessing(server: RecordingServer, tmp_path: Path, method: str) -> None:
     script = tmp_path / "script.py"

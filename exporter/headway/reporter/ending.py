@@ -35,14 +35,13 @@ def watch() -> None:
     _status = None  # whoever called sys.exit was caught, the script goes on
     multiprocessing = sys.modules.get("multiprocessing.process")
     if multiprocessing is not None and _watching_child != os.getpid() and multiprocessing.parent_process() is not None:
-        # Children of multiprocessing run these at their end. Until Python 3.13 the exception that ends them is then being handled;
-        # from 3.14 on it has been printed and forgotten.
+        # Children of multiprocessing run these at their end. Until Python 3.12 the exception that ends them is then being handled;
+        # from 3.13 on it has been printed and forgotten.
         from multiprocessing.util import Finalize
 
         _watching_child = os.getpid()
         Finalize(None, _at_child_end, exitpriority=-100)
-        if sys.version_info >= (3, 14):
-            _note_worker_errors()
+        _note_worker_errors()
     if _watching:
         return  # a forked child inherits the rest
     _watching = True
