@@ -563,5 +563,5 @@ def test_the_report_says_what_runs_and_what_failed() -> None:
     services = [ServiceFact(name="dump", status="stopped", cron="0 3 * * *", next_run_at=NOW + 3600, last_status="done", missed=2)]
     text = told([Subject(view=view)], [ended(1, name="Dump", error="no disk"), ended(2, name="Dump", error="no disk")], services)
     assert "- Backfill running 50% 2m time_sink p1\n" in text
-    assert "- 2x Dump: no disk Dump-2\n" in text
+    assert "- 2x Dump: no disk; Dump-2\n" in text
     assert "- dump 11-19T08:23Z 1h done, missed 2\n" in text

@@ -98,7 +98,7 @@ def test_the_report_on_the_command_line_and_as_json(client: Client, exporter: Ru
     run(client, "Dump", "no disk")
     done = headway(exporter, "report")
     assert done.returncode == 0 and done.stdout == done.stdout.replace("\x1b", "")
-    assert "- Backfill running 50%" in done.stdout and "- 1x Dump: no disk" in done.stdout
+    assert "- Backfill running 50%" in done.stdout and "- 1x Dump: no disk; " in done.stdout
     parts = json.loads(headway(exporter, "report", "--json").stdout)
     assert [one["name"] for one in parts["running"]] == ["Backfill"]
     assert parts["services"] == [] and parts["patterns"][0]["failed"] == 1

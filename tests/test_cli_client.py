@@ -290,7 +290,8 @@ def test_a_name_shows_its_newest_run_and_ends_nobody(client: Client, environ: di
     assert headway("show", name, environ=environ).stdout.splitlines()[1].strip() == newest
     assert headway("output", name, environ=environ).stdout == "the new one\n"
     refused = headway("kill", name, "--yes", environ=environ)
-    assert refused.returncode == Exit.NOT_FOUND and f"is a name and no id; its newest run is {newest}" in refused.stderr
+    assert refused.returncode == Exit.NOT_FOUND
+    assert refused.stderr.endswith(f"is a name and no id; its newest run is {newest}\n"), refused.stderr
     assert client.get(newest)["status"] == "running"
     client.update(newest, status="done")
 

@@ -134,7 +134,7 @@ def _failed(failed: Sequence[Process], detail: Detail, ids: _Ids) -> Iterator[st
     if not failed:
         yield "failed: nothing"
         return
-    yield "failed (times, name, why, last id):"
+    yield "failed (times, name, why; last id):"
     alike: dict[tuple[str, str], list[Process]] = {}
     for run in sorted(failed, key=lambda run: (-(run.finished_at or 0.0), run.id)):
         alike.setdefault((run.name, normalised(said(run))), []).append(run)
@@ -142,7 +142,7 @@ def _failed(failed: Sequence[Process], detail: Detail, ids: _Ids) -> Iterator[st
     for runs in every[: detail.failed]:
         last = runs[0]
         why = brief(telling_line(said(last)), detail.reason)
-        yield f"- {len(runs)}x {brief(last.name, NAME)}: {why} {ids(last.id)}"
+        yield f"- {len(runs)}x {brief(last.name, NAME)}: {why}; {ids(last.id)}"
     yield from _more(sum(map(len, every[detail.failed :])), BAD_ENDS)
 
 

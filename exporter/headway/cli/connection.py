@@ -82,7 +82,8 @@ class Connection:
             try:
                 return resolve(self._client, wanted, by_name)
             except NotOne as error:
-                raise CommandError(f"{error}: headway ps --all lists those that are kept", Exit.NOT_FOUND) from None
+                next_step = "" if error.ids else ": headway ps --all lists those that are kept"
+                raise CommandError(f"{error}{next_step}", Exit.NOT_FOUND) from None
 
     def settings(self) -> dict[str, dict[str, str]]:
         with told(self._client.url):
