@@ -156,6 +156,25 @@ def test_services_that_died_while_no_exporter_ran(serve: Serve) -> None:
     assert serving.until("off", "error", 30)["reason"].startswith("ended by signal SIGKILL")
 
 
+def test_a_restart_goes_on_when_the_exporter_is_started_again_in_the_middle_of_it(serve: Serve) -> None:
+    deaf = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True); time.sleep(1000)"
+    serving = serve({"d": {"command": [sys.executable, "-c", deaf], "stop_grace": "4s"}})
+    before = serving.until("d", "running")
+    wait_until(lambda: serving.call("GET", "/d/logs") == ["deaf"], 30, "it to be deaf")
+    with ThreadPoolExecutor(1) as threads:
+        asked = threads.submit(serving.call, "POST", "/restart", {"name": "d"})
+        ended = before["process_id"]
+        wait_until(lambda: serving.process(ended)["transitions"][-1]["to"] == "stopping", 30, "the end, on the disk")
+        serving.exporter.kill()
+        assert asked.exception(60) is not None
+    serving.exporter.start()
+    wait_until(lambda: serving.process(ended)["status"] == "killed", 30, "its end")
+    wait_until(lambda: serving.status("d")["process_id"] not in (None, ended), 30, "a new one")
+    found = serving.until("d", "running")
+    assert found["pid"] != before["pid"] and (found["restarts"], found["wanted"]) == (0, True)
+    wait_gone(before["pid"])
+
+
 def test_what_could_not_be_reported_at_once_was_started_all_the_same(serve: Serve, tmp_path: Path) -> None:
     """The exporter stands still while a short command is run: how it ended waits in the spool."""
     daemon = f"setsid {sys.executable} -u server.py {free_port()} </dev/null >/dev/null 2>&1 & echo $! > s.pid"

@@ -146,8 +146,11 @@ class Unit:
 
     async def restart(self, by: str) -> None:
         async with self._lock:
-            await self._want(True)
-            await self._end(by)
+            await self._want(True, restarting=True)
+            try:
+                await self._end(by)
+            finally:
+                self.remembered = replace(self.remembered, restarting=False)
             if self.phase is Phase.STOPPED:
                 self.remembered = replace(self.remembered, failures=0)
                 self.begin()
@@ -226,10 +229,11 @@ class Unit:
         """About every second."""
         if self.again_at is not None and now >= self.again_at and self._task_done():
             self._put_away()
-            self.remembered = replace(self.remembered, restarts=self.remembered.restarts + 1)
-            again = self.scheduled_for
+            again = 0 if self.remembered.restarting else 1
+            self.remembered = replace(self.remembered, restarts=self.remembered.restarts + again, restarting=False)
+            scheduled_for = self.scheduled_for
             self.again_at = None
-            self.begin(again)
+            self.begin(scheduled_for)
         elif self.ready_at is not None and self.phase in (Phase.RUNNING, Phase.ERROR):
             if self.remembered.failures and now - self.ready_at >= self.service.restart.stable:
                 self.remembered = replace(self.remembered, failures=0)
@@ -290,6 +294,10 @@ class Unit:
             self.remembered = replace(self.remembered, failed_as=self.service.mark)
         if self.service.schedule is not None and end is not End.BAD:
             self.remembered = replace(self.remembered, failures=0)
+            self._set(Phase.STOPPED, "")
+        elif end is End.ASKED and self.wanted and self.remembered.restarting:
+            # An exporter before this one ended it to start it anew.
+            self.again_at = self.world.registry.clock()
             self._set(Phase.STOPPED, "")
         elif not self.wanted or (end is End.ASKED and self.service.restart.policy is not Policy.ALWAYS):
             # Ended on request, and that request was not for a new one.
@@ -421,10 +429,10 @@ class Unit:
     def _task_done(self) -> bool:
         return self._task is None or self._task.done()
 
-    async def _want(self, wanted: bool) -> None:
+    async def _want(self, wanted: bool, restarting: bool = False) -> None:
         before = self.remembered
         seen_due = before.seen_due if self.wanted or not wanted else self.world.registry.clock()
-        self.remembered = replace(before, wanted=wanted, failures=0, seen_due=seen_due)
+        self.remembered = replace(before, wanted=wanted, restarting=restarting, failures=0, seen_due=seen_due)
         try:
             await self.world.remember(self)
         except StoreUnavailable:
