@@ -142,6 +142,7 @@ def test_a_group_is_paused_resumed_and_asked_to_end(exporter: RunningExporter, a
     assert wrong.returncode == Exit.NOT_FOUND and "no process has the group gg" in wrong.stderr
     asked = headway("cancel", "--group", "g", environ=environ)
     assert asked.returncode == 0 and len(asked.stdout.splitlines()) == 3, asked.stderr
+    assert f"headway: {bare} has not said that it listens" in asked.stderr
     assert headway("pause", environ=environ).returncode == Exit.USAGE
     assert headway("cancel", first, "--group", "g", environ=environ).returncode == Exit.USAGE
 

@@ -69,7 +69,17 @@ def test_after_the_end_only_what_stays_true_is_shown() -> None:
     kept = {family.name.removeprefix("headway_process_") for family in PROCESS_FAMILIES if family.shown is not Shown.ACTIVE}
     times = {"created", "start", "update", "last_output", "last_progress", "finish"}
     assert kept == {
-        *("info", "status_code", "progress_ratio", "items_done", "items_expected", "exit_code", "result_info", "dismissed"),
+        *(
+            "info",
+            "status_code",
+            "progress_ratio",
+            "items_done",
+            "items_expected",
+            "exit_code",
+            "result_info",
+            "value",
+            "dismissed",
+        ),
         *(f"{time}_timestamp_seconds" for time in times),
     }
 
@@ -112,6 +122,25 @@ def test_docs_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
 
 
 # ── what the families read ──────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("values", "shown"),
+    [
+        ({"records": 512, "change": -0.5}, {"records": 512, "change": -0.5}),
+        (
+            {"text": "5", "yes": True, "none": None, "nan": float("nan"), "huge": 10**400, "": 1, "k" * 65: 1, "a\0": 1, "ok": 0},
+            {"ok": 0},
+        ),
+        ({f"k{n}": n for n in range(20)}, {f"k{n}": n for n in range(16)}),
+        ([1, 2], {}),
+        (7, {}),
+        (None, {}),
+    ],
+)
+def test_numbers_of_its_own_come_from_metadata(values: object, shown: dict[str, float]) -> None:
+    seen = view(metadata={"values": values})
+    assert {labels[0]: number for _, labels, number in rows_of("headway_process_value", seen)} == shown
 
 
 @pytest.mark.parametrize(
@@ -325,7 +354,7 @@ def golden_collector() -> Collector:
             last_output_at=START + 9.25,
             last_progress_at=START + 9.5,
         ),
-        metadata={"tokens": {"input": 1200, "output": 85}, "cost_dollars": 0.04},
+        metadata={"tokens": {"input": 1200, "output": 85}, "cost_dollars": 0.04, "values": {"records": 512, "change": -0.5}},
         rate=0.035,
         eta=829.5,
         eta_range=(700.5, 1020.25),

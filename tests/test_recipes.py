@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import requests
 
 from headway import Client
 from headway.configuration import load
@@ -45,7 +46,7 @@ def test_the_pipeline_nests_its_steps(exporter: RunningExporter, tmp_path: Path,
     for file in tmp_path.iterdir():
         if file.is_file():
             file.chmod(0o755)
-    (script,) = blocks("sh")
+    (script,) = (text for text in blocks("sh") if "for step in" in text)
     env = exporter.client_env | {"PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}"}
     done = subprocess.run(["sh", "-c", script], cwd=tmp_path, env=env, capture_output=True, text=True, timeout=120)
     assert done.returncode == (failing is not None), done.stderr
@@ -57,3 +58,16 @@ def test_the_pipeline_nests_its_steps(exporter: RunningExporter, tmp_path: Path,
         assert (whole["status"], whole["error"], whole["progress"]["current"]) == ("failed", "compile failed", 1)
     else:
         assert (whole["status"], whole["progress"]["current"]) == ("done", 3)
+
+
+def test_a_batch_job_pushes_its_figures_by_curl_alone(exporter: RunningExporter, tmp_path: Path) -> None:
+    (script,) = (text for text in blocks("sh") if "curl" in text)
+    key = {"Authorization": f"Bearer {exporter.key}"}
+    done = subprocess.run(["sh", "-e", "-c", script.replace("http://127.0.0.1:14323", exporter.url)], cwd=tmp_path, timeout=60)
+    assert done.returncode == 0
+    page = requests.get(f"{exporter.url}/metrics", headers=key, timeout=30).text
+    series = {line.rpartition(" ")[0]: float(line.rpartition(" ")[2]) for line in page.splitlines() if not line.startswith("#")}
+    values = {name.partition('key="')[2].partition('"')[0]: n for name, n in series.items() if "headway_process_value{" in name}
+    assert values == {"records": 512, "bytes": 90211}
+    assert series['headway_finished_total{name="Load",kind="cron",outcome="done"}'] == 1
+    assert series['headway_last_success_timestamp_seconds{name="Load",kind="cron"}'] > 0

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING
+import sys
+from typing import TYPE_CHECKING, Final
 
 from headway.cli.command import add_command
 from headway.cli.connection import add_connection_flags, connect
@@ -18,6 +19,7 @@ DESCRIPTION = """\
 Asks the reporters of running processes to end them: the next answer to each says so. `headway run` then ends its command and
 everything below it (SIGTERM, and SIGKILL after its --grace); a script that opted in gets Cancelled at its next update. The exporter
 itself signals nothing: what does not listen goes on, and `headway kill` ends it. Needs a key of the role operator."""
+ACTIVE: Final = frozenset({"queued", "starting", "running", "paused"})
 EXAMPLES = """\
   headway cancel 0192f0c1-8f7a
   headway cancel --group encode
@@ -38,6 +40,8 @@ def run(args: argparse.Namespace) -> int:
     def act(process_id: str) -> None:
         process = connection.cancel(process_id)
         print(f"asked {process['id']} ({clean(process['name'])}, {process['status']}) to end")
+        if not process["cancellable"] and process["status"] in ACTIVE:
+            print(f"headway: {process['id']} has not said that it listens to such a request: it may go on", file=sys.stderr)
 
     if scope:
         if found := active_in(connection, scope):

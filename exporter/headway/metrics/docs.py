@@ -36,7 +36,12 @@ At most `max_processes` processes have series; `headway_processes_dropped_total`
 is active takes the place of the one that ended first.
 
 Tokens and cost come from what the process reports in its metadata: `{{"tokens": {{"input": 1200, "output": 85}}}}` or
-`{{"tokens_in": 1200, "tokens_out": 85}}`, and `{{"cost_dollars": 0.04}}`. They are running totals, not differences.""",
+`{{"tokens_in": 1200, "tokens_out": 85}}`, and `{{"cost_dollars": 0.04}}`. They are running totals, not differences.
+
+Numbers of its own a process reports in `metadata.values`: `{{"values": {{"records": 512, "bytes": 90211}}}}` is
+`headway_process_value{{key="records"}}` and `{{key="bytes"}}`, while it runs and as long after its end as its other series. The
+first 16 finite numbers count, with printable names of at most 64 characters; an update of the metadata replaces all of
+`values`.""",
     ),
     Scope.NAME: (
         "Per name",

@@ -21,6 +21,9 @@ from headway.samples import Sample
 from headway.view import View
 
 RESULT_LENGTH: Final = 160
+# Of the numbers that a process reports of its own.
+VALUES_MAX: Final = 16
+VALUE_KEY_MAX: Final = 64
 INFO_LABELS: Final = ("user", "project", "task", "attempt", "agent", "group", "parent_id", "pid", "unit")
 # Labels of the histogram's buckets, written as OpenMetrics wants numbers in labels: always with a fraction.
 BUCKET_LABELS: Final = (*(repr(float(bound)) for bound in DURATION_BUCKETS), "+Inf")
@@ -84,13 +87,18 @@ def _blockers(view: View) -> Rows:
 
 def _amount(value: Any) -> float | None:
     """A number out of free metadata: finite and not negative, else None."""
+    number = _finite(value)
+    return number if number is not None and number >= 0 else None
+
+
+def _finite(value: Any) -> float | None:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     try:
         number = float(value)
     except OverflowError:
         return None
-    return number if math.isfinite(number) and number >= 0 else None
+    return number if math.isfinite(number) else None
 
 
 def _tokens(view: View) -> Rows:
@@ -105,6 +113,20 @@ def _tokens(view: View) -> Rows:
         ("output", _amount(tokens.get("output", metadata.get("tokens_out")))),
     )
     return tuple(("", (direction,), amount) for direction, amount in found if amount is not None)
+
+
+def _values(view: View) -> Rows:
+    """metadata.values: numbers of the process's own, the first VALUES_MAX by their names. What is no finite number is left out."""
+    values = view.process.metadata.get("values")
+    if not isinstance(values, Mapping):
+        return ()
+    numbers = {}
+    for key, value in values.items():
+        if 0 < len(key) <= VALUE_KEY_MAX and key.isprintable() and (number := _finite(value)) is not None:
+            numbers[key] = number
+            if len(numbers) == VALUES_MAX:
+                break
+    return tuple(("", (key,), number) for key, number in numbers.items())
 
 
 def result_text(process: Process) -> str:
@@ -265,6 +287,8 @@ PROCESS_FAMILIES: Final[tuple[Family, ...]] = (
     Family(name="headway_process_cost_dollars_total", type=C, scope=P, unit="dollars", shown=LIVE,
            value=lambda v: _amount(v.process.metadata.get("cost_dollars")) if v.cost is None else v.cost,
            help="What the process cost so far: metadata.cost_dollars, else its tokens at the price of metadata.model (prices)."),
+    Family(name="headway_process_value", type=G, scope=P, labels=("key",), rows=_values,
+           help="Numbers of its own that the process reports: metadata.values, at most 16."),
     Family(name="headway_process_dismissed", type=G, scope=P, shown=END,
            value=lambda v: int(v.process.dismissed_at is not None),
            help="Whether someone dismissed the ended process (1 yes, 0 no)."),
