@@ -303,3 +303,18 @@ def test_a_row_that_stands_for_several_has_a_button_that_dismisses_just_these(
     expect(page.locator("#processes tbody tr", has_text="Fold")).to_have_count(0)
     assert not any(one.startswith("fold") for one in api.list("state=undismissed"))
     page.close()
+
+
+def test_an_address_without_a_page_is_a_page_that_leads_on(api: Api, operator: Visitor) -> None:
+    for path, words in (("/procesess", "There is no page at this address."), ("/processes/nobody", "there is no process 'nobody'")):
+        page = operator.open(path, live=False)
+        expect(page.get_by_role("heading", name="Not found")).to_be_visible()
+        expect(page.locator("main")).to_contain_text(words)
+        expect(page.get_by_role("button", name="Sign out")).to_be_visible()
+        page.get_by_role("link", name="History").click()
+        page.wait_for_url("**/history")
+        page.close()
+    answer = api.raw("GET", "/procesess", headers={"Accept": "text/html"})
+    assert answer.status_code == 404 and answer.headers["content-type"].startswith("text/html")
+    assert api.request("GET", "/procesess")[1]["detail"] == "there is nothing at this address; /docs lists all calls"
+    assert api.request("GET", "/api/nothing", headers={"Accept": "text/html"})[0] == 404

@@ -18,13 +18,14 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from headway.api import pages, problems, signin, stream
 from headway.api.access import Guard
 from headway.api.at_once import AtOnce
+from headway.api.caller import Caller
 from headway.api.calls import Handler, calls
 from headway.api.context import Context
 from headway.api.direct import Direct
 from headway.api.document import PATHS, Document
 from headway.api.web import active, attention, history, process
 from headway.api.web import services as service_page
-from headway.errors import HeadwayError
+from headway.errors import HeadwayError, NotFound
 from headway.webconfig.webfile import WebFile
 
 log = logging.getLogger(__name__)
@@ -80,11 +81,15 @@ def add_error_handlers(app: Starlette) -> None:
     async def known(request: Request, error: Exception) -> Response:
         assert isinstance(error, HeadwayError)
         if wants_page(request):
-            return pages.problem_page(error, request.app.state.context)
+            return problem_page(request, error)
         return problems.error_response(error)
 
     async def http(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
+        if error.status_code == 404 and wants_page(request):
+            return problem_page(
+                request, NotFound("There is no page at this address. The links above lead to those there are.")
+            )
         return problems.http_response(error.status_code, error.detail, error.headers)
 
     async def gone(request: Request, error: Exception) -> Response:
@@ -97,6 +102,12 @@ def add_error_handlers(app: Starlette) -> None:
     app.add_exception_handler(HTTPException, http)
     app.add_exception_handler(ClientDisconnect, gone)
     app.add_exception_handler(Exception, unknown)
+
+
+def problem_page(request: Request, error: HeadwayError) -> Response:
+    """With the head of the page as it is for whoever asks, who may not be known yet."""
+    who: Caller | None = request.scope.get("state", {}).get("caller")
+    return pages.problem_page(error, request.app.state.context, who)
 
 
 def wants_page(request: Request) -> bool:
