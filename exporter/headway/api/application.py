@@ -87,9 +87,7 @@ def add_error_handlers(app: Starlette) -> None:
     async def http(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
         if error.status_code == 404 and wants_page(request):
-            return problem_page(
-                request, NotFound("There is no page at this address. The links above lead to those there are.")
-            )
+            return problem_page(request, NotFound("There is no page at this address. The links above lead to those there are."))
         return problems.http_response(error.status_code, error.detail, error.headers)
 
     async def gone(request: Request, error: Exception) -> Response:
