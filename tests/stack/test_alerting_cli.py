@@ -83,7 +83,7 @@ def test_one_that_fails_is_said(alertmanager: RunningAlertmanager, standins: Sta
         done = headway("alerting", "check", "--send", *base(alertmanager), environ=where)
     finally:
         standins.webhook.away = False
-    assert done.returncode == 1 and "webhook   failed: the log of Alertmanager says why" in done.stdout
+    assert done.returncode == 1 and "webhook   failed: the log of Alertmanager says why (headway logs alertmanager" in done.stdout
     assert "slack     delivered" in done.stdout
 
 

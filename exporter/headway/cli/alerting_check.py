@@ -29,6 +29,9 @@ TEST_ALERT: Final = "HeadwayTest"
 # How long a test alert fires beyond the wait of its group, and how much longer than that its message may take (s).
 FIRES: Final = 20.0
 PATIENCE: Final = 15.0
+# What is to be done, where the stack of make up is meant.
+WHY: Final = "the log of Alertmanager says why (headway logs alertmanager, where make up started it)"
+ON: Final = "nothing would arrive; put a secret into one of the files above, then make down up"
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
@@ -155,7 +158,7 @@ def send(alertmanager: Alertmanager, severity: str, loaded: dict[str, dict[str, 
         for section, count in loaded.get(receiver, {}).items():
             expected[section.removesuffix("_configs")] += count
     if not expected:
-        raise CommandError("the running Alertmanager has no receiver for this: nothing would arrive", Exit.FAILED)
+        raise CommandError(f"the running Alertmanager has no receiver for this: {ON}", Exit.FAILED)
     before, now = alertmanager.counts(), time.time()
     labels = {"alertname": TEST_ALERT, "severity": severity, "id": f"test-{int(now * 1000)}"}
     labels["instance"] = f"{socket.gethostname()} (test {time.strftime('%H:%M:%S')})"  # a group, and so a message, of its own
@@ -179,7 +182,7 @@ def send(alertmanager: Alertmanager, severity: str, loaded: dict[str, dict[str, 
     counts = alertmanager.counts()
     for name, count in sorted(expected.items()):
         delivered, failed = _delivered(counts, before, name), _failed(counts, before, name)
-        words = "delivered" if delivered >= count else "failed: the log of Alertmanager says why" if failed else "not tried yet"
+        words = "delivered" if delivered >= count else f"failed: {WHY}" if failed else "not tried yet"
         print(f"  {name:<9} {words}")
     return Exit.OK if arrived else Exit.FAILED
 
