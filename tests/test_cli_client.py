@@ -279,7 +279,7 @@ def test_since_is_a_moment_or_so_long_ago(client: Client, environ: dict[str, str
         done = headway("ps", "--project", project, "--since", since, environ=environ)
         assert done.returncode == 0 and (made in done.stdout) == there, since
     wrong = headway("ps", "--since", "yesterday", environ=environ)
-    assert wrong.returncode == Exit.USAGE and "since: expected a time" in wrong.stderr
+    assert wrong.returncode == Exit.USAGE and "--since: expected so long ago (2h), a time (2026-" in wrong.stderr
 
 
 def test_a_name_shows_its_newest_run_and_ends_nobody(client: Client, environ: dict[str, str], project: str) -> None:

@@ -74,6 +74,7 @@ def test_too_much_memory_ends_it(environ: dict[str, str], client: Client) -> Non
     words = found["error"].split(" of memory; ")
     assert words[0].startswith("ended: it used ") and words[1] == "its limit is 60 MiB"
     assert 60 < float(words[0].split()[-2]) < 320
+    assert f"headway: ended with all its children: {found['error'].removeprefix('ended: ')}\n" in done.stderr, done.stderr
 
 
 def test_cpu_time_is_that_of_all_its_children(environ: dict[str, str], client: Client, tmp_path: Path) -> None:

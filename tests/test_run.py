@@ -162,6 +162,7 @@ def test_a_timeout_ends_the_whole_tree(environ: dict[str, str], record: Record, 
     assert (done.returncode, done.stdout) == (124, "working\n")
     found = record("run-late")
     assert (found["status"], found["error"], found["timeout"]) == ("timed_out", "ended after its timeout of 1s", 1)
+    assert "headway: ended with all its children after its timeout of 1s\n" in done.stderr, done.stderr
     wait_gone(int((tmp_path / "pid").read_text()))  # the child that ignores SIGTERM
 
 

@@ -173,6 +173,10 @@ WRONG = [
     ),
     ("a: {command: x, limits: {nice: 40}}", "services.a.limits.nice: 40 is not within "),
     ("a: {command: x, stop_signal: STOP}", "services.a.stop_signal: 'STOP' cannot be used"),
+    (
+        "a: {command: x, start_timeout: soon}",
+        "services.a.start_timeout: 'soon' cannot be used; accepted: a duration, in seconds or",
+    ),
     ("a: {command: x, stop_grace: 10m}", "services.a.stop_grace: at most 60 s (file FILE:2)"),
     ("a: {command: x, kill_on_timeout: true}", "services.a.kill_on_timeout: needs a timeout"),
     ("a: {command: x, type: robot}", "services.a.type: 'robot' cannot be used; accepted: one of subagent"),

@@ -131,7 +131,9 @@ def one(form: Form[T]) -> Callable[[Field], T]:
         try:
             return form.read("" if raw is None else raw)
         except ValueError as error:
-            why = "" if str(error).startswith(("not ", "too ", "out of", "could not", "invalid")) else f" ({error})"
+            said = str(error)  # what says no more than what is accepted, or that it is not, is left out
+            plain = said.startswith(("not ", "too ", "out of", "could not", "invalid")) or " is not a duration: " in said
+            why = "" if plain else f" ({said})"
             raise field.wrong(f"{shown(raw or '')} cannot be used{why}; accepted: {form.accepts}") from None
 
     return read

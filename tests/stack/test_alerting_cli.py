@@ -166,7 +166,7 @@ def test_one_process_is_found_by_the_beginning_of_its_id(
         (("--name", "x", "soon"), 2, "'soon' does not say for how long"),
         (("--name", "x", "0s"), 2, "from a second to a year"),
         (("--list", "--end", "abcd"), 2, "or --list, or --end"),
-        (("--end", "ffffffff"), 5, "no silence ffffffff: headway snooze --list"),
+        (("--end", "ffffffff"), 5, "there is no silence ffffffff: headway snooze --list shows them"),
     ],
 )
 def test_mistakes(words: tuple[str, ...], code: int, said: str, where: dict[str, str]) -> None:

@@ -192,6 +192,8 @@ def moment_of(since: str) -> str:
     """What is a duration with a unit means so long ago; the rest is for the exporter to read."""
     from headway.durations import parse_duration
 
+    if not since[:1].isdigit():
+        raise CommandError("--since: expected so long ago (2h), a time (2026-01-31T08:00:00Z) or unix seconds", Exit.USAGE)
     try:
         return since if since[-1:].isdigit() else f"{time.time() - parse_duration(since):.3f}"
     except ValueError:

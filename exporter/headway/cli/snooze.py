@@ -131,7 +131,7 @@ def end(alertmanager: Alertmanager, wanted: str) -> int:
         words = (
             f"{len(found)} silences begin with {wanted}; give more of it"
             if found
-            else f"no silence {wanted}: headway snooze --list"
+            else f"there is no silence {wanted}: headway snooze --list shows them"
         )
         raise CommandError(words, Exit.NOT_FOUND)
     (one,) = found

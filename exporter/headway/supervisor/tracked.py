@@ -139,7 +139,8 @@ class Tracked:
         elif status == "killed":
             error = f"ended by signal {signal_name(ending.signal or ending.status - 128)}"
         if self.stopped_for is not None and error is not None:
-            self._warn(f"{error}, with all its children")
+            why = error.removeprefix("ended") if error.startswith("ended") else f": {error}"
+            self._warn(f"ended with all its children{why}")
         self._report.end(status, error=error, exit_code=ending.exit_code, signal=ending.signal)
         return status
 
