@@ -397,6 +397,10 @@ def test_services_in_error_and_missing_runs() -> None:
     (service, cron, *_) = whole(history=history, services=services).recommendations
     assert (service.priority, service.command) == ("high", "headway up web")
     assert (cron.priority, cron.command) == ("medium", "headway ps --all --name job --limit 5")
+    others = [ServiceFact(name="job", status="expected", cron="* * * * *", kept=False)]
+    assert whole(history=history, services=others).recommendations[0].command == cron.command
+    ours = [replace(others[0], kept=True)]
+    assert whole(history=history, services=ours).recommendations[0].command == "headway up job"
 
 
 def test_what_only_waits_for_a_failing_service_is_not_told_beside_it() -> None:

@@ -172,6 +172,8 @@ def test_what_waiting_for_one_says(exporter: RunningExporter, admin: Api) -> Non
     assert over.returncode == 0 and "nothing of the group g is active" in over.stderr
     assert headway("wait", "--group", "none", environ=environ).returncode == Exit.NOT_FOUND
     assert headway("wait", "nobody", environ=environ).returncode == Exit.NOT_FOUND
+    named = headway("wait", "No such", environ=environ)
+    assert named.returncode == Exit.NOT_FOUND and named.stderr.startswith("headway: no process has the name 'No such'")
 
 
 def test_an_exporter_that_goes_away_is_waited_for(start_exporter: Starter) -> None:

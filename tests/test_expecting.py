@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -176,6 +177,9 @@ def test_a_missed_run_is_told_until_the_next_one_begins(start_exporter: Starter,
     labels = {"name": "often", "kind": "cron"}
     wait_until(figure(exporter, "headway_missed_runs_total", {**labels, "reason": "late"}), 30, "a missed run")
     wait_until(figure(exporter, "headway_name_condition", {**labels, "condition": "cron_missed"}), 30, "the condition of the name")
+    report = client.report()
+    assert re.search(r"^scheduled .*:\n- often \S+ \S+ -, missed \d+\n- Nightly sync ", report, re.M), report
+    assert "headway up" not in report, "Headway does not start them"
     quiet = {"name": "Nightly sync", "kind": "cron"}
     due = figure(exporter, "headway_next_run_timestamp_seconds", quiet)()
     assert due is not None and 0 < due - time.time() <= 600

@@ -158,6 +158,7 @@ class Exporter:
             launches=self.launches,
             discovery=self.discovery,
             pollers=self.pollers,
+            expecting=self.expecting,
             effective=effective,
             way=self.way,
             boot=secrets.token_hex(4),

@@ -229,7 +229,7 @@ def _services(services: Iterable[ServiceFact], windows: Iterable[Window]) -> Ite
                 reason=brief(service.reason or "it is in error", 200),
                 command=f"headway up {shlex.quote(service.name)}",
             )
-    configured = {service.name for service in services}
+    configured = {service.name for service in services if service.kept}
     for one in windows:
         if one.missed is None:
             continue

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -203,7 +203,25 @@ def services_of(context: Context, who: Caller) -> list[ServiceFact]:
                 missed=known.missed,
             )
         )
+    if who.sees(None):
+        found += _expected(context)
     return sorted(found, key=lambda service: service.name)
+
+
+def _expected(context: Context) -> Iterator[ServiceFact]:
+    """Names of which others start the runs."""
+    for run in context.expecting.figures():
+        stats = context.registry.totals.names.get((run.name, Kind(run.kind)))
+        yield ServiceFact(
+            name=run.name,
+            status="expected",
+            kept=False,
+            cron=context.expecting.expected[run.name].when,
+            next_run_at=run.next_run_at,
+            last_run_at=run.last_run_at,
+            last_status=None if stats is None or stats.last_status is None else stats.last_status.value,
+            missed=run.missed,
+        )
 
 
 def _owners(context: Context) -> Mapping[str, str]:

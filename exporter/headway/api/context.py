@@ -24,6 +24,7 @@ from headway.control.control import Control
 from headway.discovery.discovery import Discovery
 from headway.effective import Row
 from headway.errors import NotFound
+from headway.expecting.watch import Expecting
 from headway.keys import KeyRing
 from headway.metrics.own import OwnMetrics
 from headway.model import Process
@@ -64,6 +65,7 @@ class Context:
     launches: Launches
     discovery: Discovery
     pollers: Sequence[Poller]
+    expecting: Expecting
     boot: str
     effective: Sequence[Row] = ()
     retried: set[str] = field(default_factory=set)

@@ -23,10 +23,13 @@ class Expected:
     grace: float = GRACE
     place: str = ""
 
+    @property
+    def when(self) -> str:
+        """The cron expression with its time zone, or "every 1h"."""
+        if self.schedule is not None:
+            return self.schedule.cron + (f" ({self.schedule.time_zone})" if self.schedule.time_zone else "")
+        assert self.every is not None
+        return f"every {format_duration(self.every)}"
+
     def __str__(self) -> str:
-        grace = f"grace {format_duration(self.grace)}"
-        if self.every is not None:
-            return f"every {format_duration(self.every)}; {grace}"
-        assert self.schedule is not None
-        zone = f" ({self.schedule.time_zone})" if self.schedule.time_zone else ""
-        return f"schedule {self.schedule.cron}{zone}; {grace}"
+        return f"{'schedule ' if self.schedule is not None else ''}{self.when}; grace {format_duration(self.grace)}"

@@ -25,6 +25,10 @@ class NotOne(Exception):
         self.ids = ids
 
 
+class NoId(NotOne):
+    """It cannot be one."""
+
+
 def resolve(client: Client, wanted: str, by_name: bool = False) -> dict[str, Any]:
     """The process with this id, or the only one whose id begins so; `by_name`: or the newest of this name. Where names do not
     count, the error names that one. Raises NotOne, ApiError, Unreachable."""
@@ -34,6 +38,8 @@ def resolve(client: Client, wanted: str, by_name: bool = False) -> dict[str, Any
         named = (
             [] if error.ids or not wanted.strip() or len(wanted) > LONGEST_NAME else client.list(name=wanted, state="all", limit=1)
         )
+        if not named and by_name and isinstance(error, NoId):
+            raise NotOne(f"no process has the name {wanted[:80]!r}") from None
         if not named:
             raise
         if not by_name:
@@ -45,7 +51,7 @@ def _with_id(client: Client, wanted: str) -> dict[str, Any]:
     try:
         check_id(wanted)
     except ValueError as error:
-        raise NotOne(f"{wanted[:80]!r} is no id ({error})") from None
+        raise NoId(f"{wanted[:80]!r} is no id ({error})") from None
     try:
         return client.get(wanted)
     except ApiError as error:
