@@ -14,7 +14,7 @@ import pytest
 
 from headway.control.report import same
 from headway.discovery.finder import ABOVE, ELSEWHERE, OURS, OWN, Finder, Findings, Match
-from headway.discovery.judging import ASKED_AGAIN, YOUNG, is_below, lives_here
+from headway.discovery.judging import ASKED_AGAIN, YOUNG, is_below, lives_here, user_name
 from headway.discovery.pidfile import read_pid_files
 from headway.discovery.rule import Rule
 from headway.sampler.base import own_pid_namespace
@@ -105,6 +105,17 @@ def test_by_environment(start: Started) -> None:
     reason(look(Rule(name="r", env=(("TREE_OF_A_TEST", value), ("NOT_THERE_AT_ALL", None)))))
 
 
+def test_by_user(start: Started) -> None:
+    script = start(REST, "--of-this-user", ready=True)
+    me = user_name(os.getuid())
+    for run_by in ((me,), ("somebody-else", str(os.getuid()))):
+        match = only(look(Rule(name="r", command="--of-this-user$", run_by=run_by)))
+        assert same(match.process, script.process) and match.why[1] == f"it runs as {me}"
+    pids = {match.process.pid for match in look(Rule(name="r", run_by=(me,), children=True)).matches}
+    assert script.pid in pids
+    reason(look(Rule(name="r", command="--of-this-user$", run_by=("somebody-else",))))
+
+
 def test_by_pid_file(start: Started, tmp_path: Path) -> None:
     scripts = [start(REST, ready=True) for _ in range(2)]
     for number, script in enumerate(scripts):
@@ -124,10 +135,15 @@ def test_all_that_a_rule_says_must_hold(start: Started, tmp_path: Path) -> None:
     given: dict[str, Any] = {"pid_file": file, "ports": (port,), "command": "--right", "env": (("PATH", None),)}
     match = only(look(Rule(name="r", cwd=str(Path.cwd()), **given)))
     assert len(match.why) == 5
+    assert only(look(Rule(name="r", run_by=("0", str(os.getuid())), **given)))
     for wrong, said in (
         ({"ports": (port + 1,)}, f"pid {script.pid} does not listen on port {port + 1}"),
         ({"command": "--wrong"}, f"pid {script.pid}: its command line does not match --wrong"),
         ({"cwd": str(tmp_path)}, f"pid {script.pid}: its working directory is not within {tmp_path}"),
+        (
+            {"run_by": ("nobody-of-this-name",)},
+            f"pid {script.pid}: it runs as {user_name(os.getuid())}, not as nobody-of-this-name",
+        ),
         ({"env": (("PATH", "x"),)}, f"pid {script.pid}: its environment has another PATH"),
         ({"env": (("NOT_THERE_AT_ALL", None),)}, f"pid {script.pid}: its environment has no NOT_THERE_AT_ALL"),
     ):

@@ -31,6 +31,7 @@ discover:
     command: "gunicorn (\\\\w+)"
     cwd: ~/srv
     env: [APP, STAGE=production, EMPTY=]
+    run_by: [www-data, 33]
     name: "{1} on {port} of {user}, {pid_file} in {cwd}"
     type: task
     project: shop
@@ -56,6 +57,7 @@ def test_every_field(tmp_path: Path) -> None:
         command=r"gunicorn (\w+)",
         cwd=str(Path("~/srv").expanduser()),
         env=(("APP", None), ("STAGE", "production"), ("EMPTY", "")),
+        run_by=("www-data", "33"),
         title="{1} on {port} of {user}, {pid_file} in {cwd}",
         kind=Kind.TASK,
         project="shop",
@@ -84,7 +86,10 @@ def test_a_name_with_placeholders(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("  web: {}", ":2: discover.web says nothing of whom to find; give at least one of pid_file, port, command, cwd, env"),
+        (
+            "  web: {}",
+            ":2: discover.web says nothing of whom to find; give at least one of pid_file, port, command, cwd, env, run_by",
+        ),
         ("  web: {project: x}", ":2: discover.web says nothing of whom to find"),
         ("  a b: {port: 1}", ":2: 'a b' cannot be the name of a rule"),
         ("  web: {prot: 1}", ":2: unknown discover.web.prot: did you mean port?"),

@@ -149,6 +149,13 @@ class Judge:
                 return Verdict(None, f"its command line does not match {rule.command}")
             groups = tuple(group or "" for group in match.groups())
             evidence.append(f"its command line matches {rule.command}")
+        if rule.run_by:
+            uid = self._details.uid(pid)
+            if uid is None:
+                return NOT_MEANT  # it has ended meanwhile
+            if not {user_name(uid), str(uid)} & set(rule.run_by):
+                return Verdict(None, f"it runs as {user_name(uid)}, not as {' or '.join(rule.run_by)}")
+            evidence.append(f"it runs as {user_name(uid)}")
         if rule.cwd is not None:
             cwd = self._details.cwd(pid)
             if cwd is None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 SECTION: Final = "discover"
 NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-CONDITIONS: Final = ("pid_file", "port", "command", "cwd", "env")
+CONDITIONS: Final = ("pid_file", "port", "command", "cwd", "env", "run_by")
 
 
 def read_rules(node: yaml.Node, path: Path, faults: Faults) -> list[Rule]:
@@ -131,6 +131,7 @@ RULE: Final[Mapping[str, Reader]] = {
     "command": _regex,
     "cwd": _path,
     "env": _env,
+    "run_by": words,
     "name": _title,
     "type": lambda field: Kind(one(choice(*Kind))(field)),
     "project": _label,

@@ -17,9 +17,9 @@ NAME_MAX: Final = 200
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
     """Who matches: all of `pid_file` (a path or glob), `ports` (listens on one of them), `command` (a regular expression that is
-    found in the command line), `cwd` (its working directory or one above it) and `env` (name and value; None: any value) that are
-    given. What the record gets: the rest. `title` is its name and may hold placeholders. `children`: whoever matches below one
-    that does is a process of its own, else part of that one's tree."""
+    found in the command line), `cwd` (its working directory or one above it), `env` (name and value; None: any value) and `run_by`
+    (names of users, or their numbers) that are given. What the record gets: the rest. `title` is its name and may hold
+    placeholders. `children`: whoever matches below one that does is a process of its own, else part of that one's tree."""
 
     name: str
     pid_file: str | None = None
@@ -27,6 +27,7 @@ class Rule:
     command: str | None = None
     cwd: str | None = None
     env: tuple[tuple[str, str | None], ...] = ()
+    run_by: tuple[str, ...] = ()
     title: str = ""
     kind: Kind = Kind.DAEMON
     project: str | None = None
@@ -58,5 +59,6 @@ class Rule:
             f"command {self.command}" if self.command is not None else "",
             f"cwd {self.cwd}" if self.cwd is not None else "",
             f"env {', '.join(name for name, _ in self.env)}" if self.env else "",
+            f"run_by {', '.join(self.run_by)}" if self.run_by else "",
         ]
         return "; ".join(part for part in said if part)
