@@ -40,8 +40,8 @@ Tokens and cost come from what the process reports in its metadata: `{{"tokens":
 
 Numbers of its own a process reports in `metadata.values`: `{{"values": {{"records": 512, "bytes": 90211}}}}` is
 `headway_process_value{{key="records"}}` and `{{key="bytes"}}`, while it runs and as long after its end as its other series. The
-first 16 finite numbers count, with printable names of at most 64 characters; an update of the metadata replaces all of
-`values`.""",
+first 16 finite numbers count, with printable names of at most 64 characters. An update of the metadata changes those that it
+names, and null removes one.""",
     ),
     Scope.NAME: (
         "Per name",
