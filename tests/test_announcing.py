@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import threading
@@ -15,6 +16,7 @@ import pytest
 import requests
 
 from headway import Client
+from headway.announcing.announcer import Announcer
 from headway.announcing.outbox import Letter, Outbox
 from headway.announcing.rule import DEFAULT_RULES, AnnounceRule, When, by_name_last, is_announced
 from headway.announcing.words import alert, description
@@ -22,6 +24,7 @@ from headway.configuration import load
 from headway.errors import ConfigError
 from headway.model import Activity, Cancelled, Done, Failed, Killed, Kind, Orphaned, Process, Running, Spec, State, TimedOut
 from headway.names import NameStats
+from registry_world import World, in_loop
 from running import RunningExporter, Starter
 from waiting import wait_until
 
@@ -73,6 +76,14 @@ def test_unless_told(kind: Kind, success: bool, failure: bool) -> None:
 )
 def test_on_failure(state: State, failure: bool) -> None:
     assert is_announced(process(state), [AnnounceRule(when=When.ON_FAILURE)]) is failure
+
+
+def test_on_change() -> None:
+    rules = [AnnounceRule(when=When.ON_CHANGE)]
+    assert is_announced(process(FAILED), rules) and is_announced(process(DONE), rules, recovered=True)
+    assert not is_announced(process(DONE), rules) and not is_announced(process(Cancelled(1.0, 2.0)), rules)
+    assert is_announced(process(DONE, Kind.CRON), DEFAULT_RULES, recovered=True)
+    assert not is_announced(process(DONE, Kind.TASK), DEFAULT_RULES, recovered=True)
 
 
 def test_longer_than_and_by_name() -> None:
@@ -290,6 +301,50 @@ def test_ends_of_a_moment_are_one_message_and_later_ones_another(start_exporter:
     batches = batches_of(manager)
     assert batches["crawl-0"] == batches["crawl-1"], "they are told together"
     assert len(set(batches.values())) == 3, "what failed and what comes later are told apart, so that nothing is told twice"
+
+
+def test_a_cron_job_that_is_good_again_is_told_once(start_exporter: Starter, manager: Manager) -> None:
+    exporter = start_exporter("--alertmanager-url", manager.url, "--announce-failures-after", "0")
+    with Client(exporter.url, exporter.key) as client:
+        for name, status in (("a", "done"), ("b", "failed"), ("c", "failed"), ("d", "done"), ("e", "done")):
+            if name == "d":
+                exporter.stop()
+                exporter.start()  # what went before is remembered
+            client.create("Nightly dump", "cron", id=name)
+            client.update(name, status=status)
+        client.create("Last", "pipeline", id="last")
+        client.update("last", status="done")
+    wait_until(lambda: {one["labels"]["id"] for one in manager.alerts} >= {"b", "c", "d", "last"}, 30, "what is told")
+    told = {one["labels"]["id"]: one["annotations"]["summary"] for one in manager.alerts}
+    assert told == {
+        "b": "Nightly dump failed",
+        "c": "Nightly dump failed",
+        "d": "Nightly dump is done again",
+        "last": "Last is done",
+    }
+
+
+@in_loop
+async def test_what_ends_while_the_announcer_begins_is_announced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World()
+    announcer = Announcer(world.registry, DEFAULT_RULES, tmp_path)
+    save, go = announcer._save, asyncio.Event()
+
+    async def slow() -> None:
+        await go.wait()
+        await save()
+
+    monkeypatch.setattr(announcer, "_save", slow)
+    running = asyncio.create_task(announcer.run())
+    await asyncio.sleep(0)
+    world.create(id="one", name="Backfill", type="pipeline")
+    world.update("one", status="done")
+    go.set()
+    try:
+        await asyncio.to_thread(wait_until, lambda: announcer.pending, 30, "the announcement")
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
 
 
 def pending(exporter: RunningExporter) -> int:

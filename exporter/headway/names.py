@@ -28,7 +28,8 @@ class NameStats:
     ("" for none; beyond twenty projects "other"). `shapes`: for each of the last good
     runs the seconds at which fixed shares of the work were done (see headway.estimate), newest last. `recent`: when the latest
     runs ended, oldest first, and whether badly; those that somebody ended on purpose are left out, and those that are older than
-    the window of the failure rate are forgotten."""
+    the window of the failure rate are forgotten. `bad_since`: since when no run ended well, where the last one ended badly;
+    `recovered_at`: when one last ended well after that."""
 
     name: str
     kind: Kind
@@ -41,6 +42,8 @@ class NameStats:
     good_durations: tuple[float, ...] = ()
     shapes: tuple[tuple[float, ...], ...] = ()
     recent: tuple[tuple[float, bool], ...] = ()
+    bad_since: float | None = None
+    recovered_at: float | None = None
     cost_dollars: float = 0.0
     project_costs: Mapping[str, float] = field(default_factory=dict)
 
@@ -57,7 +60,7 @@ class NameStats:
         if finished_at is None:
             raise ValueError(f"process {process.id} has not ended: {status}")
         counts, total, good, shapes = self.duration_counts, self.duration_sum, self.good_durations, self.shapes
-        duration = process.elapsed(finished_at)
+        duration, bad = process.elapsed(finished_at), ended_badly(process)
         if duration is not None:
             slot = bisect_left(DURATION_BUCKETS, duration)
             counts = (*counts[:slot], counts[slot] + 1, *counts[slot + 1 :])
@@ -78,8 +81,14 @@ class NameStats:
             shapes=shapes,
             cost_dollars=self.cost_dollars + (cost or 0.0),
             project_costs=self.project_costs if cost is None else self._with_cost(process.spec.project or "", cost),
-            recent=self.recent if (bad := ended_badly(process)) is None else (*self.recent, (finished_at, bad))[-RECENT_ENDS_KEPT:],
+            recent=self.recent if bad is None else (*self.recent, (finished_at, bad))[-RECENT_ENDS_KEPT:],
+            bad_since=self.bad_since if bad is None else (self.bad_since or finished_at) if bad else None,
+            recovered_at=finished_at if bad is False and self.bad_since is not None else self.recovered_at,
         )
+
+    def recovered_by(self, process: Process) -> bool:
+        """Whether its end was the first good one after bad ones."""
+        return self.recovered_at is not None and self.recovered_at == process.finished_at
 
     def _with_cost(self, project: str, cost: float) -> Mapping[str, float]:
         full = project not in self.project_costs and len(self.project_costs) >= PROJECTS_KEPT

@@ -12,9 +12,10 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from headway.announcing.outbox import Letter, Outbox
-from headway.announcing.rule import FAILURES, AnnounceRule, is_announced
+from headway.announcing.rule import FAILURES, AnnounceRule, When, is_announced, rule_for
 from headway.announcing.words import alert, times
 from headway.errors import StoreUnavailable
+from headway.model import Process
 from headway.registry.entry import Entry
 from headway.registry.news import news
 from headway.registry.registry import Registry
@@ -64,15 +65,16 @@ class Announcer:
         """Until it is cancelled."""
         # Whoever looks at this exporter has not seen it for a while: its alerts have as long as ever to say it before.
         self._outbox.wait_anew(self.registry.clock() + self.registry.settings.announce_failures_after, FAILURES)
+        seen = self.registry.feed.version
         for entry in list(self.registry.entries.values()):
             self._consider(entry)
-        await self._save()
+        await self._save()  # what ends meanwhile is news
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._watch())
+            tasks.create_task(self._watch(seen))
             tasks.create_task(self._deliver())
 
-    async def _watch(self) -> None:
-        async with contextlib.aclosing(news(self.registry, PAUSE)) as following:
+    async def _watch(self, seen: int) -> None:
+        async with contextlib.aclosing(news(self.registry, PAUSE, seen)) as following:
             async for changed in following:
                 found = [entry for entry in changed if self._consider(entry)]
                 if found:
@@ -93,13 +95,19 @@ class Announcer:
             return False
         if max(finished_at, process.activity.updated_at) < box.since or (entry.pending is not None and not entry.pending.done()):
             return False
-        if len(box.pending) >= MOST_PENDING or not is_announced(process, self.rules):
+        stats = self.registry.totals.of(process)
+        recovered = stats is not None and stats.recovered_by(process)
+        if len(box.pending) >= MOST_PENDING or not is_announced(process, self.rules, recovered):
             return False
         instance = urlsplit(self._links["external_url"]).netloc
-        told = alert(process, self.registry.totals.of(process), self._links, instance)
+        told = alert(process, stats, self._links, instance, again=recovered and self._tells_changes(process))
         wait = self.registry.settings.announce_failures_after if process.status in FAILURES else GATHER
         box.pending[process.id] = Letter(told, finished_at, next_at=box.next_of(told["labels"], self.registry.clock() + wait))
         return True
+
+    def _tells_changes(self, process: Process) -> bool:
+        rule = rule_for(process, self.rules)
+        return rule is not None and rule.when is When.ON_CHANGE
 
     async def _deliver(self) -> None:
         while True:

@@ -15,6 +15,7 @@ from headway.model import Kind, Process, Status
 class When(StrEnum):
     ALWAYS = "always"
     ON_FAILURE = "on-failure"
+    ON_CHANGE = "on-change"
     NEVER = "never"
 
 
@@ -36,12 +37,12 @@ class AnnounceRule:
         return self.kind in (None, process.kind) and (self.name is None or fnmatchcase(process.name, self.name))
 
 
-# Somebody waits for the result of a pipeline and of a sub-agent; that a cron job succeeded, each time, is no news. A task is
-# anything, most of it small; and how a daemon does is what alerts are for.
+# Somebody waits for the result of a pipeline and of a sub-agent; that a cron job succeeded, each time, is no news, but after it has
+# failed it is. A task is anything, most of it small; and how a daemon does is what alerts are for.
 _UNLESS_TOLD: Final = {
     Kind.SUBAGENT: When.ALWAYS,
     Kind.PIPELINE: When.ALWAYS,
-    Kind.CRON: When.ON_FAILURE,
+    Kind.CRON: When.ON_CHANGE,
     Kind.DAEMON: When.NEVER,
     Kind.TASK: When.NEVER,
 }
@@ -59,11 +60,18 @@ def is_failure(process: Process) -> bool:
     return process.status in FAILURES or killed
 
 
-def is_announced(process: Process, rules: Sequence[AnnounceRule]) -> bool:
-    """By the last rule that matches (see :func:`by_name_last`)."""
-    rule = next((rule for rule in reversed(rules) if rule.matches(process)), None)
+def rule_for(process: Process, rules: Sequence[AnnounceRule]) -> AnnounceRule | None:
+    """The last that matches (see :func:`by_name_last`)."""
+    return next((rule for rule in reversed(rules) if rule.matches(process)), None)
+
+
+def is_announced(process: Process, rules: Sequence[AnnounceRule], recovered: bool = False) -> bool:
+    """By the last rule that matches. `recovered`: it ended well as the first of its name after bad ends."""
+    rule = rule_for(process, rules)
     if rule is None or rule.when is When.NEVER or not process.status.ended:
         return False
     if rule.when is When.ON_FAILURE and not is_failure(process):
+        return False
+    if rule.when is When.ON_CHANGE and not is_failure(process) and not recovered:
         return False
     return rule.longer_than is None or (process.elapsed(process.finished_at or 0.0) or 0.0) >= rule.longer_than

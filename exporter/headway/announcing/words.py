@@ -22,12 +22,14 @@ PHRASES: Final[Mapping[Status, str]] = {
 }
 
 
-def alert(process: Process, stats: NameStats | None, links: Mapping[str, str], instance: str) -> dict[str, Any]:
+def alert(
+    process: Process, stats: NameStats | None, links: Mapping[str, str], instance: str, *, again: bool = False
+) -> dict[str, Any]:
     """As Alertmanager takes it, without the times at which it is to begin and to end. `links`: external_url and grafana_url,
-    which is empty where there is no Grafana."""
+    which is empty where there is no Grafana. `again`: it is done after it had ended badly."""
     outcome = process.status.value
     annotations = {
-        "summary": f"{process.name} {PHRASES[process.status]}",
+        "summary": f"{process.name} {PHRASES[process.status]}{' again' if again else ''}",
         "description": description(process, stats),
         "process_url": f"{links['external_url']}/processes/{process.id}",
     }
