@@ -10,7 +10,8 @@ that write to the disk included: a million divided by it is what one quiet core 
 each round; their bound is SQLite alone on the same disk, one insert per sync, and 100.
 
 Targets: 25,000 updates/s one by one, 400,000/s in batches of 100, 3,000 durable creations/s. Where the 25,000 were measured the
-echo reached 40,000: so 62% of the echo, round by round, is the target that says the same on any machine.
+echo reached 40,000: so 62% of the echo, round by round, is the target that says the same on any machine, and the number is asked
+for where the echo reaches those 40,000.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from bench.harness import Report, Server, exporter, fill, free_port, parser, pro
 SCRIPTS: Final = Path(__file__).parent / "wrk"
 PER_BATCH: Final = 100
 SHARE: Final = 62.0  # percent
+ECHO: Final = 40_000.0  # 1/s
 # More would reorder updates of one process: see wrk/batch.lua.
 BATCH_CONNECTIONS: Final = 8
 _SAID: Final = re.compile(
@@ -103,7 +105,7 @@ def updates(report: Report, folder: Path, rounds: int, seconds: int, connections
             echo = wrk(small, "patch.lua", connections, seconds, number)
             record(report, "bare ASGI echo", echo, of="bound")
             one_by_one = wrk(live, "patch.lua", connections, seconds, number)
-            record(report, "PATCH", one_by_one, of="headway", target=25_000)
+            record(report, "PATCH", one_by_one, of="headway", target=25_000 if echo.rate >= ECHO else None)
             report.add("PATCH, of the echo", "%", 100 * one_by_one.rate / echo.rate, target=SHARE, more=True)
             for name, peer in peers.items():
                 record(report, name, wrk(peer, "push.lua", connections, seconds), of="peer")
