@@ -25,6 +25,7 @@ WIDTH: Final = 100
 # What takes longest is begun first: begun last, it would keep one worker busy after all others are done.
 LONGEST: Final = (
     *(
+        "stack/test_chat.py",
         "stack/test_every_gate.py",
         "stack/test_messages.py",
         "stack/test_make.py",
@@ -41,6 +42,11 @@ LONGEST: Final = (
         "test_services_outlive.py",
         "test_announcing.py",
         "test_memory_growth.py",
+        "test_transcripts.py",
+        "test_verdicts.py",
+        "stack/test_verdicts_agree.py",
+        "stack/test_announcements.py",
+        "stack/test_alerting_cli.py",
     ),
 )
 
