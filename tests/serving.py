@@ -50,12 +50,13 @@ class Serving:
         args = ("--config", str(self.config), "--sample-interval", "0.2", *flags)
         self.exporter = RunningExporter(folder / "data", args)
 
-    def configure(self, services: dict[str, dict[str, Any]]) -> None:
+    def configure(self, services: dict[str, dict[str, Any]], **sections: Any) -> None:
         """JSON is YAML."""
-        self.config.write_text(json.dumps({"services": services}))
+        self.config.write_text(json.dumps({"services": services, **sections}))
 
-    def start(self, services: dict[str, dict[str, Any]]) -> Serving:
-        self.configure(services)
+    def start(self, services: dict[str, dict[str, Any]], **sections: Any) -> Serving:
+        """With other sections of the configuration."""
+        self.configure(services, **sections)
         self.exporter.start()
         return self
 

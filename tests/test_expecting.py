@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 import requests
@@ -186,10 +187,26 @@ def test_a_missed_run_is_told_until_the_next_one_begins(start_exporter: Starter,
     assert figure(exporter, "headway_missed_runs_total", {**quiet, "reason": "late"})() == 0
     assert figure(exporter, "headway_service_status_code", {"service": "often", "group": ""})() is None, "it is no service"
 
+    rows = {row["name"]: row for row in services_page(exporter)["expected"]}
+    assert list(rows) == ["often", "Nightly sync"] and (rows["often"]["status"], rows["Nightly sync"]["status"]) == (
+        "missed",
+        "expected",
+    )
+    assert rows["often"]["missed"] >= 1 and "did not begin" in rows["often"]["said"]
+    assert (rows["Nightly sync"]["missed"], rows["Nightly sync"]["last"], rows["Nightly sync"]["next"][:3]) == ("", "", "in ")
+
     client.create("Nightly sync", "cron")
     began = wait_until(figure(exporter, "headway_last_run_timestamp_seconds", quiet), 30, "the beginning of the run")
     assert began is not None and abs(began - time.time()) < 60
     client.close()
+
+
+def services_page(exporter: RunningExporter) -> dict[str, Any]:
+    headers = {"Authorization": f"Bearer {exporter.key}", "Accept": "application/json"}
+    answer = requests.get(f"{exporter.url}/services", headers=headers, timeout=30)
+    assert answer.status_code == 200, answer.text
+    found: dict[str, Any] = answer.json()["data"]
+    return found
 
 
 def figure(exporter: RunningExporter, name: str, labels: dict[str, str]) -> Callable[[], float | None]:

@@ -26,7 +26,8 @@ def serving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
         {
             "web": {"command": ["python3", "-u", "server.py", str(port)], "port": port, "autostart": False, "depends_on": ["db"]},
             "db": {"command": talk, "autostart": False},
-        }
+        },
+        expect={"Nightly dump": {"every": "1h", "grace": "5m"}},
     )
     yield made
     made.end()
@@ -185,6 +186,20 @@ def test_services_are_started_restarted_and_stopped(serving: Serving, operator: 
     dialog.get_by_role("button", name="Stop it").click()
     expect(service(page, "web")).to_have_attribute("data-status", "stopped")
     expect(service(page, "web").get_by_role("button")).to_have_text(["Start"])
+    page.close()
+
+
+def test_runs_that_others_start_are_below_the_services(api: Api, operator: Visitor) -> None:
+    page = operator.open("/services")
+    row = page.locator('#expected tr[data-key="Nightly dump"]')
+    expect(row.locator('[data-label="due"]')).to_have_text(re.compile(r"in \d+m"))
+    expect(row.locator('[data-label="last began"]')).to_be_empty()
+    expect(row).to_contain_text("every 1h; grace 5m")
+    api.create(id="dump-1", name="Nightly dump", type="cron")
+    expect(row.locator('[data-label="last began"]')).to_have_text(re.compile(r"\d+s ago"), timeout=20_000)
+    api.update("dump-1", status="done")
+    expect(row.locator('[data-label="last ended"]')).to_have_text("done", timeout=20_000)
+    assert axe(page) == []
     page.close()
 
 

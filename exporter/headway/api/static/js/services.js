@@ -8,12 +8,16 @@ import { watch } from "./view.js";
 const EVERY = 2000;
 
 export function begin(connection) {
-  if (!document.getElementById("services")) return; // none is configured
-  const table = new Table(document.querySelector("#services tbody"), document.getElementById("service-row"), "name");
+  const services = document.getElementById("services");
+  const expected = tableOf("expected", "expected-row");
+  if (!services && !expected) return; // none is configured
+  const table = tableOf("services", "service-row");
   let rows = [];
   const look = watch(
     (model) => {
       ({ rows } = model);
+      expected?.show(model.expected);
+      if (!table) return;
       table.show(rows);
       const boxes = document.querySelectorAll("#counts > div");
       model.counts.forEach(([, number], at) => {
@@ -25,7 +29,7 @@ export function begin(connection) {
     connection,
   );
   look();
-  document.getElementById("services").addEventListener("click", async ({ target }) => {
+  services?.addEventListener("click", async ({ target }) => {
     const word = target.closest("button[data-action]")?.dataset.action;
     const service = rows.find((row) => row.name === target.closest("tr")?.dataset.key);
     if (!word || !service) return;
@@ -43,6 +47,11 @@ export function begin(connection) {
   }
   const output = document.getElementById("output");
   if (output) whileSeen((signal) => followService(new Log(document.getElementById("log"), document.getElementById("logbar")), output.dataset.service, signal));
+}
+
+function tableOf(id, row) {
+  const table = document.getElementById(id);
+  return table && new Table(table.querySelector("tbody"), document.getElementById(row), "name");
 }
 
 // A browser has few connections: a page that nobody looks at gives its own back.
