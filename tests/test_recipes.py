@@ -61,7 +61,7 @@ def test_the_pipeline_nests_its_steps(exporter: RunningExporter, tmp_path: Path,
 
 
 def test_a_batch_job_pushes_its_figures_by_curl_alone(exporter: RunningExporter, tmp_path: Path) -> None:
-    (script,) = (text for text in blocks("sh") if "curl" in text)
+    (script,) = (text for text in blocks("sh") if "records" in text)
     key = {"Authorization": f"Bearer {exporter.key}"}
     done = subprocess.run(["sh", "-e", "-c", script.replace("http://127.0.0.1:14323", exporter.url)], cwd=tmp_path, timeout=60)
     assert done.returncode == 0
@@ -71,3 +71,15 @@ def test_a_batch_job_pushes_its_figures_by_curl_alone(exporter: RunningExporter,
     assert values == {"records": 512, "bytes": 90211}
     assert series['headway_finished_total{name="Load",kind="cron",outcome="done"}'] == 1
     assert series['headway_last_success_timestamp_seconds{name="Load",kind="cron"}'] > 0
+
+
+def test_one_call_tells_of_a_run_that_is_over(exporter: RunningExporter, tmp_path: Path) -> None:
+    (script,) = (text for text in blocks("sh") if "started_age" in text)
+    done = subprocess.run(["sh", "-e", "-c", script.replace("http://127.0.0.1:14323", exporter.url)], cwd=tmp_path, timeout=60)
+    assert done.returncode == 0
+    headers = {"Authorization": f"Bearer {exporter.key}"}
+    (found,) = requests.get(f"{exporter.url}/api/processes?state=all&name=Nightly%20dump", headers=headers, timeout=30).json()[
+        "data"
+    ]
+    assert (found["status"], found["summary"], found["type"]) == ("done", "3 tables", "cron")
+    assert found["elapsed_seconds"] == pytest.approx(95, abs=5)
