@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from headway.errors import InvalidInput
-from headway.model import TRANSITIONS, Process, Status
+from headway.model import TRANSITIONS, OSProcess, Process, Status
 from headway.registry.changes import HostFacts, new_process, updated
 from headway.schemas.decoding import decode
 from headway.schemas.reports import CreateIn, UpdateIn
@@ -26,11 +26,13 @@ FIELDS: dict[str, Any] = {
         "rate": b"120",
         "eta_seconds": b"30",
     },
+    **{"pid": b"77", "create_time": b"1799999990", "pid_namespace": b"5"},
     **{"expected_duration": b'"5m"', "timeout": b"3600", "thresholds": b'{"stuck_after":90}', "output": b"true", "seq": b"8"},
 }
 # Lines are no part of the record; «alive» and how long ago it was say nothing by themselves.
 ELSEWHERE = {"status", "log", "alive", "age"}
 ENDINGS = {"error", "exit_code", "signal"}
+BEGINNINGS = {"pid", "create_time", "pid_namespace"}
 # The status before, and the one that is sent with the field; None: the field alone.
 WAYS = [
     *((before, after) for before in Status for after in sorted(TRANSITIONS[before])),
@@ -50,7 +52,7 @@ def at(status: Status) -> Process:
 
 def sent(process: Process, parts: list[bytes], now: float = LATER) -> Process:
     form = decode(b"{%s}" % b",".join(parts), UpdateIn)
-    return updated(process, form, now - form.age, now, None, 9999)[0]
+    return updated(process, form, now - form.age, now, None, 9999, HOST)[0]
 
 
 def test_every_field_of_an_update_is_looked_at() -> None:
@@ -79,6 +81,8 @@ def test_what_is_sent_is_kept_or_refused_by_its_name(before: Status, after: Stat
             assert (found == without) is work, field
     end = before if after is None else after
     refused_here = ENDINGS if end.active else {"exit_code", "signal"} if end is Status.ORPHANED else set()
+    # By themselves the other two mean nothing.
+    refused_here = refused_here | (BEGINNINGS - {"pid"} if (before, after) == (Status.QUEUED, Status.RUNNING) else BEGINNINGS)
     assert kept == FIELDS.keys() - refused_here
 
 
@@ -88,3 +92,21 @@ def test_the_words_of_a_refusal() -> None:
     with pytest.raises(InvalidInput, match=r"^exit_code: belongs to an ended process; of an orphaned one nobody knows it$"):
         sent(at(Status.RUNNING), [b'"status":"orphaned","exit_code":3'])
     assert sent(at(Status.RUNNING), [b'"status":"paused","error":null']).status is Status.PAUSED
+
+
+def test_what_begins_may_be_another_os_process_than_what_waited() -> None:
+    queued = at(Status.QUEUED)
+    here = HostFacts("here", 5, lambda pid: OSProcess(pid, START - 9, 5))
+    begins = b'{"status":"running","pid":77%s}'
+    for rest, found in ((b"", here.identify(77)), (b',"create_time":3,"pid_namespace":6', OSProcess(77, 3.0, 6))):
+        form = decode(begins % rest, UpdateIn)
+        assert updated(queued, form, LATER, LATER, None, 9999, here)[0].spec.os_process == found
+
+
+def test_what_was_told_while_it_waited_is_no_sign_of_work() -> None:
+    waiting = sent(at(Status.QUEUED), [b'"stage":"waits for 2"'], START + 10)
+    begun = sent(waiting, [b'"status":"running"'])
+    assert (begun.activity.stage, begun.activity.last_progress_at) == ("waits for 2", None)
+    assert sent(begun, [b'"stage":null'], LATER + 1).activity.last_progress_at is None
+    assert sent(begun, [b'"stage":"load"'], LATER + 1).activity.last_progress_at == LATER + 1
+    assert sent(waiting, [b'"status":"running","stage":"load"']).activity.last_progress_at == LATER

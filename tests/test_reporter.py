@@ -16,6 +16,7 @@ import psutil
 import pytest
 
 from headway import Reporter
+from headway.reporter.creation import create_time
 from headway.reporter.hub import hub
 from recording_server import RecordingServer, recording_server
 from waiting import wait_until
@@ -239,6 +240,22 @@ def test_queued_start_pause_resume(server: RecordingServer) -> None:
     queued.done()
     server.final(queued.id)
     assert server.state(queued.id)["statuses"] == ["running", "paused", "running", "done"]
+
+    quick = Reporter("quick", queued=True, stage="waits")
+    quick.update(stage="")
+    quick.start(os.getppid())
+    quick.pause()
+    wait_until(lambda: server.state(quick.id)["statuses"] == ["running", "paused"], what="no status is left out")
+    begun = next(item for item in server.of(quick.id) if item.get("status") == "running")
+    assert begun["create"]["pid"] == os.getpid() and (begun["pid"], begun["create_time"]) == (
+        os.getppid(),
+        pytest.approx(create_time(os.getppid())),
+    )
+    wait_until(lambda: server.state(quick.id)["stage"] is None, what="no stage")
+    wrong = Reporter("wrong", queued=True)
+    wrong.start(-1)
+    wait_until(lambda: server.state(wrong.id)["statuses"] == ["running"], what="it begins all the same")
+    assert not any("pid" in item for item in server.of(wrong.id))
 
     implied = Reporter("implied", total=5, queued=True)
     implied.update(1)

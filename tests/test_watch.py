@@ -198,6 +198,35 @@ async def test_a_pid_without_create_time_is_looked_up_on_this_host() -> None:
 
 
 @in_loop
+async def test_what_was_sampled_while_it_waited_says_nothing_of_the_work() -> None:
+    world = World()
+    namespace = HOST.pid_namespace
+    world.create(id="a", status="queued", pid=76, create_time=START - 9, host="here", pid_namespace=namespace)
+    waits = world.watch.roots()
+    world.watch.apply({"a": sample(world.clock.now)._replace(resident_bytes=50)})
+    world.update("a", status="running", pid=77, create_time=START - 5, pid_namespace=namespace)
+    entry = world.registry.entries["a"]
+    assert (entry.sample, entry.usage()) == (None, None)
+    world.watch.apply({"a": sample(world.clock.now, alive=False)})  # of a look that began before
+    assert (entry.sample, entry.gone_since) == (None, None)
+    assert waits["a"].pid == 76 and world.watch.roots() == {"a": OSProcess(77, START - 5, namespace)}
+    world.watch.apply({"a": sample(world.clock.now)._replace(resident_bytes=20)})
+    world.update("a", status="done")
+    usage = entry.process.usage
+    assert usage is not None and usage.peak_memory_bytes == 20
+
+
+@in_loop
+async def test_what_had_ended_before_its_beginning_was_told_has_last_words_and_no_lease() -> None:
+    world = World()
+    world.create(id="a", status="queued")
+    world.update("a", status="running", pid=77, pid_namespace=HOST.pid_namespace)
+    world.clock.now += LAST_WORDS
+    world.watch.expire()
+    assert world.status("a") is Status.ORPHANED
+
+
+@in_loop
 async def test_a_silent_reporter_elsewhere_is_given_up_after_its_lease() -> None:
     world = World(lease=300.0)
     world.create(id="a", host="elsewhere")

@@ -72,7 +72,8 @@ async def update_process(request: Request) -> Response:
     """Changes what is sent and leaves the rest. Beside the process the answer has `cancel_requested`: somebody asked for its end,
     and only its reporter can end it; `duplicate`: an update with this `seq`, or a later one, was taken before; and, where something
     of the update changed nothing, `ignored` with the `fields` and the `reason`. Late progress of a process that has ended is such a
-    case, and no error."""
+    case, and no error. The update that lets a queued process begin may name its OS process (`pid`, `create_time`, `pid_namespace`);
+    `warnings` are as in a creation."""
     parse_params(single(request), NoParams)
     return written(await update(context_of(request), caller(request), request.path_params["id"], request.body))
 
@@ -183,6 +184,8 @@ def said(outcome: Outcome | None) -> bytes:
         words += b',"duplicate":true'
     if outcome.ignored is not None:
         words += b',"ignored":' + msgspec.json.encode(outcome.ignored._asdict())
+    if outcome.pid_missing:
+        words += b',"warnings":[%b]' % PID_MISSING
     return words
 
 

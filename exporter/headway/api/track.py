@@ -38,7 +38,8 @@ THRESHOLDS: Final = ("stuck_after", "time_sink_ratio", "time_sink_after", "cpu_r
 
 
 async def track_process(request: Request) -> Response:
-    """Starts a command as a tracked process, as the user that the exporter runs as. It outlives the exporter."""
+    """Starts a command as a tracked process, as the user that the exporter runs as. It outlives the exporter. With `at_most` it may
+    be queued first."""
     context, who = context_of(request), caller(request)
     parse_params(single(request), NoParams)
     with Audit(context, who, "track", "a command") as audit:
@@ -110,6 +111,8 @@ def flags_of(form: TrackIn, metadata_limit: int, bound_to: str | None) -> list[s
     flags += resources_of(form.limits).flags() if form.limits is not None else ()
     if form.kill_on_timeout and form.timeout is None:
         raise InvalidInput("kill_on_timeout: needs a timeout", field="kill_on_timeout")
+    if form.at_most is not None and not form.group:
+        raise InvalidInput("at_most: needs a group; it is those of one group that wait for each other", field="at_most")
     check_metadata(form.metadata, metadata_limit)
     for key, value in form.metadata.items():
         if "=" in key:
@@ -118,6 +121,7 @@ def flags_of(form: TrackIn, metadata_limit: int, bound_to: str | None) -> list[s
     flags += ["--executor"] if form.executor else []
     flags += ["--kill-on-timeout"] if form.kill_on_timeout else []
     flags += [f"--retry={form.retry}"] if form.retry else []
+    flags += [f"--at-most={form.at_most}"] if form.at_most is not None else []
     return flags
 
 

@@ -22,6 +22,7 @@ from headway.cli.report_flags import (
     process_id,
     process_name,
     text,
+    whole,
 )
 from headway.cli.resource_flags import add_resource_flags, resources_of
 from headway.ids import new_id
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from headway.reporter import Reporter
     from headway.resources import Resources
     from headway.supervisor.command import Command
+    from headway.supervisor.line import Place
     from headway.supervisor.logfile import LogFile
     from headway.supervisor.progress import ProgressReader
     from headway.supervisor.usage import UsageWatch
@@ -55,12 +57,17 @@ What it may use can be limited. Memory and CPU time are those of the command and
 when there is too much of either, all of them are ended as by a timeout, and the process has failed. Open files and niceness are
 given to the command before it begins, and its children inherit them.
 
+With --group and --at-most it waits for its turn: it begins when fewer than N of those that came to the group before it, by
+--at-most, are still there. It is queued until then, and has its place until it has ended, --retry included. Those that one user
+runs on one host with one log folder know of each other, with no exporter too; who is killed leaves the place.
+
 The exit code is that of the command, 128 + N when signal N ended it, 124 when --kill-on-timeout did, 127 when there is no such
 command, 126 when it cannot be run."""
 EXAMPLES = """\
   headway run -- python train.py --epochs 3
   headway run --name "Nightly dump" --type cron --expected 20m -- pg_dump -f shop.sql shop
   headway run --timeout 1h --kill-on-timeout --retry 2 -- ./sync.sh
+  headway run --group encode --at-most 2 -- ffmpeg -nostdin -i in.mov out.mp4
   headway run --memory-limit 2GiB --cpu-limit 1h --nice 10 -- make -j8
   headway run --progress 'page (?P<current>\\d+) of (?P<total>\\d+)' -- ./scan
 """
@@ -93,6 +100,8 @@ def add_parser(commands: Subparsers) -> None:
         "--grace", metavar="DURATION", type=duration, default=5.0, help="between the polite signal and SIGKILL (default 5s)"
     )
     parser.add_argument("--retry", metavar="N", type=count, default=0, help="run it again, up to N times, while it fails")
+    at_most = "wait until fewer than N of --group go that came before it by --at-most"
+    parser.add_argument("--at-most", metavar="N", type=whole(1, 10_000), help=at_most)
     parser.add_argument("--progress", metavar="REGEX", help="where its progress stands: groups current, total, percent, unit")
     parser.add_argument("--no-progress", action="store_true", help="do not look for progress in the output")
     parser.add_argument("--log-file", metavar="FILE", help="where all output is kept (default: one for each run, by its id)")
@@ -140,6 +149,8 @@ def run(args: argparse.Namespace) -> int:
         args.parser.error("there is no COMMAND: headway run [options] -- COMMAND [arguments]")
     if args.kill_on_timeout and args.timeout is None:
         args.parser.error("--kill-on-timeout needs --timeout")
+    if args.at_most is not None and not args.group:
+        args.parser.error("--at-most needs --group WORD: it is those of one group that wait for each other")
     reader_of(args)  # a wrong expression is said before anything runs
     args.key = key(args)
     if KEY_VARIABLE in os.environ:
@@ -147,9 +158,32 @@ def run(args: argparse.Namespace) -> int:
 
         keep_for_ourselves()
     args.id = args.id or new_id()
+    place = place_of(args)
+    try:
+        return run_with(args, words, place)
+    finally:
+        if place is not None:
+            place.leave()
+
+
+def place_of(args: argparse.Namespace) -> Place | None:
+    """In the line of its group, where it stands in one. Raises CommandError: to run without one could be one too many."""
+    if args.at_most is None:
+        return None
+    from headway.supervisor.line import Place
+
+    try:
+        return Place(args.group, args.at_most)
+    except OSError as error:
+        where = f"{error.filename}: {error.strerror}"
+        raise CommandError(f"--at-most: no place can be kept in {where}; another folder in HEADWAY_LOG_DIR") from None
+
+
+def run_with(args: argparse.Namespace, words: Sequence[str], place: Place | None) -> int:
+    """Runs it, and again as --retry says; the exit code."""
     pause = FIRST_PAUSE
     for attempt in range(args.retry + 1):
-        status, code, report = once(args, words, attempt)
+        status, code, report = once(args, words, attempt, place)
         if status not in ("failed", "timed_out") or attempt == args.retry:
             break
         warn(f"{words[0]} ended with {code}; again in {pause:.0f} s ({args.retry - attempt} left)")
@@ -161,7 +195,7 @@ def run(args: argparse.Namespace) -> int:
     return code
 
 
-def once(args: argparse.Namespace, words: Sequence[str], attempt: int) -> tuple[str, int, Reporter]:
+def once(args: argparse.Namespace, words: Sequence[str], attempt: int, place: Place | None) -> tuple[str, int, Reporter]:
     """Runs it one time: the status it ended with, the exit code to pass on, and who reported it."""
     from headway.reporter.hub import hub
     from headway.supervisor.command import CannotStart, Command
@@ -170,17 +204,27 @@ def once(args: argparse.Namespace, words: Sequence[str], attempt: int) -> tuple[
     given_id = new_id() if attempt else args.id
     log_file = None if args.no_log_file else open_log(args, given_id)
     resources = resources_of(args)
+    report: Reporter | None = None
+    if place is not None and (before := place.before()):
+        report = reporter_of(args, words, given_id, True, attempt, log_file, waits=waiting(place, before))
+        if (number := turn(place, report)) is not None:
+            return "cancelled", 128 + number, report
     try:
         command = Command(words, environ=environment(given_id), cwd=args.cwd, prepare=resources.preparation(), quiet=args.quiet)
     except CannotStart as error:
         warn(str(error))
-        report = reporter_of(args, words, given_id, None, attempt, log_file)
+        report = report or reporter_of(args, words, given_id, False, attempt, log_file)
         report.end("failed", error=str(error), exit_code=error.status)
         return NEVER_RAN, error.status, report
-    report = reporter_of(args, words, given_id, command.pid, attempt, log_file)
+    if report is None:
+        report = reporter_of(args, words, given_id, command.pid, attempt, log_file)
+    else:
+        report.update(stage="")
+        report.start(command.pid)
     limits = Limits(args.timeout, args.kill_on_timeout, args.grace)
     stopper = Stopper(command, given_id, args.grace)
     usage = watch_usage(command, given_id, resources)
+    known = report
     tracked = Tracked(
         report,
         reader_of(args),
@@ -190,7 +234,7 @@ def once(args: argparse.Namespace, words: Sequence[str], attempt: int) -> tuple[
         warn,
         not args.no_progress,
         passed=lambda: None if usage is None else usage.passed,
-        arrives=lambda: hub().await_status(report, STATUS_WAIT),
+        arrives=lambda: hub().await_status(known, STATUS_WAIT),
     )
     ending = command.wait(tracked)
     if usage is not None:
@@ -198,6 +242,24 @@ def once(args: argparse.Namespace, words: Sequence[str], attempt: int) -> tuple[
     stopper.finish()
     status = tracked.ended(ending)
     return status, TIMED_OUT if status == "timed_out" else ending.status, report
+
+
+def turn(place: Place, report: Reporter) -> int | None:
+    """Waits for it: None when it has come. The number of the signal that ended the wait, and then that was reported."""
+    from headway.supervisor.tracked import signal_name
+
+    number = place.wait(
+        lambda before: report.update(stage=waiting(place, before)),
+        lambda: report.cancel_requested,
+    )
+    if number is not None:
+        why = "on request" if report.cancel_requested else f"by {signal_name(number)}"
+        report.end("cancelled", error=f"ended {why} while it was queued: nothing of it was run")
+    return number
+
+
+def waiting(place: Place, before: int) -> str:
+    return f"waits for {before} of {place.group}"
 
 
 def watch_usage(command: Command, given_id: str, resources: Resources) -> UsageWatch | None:
@@ -212,8 +274,15 @@ def watch_usage(command: Command, given_id: str, resources: Resources) -> UsageW
 
 
 def reporter_of(
-    args: argparse.Namespace, words: Sequence[str], given_id: str, pid: int | None, attempt: int, log_file: LogFile | None
+    args: argparse.Namespace,
+    words: Sequence[str],
+    given_id: str,
+    pid: int | bool,
+    attempt: int,
+    log_file: LogFile | None,
+    waits: str | None = None,
 ) -> Reporter:
+    """`pid`: that of the command; True: ours, False: none. `waits`: it is queued, and this is why."""
     from headway.cli.report_body import metadata_of, thresholds_of
     from headway.reporter import Reporter
 
@@ -241,13 +310,15 @@ def reporter_of(
         description=args.description,
         command=words,
         cwd=os.path.abspath(args.cwd) if args.cwd else None,  # noqa: PTH100  the words, not what links lead to
-        pid=False if pid is None else pid,
+        pid=pid,
         executor=args.executor,
         metadata=metadata or None,
         expected_duration=args.expected_duration,
         timeout=args.timeout,
         thresholds=thresholds_of(args) or None,
         cancellable=True,
+        stage=waits,
+        queued=waits is not None,
     )
 
 

@@ -39,6 +39,9 @@ SECONDS_PER_MINUTE = 60.0
 # The cause of a transition that its reporter told of.
 REPORTED: Final = "reported"
 
+# The fields of an update that say which OS process the work is.
+WORK: Final = ("pid", "create_time", "pid_namespace")
+
 # Ended for good; an orphaned one may come back.
 FINAL: Final = frozenset({Done, Failed, Cancelled, Killed, TimedOut})
 
@@ -71,7 +74,7 @@ def new_process(process_id: str, form: CreateIn, *, now: float, host: HostFacts,
         group=form.group,
         parent_id=form.parent_id,
         host=form.host or host.name,
-        os_process=new_os_process(form, host),
+        os_process=new_os_process(form.pid, form.create_time, form.pid_namespace, form.host, host),
         command=None if form.command is None else mask_command(form.command),
         description=form.description,
         cwd=form.cwd,
@@ -101,19 +104,37 @@ def new_process(process_id: str, form: CreateIn, *, now: float, host: HostFacts,
     return Process(id=process_id, spec=spec, state=state, activity=activity, metadata=metadata)
 
 
-def new_os_process(form: CreateIn, host: HostFacts) -> OSProcess | None:
-    """The OS process a creation names. A pid of this host that came without its create time is looked up: without it, the pid
+def new_os_process(
+    pid: int | None, create_time: float | None, pid_namespace: int | None, host_name: str | None, host: HostFacts
+) -> OSProcess | None:
+    """The OS process that a reporter names. A pid of this host that came without its create time is looked up: without it, the pid
     would mean somebody else's process one day."""
-    if form.pid is None:
+    if pid is None:
         return None
-    here = form.host in (None, host.name) and form.pid_namespace in (None, host.pid_namespace)
-    if form.create_time is None and here and (found := host.identify(form.pid)) is not None:
+    here = host_name in (None, host.name) and pid_namespace in (None, host.pid_namespace)
+    if create_time is None and here and (found := host.identify(pid)) is not None:
         return found
-    return OSProcess(form.pid, form.create_time, form.pid_namespace)
+    return OSProcess(pid, create_time, pid_namespace)
+
+
+def new_work(process: Process, form: UpdateIn, host: HostFacts) -> OSProcess | None:
+    """The OS process that an update names; None: it names none. Raises InvalidInput where it cannot: only of one that waited it is
+    not known from the creation on."""
+    named = next((field for field in WORK if getattr(form, field) is not UNSET), None)
+    if named is None:
+        return None
+    if process.status is not Status.QUEUED or form.status is not Status.RUNNING:
+        fix = "send it together with the status running, when the queued process begins"
+        if process.status is not Status.QUEUED:
+            fix = f"it can be given in the creation, or when a queued process begins; this one is {process.status}: leave it away"
+        raise InvalidInput(f"{named}: {fix}", field=named)
+    if (pid := known(form.pid)) is None:
+        raise InvalidInput(f"{named}: belongs to a pid; send both, or leave it away", field=named)
+    return new_os_process(pid, known(form.create_time), known(form.pid_namespace), process.spec.host, host)
 
 
 def pid_missing(process: Process, host: HostFacts) -> bool:
-    """Whether a creation named a pid of this host that no OS process had: else its create time was found out, or given."""
+    """Whether the pid that was named is of this host and no OS process had it: else its create time was found out, or given."""
     root = process.spec.os_process
     if root is None or root.create_time is not None or process.spec.host != host.name:
         return False
@@ -163,7 +184,7 @@ def advanced(process: Process, form: ProgressUpdate, at: float, now: float) -> t
 
 
 def updated(
-    process: Process, form: UpdateIn, at: float, now: float, last_line: str | None, metadata_limit: int
+    process: Process, form: UpdateIn, at: float, now: float, last_line: str | None, metadata_limit: int, host: HostFacts
 ) -> tuple[Process, bool]:
     """The record after an update that happened at `at` and arrived at `now`, and whether work was seen to advance; `last_line` is
     the last of its log lines.
@@ -185,7 +206,7 @@ def updated(
         if progress.initial is not UNSET:
             initial = progress.initial
     stage = old.stage if form.stage is UNSET else form.stage
-    progressed = current != old.current or stage != old.stage
+    progressed = current != old.current or (stage != old.stage and stage is not None)
     last_progress_at = old.last_progress_at
     # A time in the future was before the clock was set back.
     if progressed and (last_progress_at is None or last_progress_at < at or last_progress_at > now):
@@ -214,17 +235,24 @@ def updated(
     if form.metadata is not UNSET:
         metadata = merged(metadata, form.metadata)
         check_metadata(metadata, metadata_limit)
-    spec, state = process.spec, process.state
+    spec, state, usage = process.spec, process.state, process.usage
     if not (form.expected_duration is UNSET and form.timeout is UNSET and form.thresholds is UNSET):
         spec = new_spec(spec, form)
     if about_state(form):
         state = new_state(process, form, at)
+        if (work := new_work(process, form, host)) is not None:
+            spec, usage = replace(spec, os_process=work), None  # what was used until now was used by who waited
         if state.status.active:
             dismissed = None
-        begins = process.started_at is None and getattr(state, "started_at", None) is not None
-        if begins and (progress is UNSET or progress.initial is UNSET):
-            activity = replace(activity, initial=old.current or None)  # what was told before was there
-    return Process(process.id, spec, state, activity, metadata, process.cancel_requested_at, dismissed, process.usage), progressed
+        if process.started_at is None and getattr(state, "started_at", None) is not None:
+            # What was told while it waited was there before, and no sign of work.
+            given = progress is not UNSET and progress.initial is not UNSET
+            activity = replace(
+                activity,
+                initial=activity.initial if given else old.current or None,
+                last_progress_at=activity.last_progress_at if progressed else None,
+            )
+    return Process(process.id, spec, state, activity, metadata, process.cancel_requested_at, dismissed, usage), progressed
 
 
 def after_the_end(process: Process, form: UpdateIn, at: float) -> UpdateIn:
@@ -271,8 +299,9 @@ def whole(form: UpdateIn | ProgressUpdate) -> UpdateIn:
 
 
 def about_state(form: UpdateIn) -> bool:
-    """Whether an update says something of the status, or what only an end has."""
-    return not (form.status is UNSET and form.exit_code is UNSET and form.signal is UNSET and form.error is UNSET)
+    """Whether an update says something of the status, or what only a beginning or an end has."""
+    quiet = form.status is UNSET and form.exit_code is UNSET and form.signal is UNSET and form.error is UNSET
+    return not (quiet and form.pid is UNSET and form.create_time is UNSET and form.pid_namespace is UNSET)
 
 
 def at_work(form: UpdateIn) -> bool:

@@ -105,6 +105,12 @@ class Entry:
             self.cpu = self.cpu or deque(maxlen=POINTS)
             self.cpu.append((sample.at, sample.cpu_ratio))
 
+    def forget_samples(self) -> None:
+        """They are of another OS process than the one that is watched from now on."""
+        self.sample = None
+        self.memory = self.cpu = _NO_POINTS
+        self.peak_memory_bytes = 0
+
     def usage(self) -> Usage | None:
         """What it used so far, with what was known before this exporter began to look; None when nothing is known."""
         before, sample, peak = self.process.usage, self.sample, self.peak_memory_bytes

@@ -53,13 +53,14 @@ class Ignored(NamedTuple):
 
 @dataclass(slots=True)  # not frozen: one is made for every update
 class Outcome:
-    """What a verb did. Await `stored` (if any) before telling the caller."""
+    """What a verb did. Await `stored` (if any) before telling the caller. `pid_missing`: an update named a pid that nobody has."""
 
     process: Process
     stored: asyncio.Future[None] | None = None
     created: bool = False
     duplicate: bool = False
     ignored: Ignored | None = None
+    pid_missing: bool = False
 
     @property
     def cancel_requested(self) -> bool:

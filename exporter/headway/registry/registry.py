@@ -62,7 +62,7 @@ SLICE: Final = 100
 
 class Registry:
     """`clock` gives unix seconds; `host` says which pids this exporter may believe. `feed` is what changed, in order; `totals` are
-    what is counted over many."""
+    what is counted over many; `moved` whose OS process became another one since those to be sampled were last asked for."""
 
     def __init__(self, settings: Settings, writer: Writes, host: HostFacts, clock: Callable[[], float]) -> None:
         self.settings = settings
@@ -71,6 +71,7 @@ class Registry:
         self.feed = Feed()
         self.totals = Totals(settings.max_names)
         self.entries: dict[str, Entry] = {}
+        self.moved: set[str] = set()
         self._writer = writer
         self._orphan_children: dict[str, set[str]] = {}
 
@@ -98,9 +99,7 @@ class Registry:
         now = self.clock()
         process = new_process(given or new_id(), form, now=now, host=self.host, metadata_limit=self.settings.max_metadata_bytes)
         entry = self._insert(process, now)
-        if pid_missing(process, self.host) and form.pid_namespace is not None:
-            # It is known to be gone. Without a namespace the number may be one of a container: then the lease decides.
-            entry.gone_since = now
+        self._look_for_pid(entry, now)
         key = self.totals.key_of(process)
         stats = self.totals.names.get(key)
         born = None if stats is not None else NameStats(name=key[0], kind=process.kind)
@@ -166,17 +165,34 @@ class Registry:
             ignored = ignored_after_the_end(before, form, at) if type(before.state) in FINAL else None
             texts = () if form.log is UNSET else split_lines(form.log)
             last_line = texts[-1] if texts else None
-            process, progressed = updated(before, form, at, now, last_line, self.settings.max_metadata_bytes)
+            process, progressed = updated(before, form, at, now, last_line, self.settings.max_metadata_bytes, self.host)
             lines = entry.log.append(process.id, at, texts) if texts else ()
         entry.process = process
         if progressed and entry.estimator is not None and (current := process.activity.current) is not None:
             entry.estimator.add(at, current)
         if process.state is not before.state:
+            moved = process.spec.os_process is not before.spec.os_process
+            missing = moved and self._move(entry, now)
             stored = self._settle(entry, before, at, REPORTED, lines)
-            return Outcome(entry.process, stored, ignored=ignored)
+            return Outcome(entry.process, stored, ignored=ignored, pid_missing=missing)
         self._writer.behind(process, lines)
         self.feed.touch(entry)
         return None if process.cancel_requested_at is None and ignored is None else Outcome(process, ignored=ignored)
+
+    def _move(self, entry: Entry, now: float) -> bool:
+        """The work is another OS process than the one that was watched until `now`. Returns whether nobody has its pid."""
+        entry.forget_samples()
+        self.moved.add(entry.process.id)
+        entry.gone_since = None
+        return self._look_for_pid(entry, now)
+
+    def _look_for_pid(self, entry: Entry, now: float) -> bool:
+        """Whether nobody has the pid that was named. With its namespace it is known to be gone; without one the number may be one
+        of a container: then the lease decides."""
+        missing, root = pid_missing(entry.process, self.host), entry.process.spec.os_process
+        if missing and root is not None and root.pid_namespace is not None:
+            entry.gone_since = now
+        return missing
 
     def _speaks_again(self, entry: Entry, form: UpdateIn, at: float) -> bool:
         """Whether a reporter that was given up because nothing was heard of it shows that it lives. Whose OS process is known to be
@@ -411,7 +427,8 @@ class Registry:
             return self._commit(entry, before=before, lines=lines)
         names: tuple[NameKey, NameStats | None, NameStats] | None = None
         if process.status.ended:
-            process = entry.process = replace(process, usage=entry.usage())
+            if process.started_at is not None:  # else it was that of who waited
+                process = entry.process = replace(process, usage=entry.usage())
             key = self.totals.key_of(process)
             known = self.totals.names.get(key)
             shape = None

@@ -49,6 +49,7 @@ class Watch:
 
     def roots(self) -> dict[str, OSProcess]:
         """The OS processes to sample: of active processes on this host, in a pid namespace that this exporter shares."""
+        self.registry.moved.clear()
         return {
             process_id: root
             for process_id, entry in self.registry.entries.items()
@@ -71,7 +72,7 @@ class Watch:
 
     def applying(self, samples: Mapping[str, Sample]) -> Generator[None, None, None]:
         """The same in steps; between them others may have their turn."""
-        now = self.registry.clock()
+        now, moved = self.registry.clock(), self.registry.moved
         for number, (process_id, sample) in enumerate(samples.items(), 1):
             if number % (5 * STEP) == 0:
                 yield
@@ -79,6 +80,8 @@ class Watch:
             entry = self.registry.entries.get(process_id)
             if entry is None or entry.process.status.ended:
                 continue
+            if moved and process_id in moved:
+                continue  # it is of who waited for its turn
             if sample.alive:
                 before = entry.sample
                 self.neighbours.waited(process_id, gates.cpu_wait_ratio(before, sample))

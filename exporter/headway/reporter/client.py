@@ -243,8 +243,8 @@ class Client:
 
     def track(self, command: str | Sequence[str], **fields: Any) -> dict[str, Any]:
         """Starts a command as a tracked process on the exporter's host: a text for the shell, or a list of words. Fields: name,
-        type, project, …, cwd, env={…}, timeout, kill_on_timeout, retry, metadata, limits={"memory": "2GiB", "cpu_time": "1h",
-        "open_files": 256, "nice": 10} (see /docs). Returns when it runs."""
+        type, project, …, cwd, env={…}, timeout, kill_on_timeout, retry, at_most, metadata, limits={"memory": "2GiB", "cpu_time":
+        "1h", "open_files": 256, "nice": 10} (see /docs). Returns when it runs; with at_most and group maybe when it is queued."""
         body = {"command": command if isinstance(command, str) else list(command), **fields}
         return dict(self._data("POST", "/api/processes/track", json=body, timeout=self.timeout + START_TIME))
 

@@ -134,7 +134,7 @@ class Outbox:
         else:
             checked = self._checked(field, _FIELDS[field], value)
             if checked is not None:
-                self._changes[field] = checked
+                self._changes[field] = None if field == "stage" and not checked else checked
         if checked is not None:
             self._changed_at = now
 
@@ -186,7 +186,13 @@ class Outbox:
         if self._state is not None:
             status, at = self._state
             self._state = None
-            made.append(Item({"status": status}, at, self._next_seq()))
+            if self._queued and self.reporter._begun is not None:
+                began, work = self.reporter._begun
+                body = {"status": "running", **{field: value for field, value in work.items() if field != "host"}}
+                made.append(Item(body, began, self._next_seq()))
+            if not (made and status == "running"):
+                made.append(Item({"status": status}, at, self._next_seq()))
+            self._queued = False
         if final is not None or self._changed_at is not None:
             body, self._changes = self._changes, {}
             self._add_lines(body)
@@ -347,6 +353,9 @@ class Outbox:
                 del inner[largest]
                 self._complain(f"metadata.{largest}", detail)
                 return True
+            if field == "pid":  # without it they mean nothing
+                for whereabouts in ("create_time", "pid_namespace"):
+                    fields.pop(whereabouts, None)
             if isinstance(inner, dict) and below in inner and len(inner) > 1 and field != "metadata":
                 del inner[below]
             else:

@@ -56,6 +56,7 @@ class Reporter:
         "__weakref__",
         "_attention",
         "_baseline",
+        "_begun",
         "_cancel_requested",
         "_current",
         "_fields",
@@ -178,6 +179,7 @@ class Reporter:
         self._line_count = 0
         self._started = clock()
         self._state: tuple[str, float] | None = None
+        self._begun: tuple[float, dict[str, Any]] | None = None
         self._final: tuple[float, dict[str, Any]] | None = None
         self._left: tuple[float, dict[str, Any]] | None = None
         self._cancel_requested = False
@@ -202,7 +204,8 @@ class Reporter:
     ) -> None:
         """How far the work is. The latest value is sent about once a second; lines and metadata gather until then.
 
-        Give everything after `line` by keyword. Metadata is merged; None as a value removes. Raises only the opted-in Cancelled.
+        Give everything after `line` by keyword. Metadata is merged; None as a value removes. An empty `stage` is none. Raises only
+        the opted-in Cancelled.
         """
         # One question for all that is seldom given: asking for the line by itself would take a tenth more.
         if (
@@ -270,8 +273,17 @@ class Reporter:
         """Changes what was given at the creation."""
         self._more(None, expected_duration=expected_duration, timeout=timeout, thresholds=thresholds)
 
-    def start(self) -> None:
-        """A queued process begins."""
+    def start(self, pid: int | None = None) -> None:
+        """A queued process begins. `pid`: the OS process that is the work from now on, where that is not the one that waited."""
+        work: dict[str, Any] = {}
+        if pid is not None:
+            from headway.reporter.creation import check_pid, identity
+
+            try:
+                work = identity(check_pid(pid))  # now: it may be gone when the background thread gets to it
+            except ValueError as error:
+                hub().complain(f"pid of {self.name!r} ignored: {error}")
+        self._begun = (clock(), work)
         self._change("running")
 
     def pause(self) -> None:
@@ -420,7 +432,7 @@ class Reporter:
         self._metadata = {}
         self._lines = deque(maxlen=MAX_LINES)
         self._line_count = 0
-        self._state = self._left = None
+        self._state = self._begun = self._left = None
         if self._final is not None:
             self._url = OFF
         self._call(Attention.ELSEWHERE)

@@ -53,7 +53,8 @@ class ResourcesIn(Struct, forbid_unknown_fields=True, kw_only=True):
 
 class TrackIn(Struct, forbid_unknown_fields=True, kw_only=True):
     """A command to be started: a text for the shell, or a list of words without one. `env` is added to its environment; `grace` is
-    between the polite signal and SIGKILL when `kill_on_timeout` ends it; `retry`: started again so often while it fails."""
+    between the polite signal and SIGKILL when `kill_on_timeout` ends it; `retry`: started again so often while it fails; `at_most`:
+    it is queued until fewer of its `group` go that came before it by `at_most`."""
 
     command: Annotated[str, Meta(min_length=1, max_length=16384)] | Annotated[list[Word], Meta(min_length=1, max_length=1024)]
     name: Name | None = None
@@ -75,6 +76,7 @@ class TrackIn(Struct, forbid_unknown_fields=True, kw_only=True):
     kill_on_timeout: bool = False
     grace: Duration | None = None
     retry: Annotated[int, Meta(ge=0, le=100)] = 0
+    at_most: Annotated[int, Meta(ge=1, le=10_000)] | None = None
     metadata: dict[str, Any] = {}
     thresholds: ThresholdsIn | UnsetType = UNSET
     limits: ResourcesIn | None = None

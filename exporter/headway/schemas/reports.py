@@ -51,6 +51,9 @@ class ThresholdsIn(Struct, forbid_unknown_fields=True):
     memory_ratio: Ratio | UnsetType | None = UNSET
 
 
+Namespace = Annotated[int, Meta(ge=1, le=2**63 - 1)]
+
+
 class CreateIn(Struct, forbid_unknown_fields=True, kw_only=True):
     """A new process. Give an `id` to make the call repeatable."""
 
@@ -63,7 +66,7 @@ class CreateIn(Struct, forbid_unknown_fields=True, kw_only=True):
     parent_id: Id | None = None
     pid: Pid | None = None
     create_time: Seconds | None = None
-    pid_namespace: Annotated[int, Meta(ge=1, le=2**63 - 1)] | None = None
+    pid_namespace: Namespace | None = None
     host: Label | None = None
     lease: Duration | None = None
     command: Command | None = None
@@ -93,7 +96,8 @@ Age = Annotated[float, Meta(ge=0, le=1e10)]
 
 
 class UpdateIn(Struct, forbid_unknown_fields=True, kw_only=True):
-    """Any of these; what is not sent stays. `seq` makes a repeat harmless, `age` is how many seconds ago it happened."""
+    """Any of these; what is not sent stays. `seq` makes a repeat harmless, `age` is how many seconds ago it happened. `pid`,
+    `create_time` and `pid_namespace` belong to the update that lets a queued one begin: that OS process is the work then."""
 
     status: Status | UnsetType = UNSET
     progress: ProgressIn | UnsetType = UNSET
@@ -109,6 +113,9 @@ class UpdateIn(Struct, forbid_unknown_fields=True, kw_only=True):
     expected_duration: Duration | UnsetType | None = UNSET
     timeout: Duration | UnsetType | None = UNSET
     thresholds: ThresholdsIn | UnsetType = UNSET
+    pid: Pid | UnsetType = UNSET
+    create_time: Seconds | UnsetType = UNSET
+    pid_namespace: Namespace | UnsetType = UNSET
     output: Annotated[bool, Meta(description="true: something was written that is no line yet")] | UnsetType = UNSET
     alive: Annotated[bool, Meta(description="true only renews the lease; it is not progress")] = False
     seq: Sequence | UnsetType = UNSET

@@ -171,7 +171,7 @@ class Command:
     def wait(self, watcher: Watcher) -> Ending:
         """Passes everything on until it has ended."""
         with (
-            _Signals((*FORWARDED, signal.SIGCHLD, signal.SIGWINCH, signal.SIGCONT)) as signals,
+            Signals((*FORWARDED, signal.SIGCHLD, signal.SIGWINCH, signal.SIGCONT)) as signals,
             selectors.DefaultSelector() as ready,
         ):
             ready.register(signals.fd, selectors.EVENT_READ, "signal")
@@ -200,7 +200,7 @@ class Command:
         assert self._returned is not None
         return Ending(self._returned, None) if self._returned >= 0 else Ending(None, -self._returned)
 
-    def _serve(self, what: str, fd: int, ready: selectors.BaseSelector, signals: _Signals, watcher: Watcher) -> None:
+    def _serve(self, what: str, fd: int, ready: selectors.BaseSelector, signals: Signals, watcher: Watcher) -> None:
         if what == "signal":
             for number in signals.take():
                 self._signalled(number, watcher)
@@ -343,14 +343,14 @@ class Command:
             watcher.resumed()
 
 
-class _Signals:
+class Signals:
     """Signals as something to be read, in the order they came. The handlers before are put back at the end."""
 
     def __init__(self, numbers: Sequence[signal.Signals]) -> None:
         self._numbers = numbers
         self._before: dict[int, Callable[[int, FrameType | None], object] | int | None] = {}
 
-    def __enter__(self) -> _Signals:
+    def __enter__(self) -> Signals:
         self.fd, self._write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._wakeup = signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
         for number in self._numbers:
