@@ -34,7 +34,14 @@ LONGEST: Final = (
     ),
     *("test_openapi.py", "test_cli_services.py", "test_services.py", "test_page_active.py", "test_cli_report.py", "test_mcp.py"),
     *("test_durability.py", "test_discovery.py", "test_control.py", "test_webconfig.py", "test_cli_control.py", "test_shipping.py"),
-    *("test_liveness.py", "test_cli_client.py", "test_page_views.py", "test_page_process.py", "test_reporter_endings.py"),
+    *(
+        "test_liveness.py",
+        "test_cli_client.py",
+        "test_page_views.py",
+        "test_page_process.py",
+        "test_reporter_endings.py",
+        "test_reporter_forks.py",
+    ),
     *("test_access.py", "test_sampler.py", "test_cli.py", "test_retry.py", "test_run.py", "test_signin.py", "test_analysis_api.py"),
     *(
         "test_reporter_failures.py",
