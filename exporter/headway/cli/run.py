@@ -206,6 +206,8 @@ def once(args: argparse.Namespace, words: Sequence[str], attempt: int, place: Pl
     resources = resources_of(args)
     report: Reporter | None = None
     if place is not None and (before := place.before()):
+        if sys.stderr.isatty():  # else nobody is there to wonder
+            warn(f"{words[0]} {waiting(place, before)}")
         report = reporter_of(args, words, given_id, True, attempt, log_file, waits=waiting(place, before))
         if (number := turn(place, report)) is not None:
             return "cancelled", 128 + number, report

@@ -25,6 +25,8 @@ HEARTBEAT: Final = 60.0
 HEARTBEATS_PER_LEASE: Final = 4
 # Whoever polls cancel_requested learns of it from the answer to something that was sent; as often as one that makes progress.
 CANCELLABLE_HEARTBEAT: Final = 1.0
+# While it is queued: hundreds may wait, each an OS process of its own, and no lease runs out.
+QUEUED_HEARTBEAT: Final = 3.0
 # How long after a loop was left early its process ends: whether an exception ends the script is known by then.
 LEFT_GRACE: Final = 1.0
 # After an update was refused because the process has ended there (killed, dismissed), the next try.
@@ -203,7 +205,8 @@ class Outbox:
                 at, words = final
                 body.update(self._final_words(words))
             made.append(Item(body, at, self._next_seq(), final=final is not None))
-        if not made and (not self._created or now - self._heard_at >= self._heartbeat):
+        heartbeat = max(self._heartbeat, QUEUED_HEARTBEAT) if self._queued else self._heartbeat
+        if not made and (not self._created or now - self._heard_at >= heartbeat):
             made.append(Item({"alive": True}, now, self._next_seq()))
         if made and not self._created:
             made[0].create = True
