@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -339,3 +341,33 @@ def test_a_text_of_any_kind_names_a_group(tmp_path: Path) -> None:
         assert place.before() == 0
         place.leave()
     assert oct((tmp_path / "door").stat().st_mode & 0o777) == "0o600"
+
+
+CROWD = """
+import os, random, sys, time
+from pathlib import Path
+from headway.supervisor.line import Place
+root, said = Path(sys.argv[1]), os.open(sys.argv[2], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+children = []
+for number in range(40):
+    children.append(os.fork())
+    if not children[-1]:
+        place = Place("g", 2, root)
+        while place.before():
+            time.sleep(0.002 + random.random() / 500)
+        if number % 7:  # else it is killed in its place
+            os.write(said, b"begin\\n")
+            time.sleep(random.random() / 100)
+            os.write(said, b"end\\n")
+            place.leave()
+        os.kill(os.getpid(), 9)
+for child in children:
+    os.waitpid(child, 0)
+"""
+
+
+def test_of_a_crowd_that_comes_at_once_two_go_at_a_time(tmp_path: Path) -> None:
+    said = tmp_path / "said"
+    subprocess.run([sys.executable, "-c", CROWD, str(tmp_path / "queues"), str(said)], check=True, timeout=60)
+    going = list(accumulate(1 if line == "begin" else -1 for line in said.read_text().splitlines()))
+    assert (len(going), going[-1], max(going)) == (2 * 34, 0, 2)
