@@ -313,8 +313,10 @@ def test_one_that_fails_again_and_again_is_not_said_to_run(serve: Serve) -> None
 
 def test_a_start_by_hand_counts_anew_in_all_that_is_said(serve: Serve) -> None:
     """After "1 of 2 tries" there has been one failure in a row, whatever was before the start."""
-    brief = {"command": "sleep 1; exit 5", "autostart": False, "restart": {"backoff": "0.1s", "tries": 2}}
-    serving = serve({"brief": brief, "good": SLEEP, "never": {**brief, "restart": {"tries": 1}}})
+    # What never failed runs after a second: so the first two end at once, and those that are waited for as failures live for one.
+    command = "test -e twice && sleep 1; test -e once && touch twice; touch once; exit 5"
+    brief = {"command": command, "autostart": False, "restart": {"backoff": "0.1s", "tries": 2}}
+    serving = serve({"brief": brief, "good": SLEEP, "never": {**brief, "command": "exit 5", "restart": {"tries": 1}}})
     assert said(serving, "up", "brief", "--wait", "30s").returncode == Exit.FAILED
     done = said(serving, "ensure", "brief", "good", "never", "--wait", "30s")
     assert done.returncode == Exit.FAILED and "after 2 failures in a row, but" not in done.stderr
