@@ -29,6 +29,7 @@ from headway.model import (
 )
 from headway.registry.lifecycle import advance
 from headway.registry.outcome import Ignored
+from headway.registry.told import further
 from headway.schemas.decoding import check_metadata, seconds
 from headway.schemas.reports import CreateIn, ProgressIn, ProgressUpdate, ThresholdsIn, UpdateIn
 
@@ -159,28 +160,11 @@ def same_creation(process: Process, form: CreateIn) -> bool:
 
 def advanced(process: Process, form: ProgressUpdate, at: float, now: float) -> tuple[Process, bool]:
     """:func:`updated` of an active process, by an update that says only how much is done."""
-    # Fields by place, as there.
     old, current = process.activity, form.progress.current
     last_progress_at, progressed = old.last_progress_at, current != old.current
     if progressed and (last_progress_at is None or last_progress_at < at or last_progress_at > now):
         last_progress_at = at
-    activity = Activity(
-        now,
-        current,
-        old.initial,
-        old.total,
-        old.unit,
-        old.stage,
-        old.summary,
-        old.rate,
-        old.ends_at,
-        old.last_output_at,
-        last_progress_at,
-        old.last_line,
-        old.seq if form.seq is UNSET else form.seq,
-    )
-    asked, dismissed = process.cancel_requested_at, process.dismissed_at
-    return Process(process.id, process.spec, process.state, activity, process.metadata, asked, dismissed, process.usage), progressed
+    return further(process, now, current, last_progress_at, old.seq if form.seq is UNSET else form.seq), progressed
 
 
 def updated(
