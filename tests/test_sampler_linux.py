@@ -295,6 +295,39 @@ def test_who_has_not_run_is_not_read_again_but_now_and_then(proc: FakeProc) -> N
     assert look() == (30 * 4096, 5), "it ran"
 
 
+def test_open_files_of_who_runs_all_the_time_are_at_most_four_passes_old() -> None:
+    """And as they are once it rests. It opens a file for each line that says so."""
+    opens = "kept += [open('/dev/null')] * (line == 'open\\n')"
+    command = [sys.executable, "-c", f"import sys; kept = []\nfor line in sys.stdin: {opens}; print(len(kept), flush=True)"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1) as child:
+        assert child.stdin is not None and child.stdout is not None
+        host = LinuxHost()
+        if not host._size_is_count():
+            child.kill()
+            pytest.skip("they are always counted before Linux 6.2")
+        sampler = TreeSampler(host)
+
+        def look(*lines: str) -> int | None:
+            for line in lines:
+                child.stdin.write(f"{line}\n")  # type: ignore[union-attr]
+                child.stdout.readline()  # type: ignore[union-attr]
+            return sampler.sample({"p": OSProcess(child.pid)})["p"].open_fds
+
+        for _ in range(8):
+            had = look("run")
+        assert had is not None
+        for more in range(1, 9):
+            assert had + more in [look("open"), *(look("run") for _ in range(3))]
+        for more in range(9, 17):
+            for _ in range(5):
+                look("run")
+            look("open")
+            look()  # it may run on for a moment after it has answered
+            assert look() == had + more
+        child.kill()
+        host.close()
+
+
 def test_a_kernel_that_does_not_say_who_ran_is_always_read(proc: FakeProc) -> None:
     for pages in range(10, 22):
         proc.put(40, pages=pages, ran=0)

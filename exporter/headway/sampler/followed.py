@@ -27,14 +27,16 @@ class Thread:
 class Followed:
     """A process that is asked about: its open files, and what was last read of them. `idle`: no thread of it has run since the
     last pass, so what only it can change is as it was. `fresh`: its waits are of this pass; `full`: its I/O and open files as well.
-    `fds_late`: it ran since its open files were counted. `only`: its thread when there is no other, and its statistics and its line
-    are kept open. `stat_length`: how much of the line is read. `waits`: by thread; None where `only` has changed since."""
+    `fds_late`: it ran since its open files were counted; `fds_move`: they were other than before. `only`: its thread when there is
+    no other, and its statistics and its line are kept open. `stat_length`: how much of the line is read. `waits`: by thread; None
+    where `only` has changed since."""
 
     __slots__ = (
         "asked",
         "fd_folder",
         "fds",
         "fds_late",
+        "fds_move",
         "fresh",
         "full",
         "idle",
@@ -62,6 +64,7 @@ class Followed:
         self.io: Io | None = None
         self.fds: int | None = None
         self.fds_late = False
+        self.fds_move = True
         self.only: Thread | None = None
         self.threads: dict[int, Thread] = {}
         self.waits: dict[int, float] | None = {}

@@ -12,6 +12,7 @@ from headway.sampler.cgroups import MemoryLimits, memory_total
 from headway.sampler.followed import Followed, Thread
 from headway.sampler.host import BOOT_MOVED, Figures, Io, Row, boot_time
 from headway.sampler.kept_files import NOT_KEPT, KeptFiles, default_limit
+from headway.sampler.process_list import ProcessList
 from headway.sampler.stat_line import parse_stat
 
 # Lines of processes that nobody asks about are read anew every so many passes, a part of them in each.
@@ -48,8 +49,7 @@ class LinuxHost:
         self._followed: dict[int, Followed] = {}
         self._others: dict[int, Row] = {}
         self._pass = 0
-        self._names: list[str] = []
-        self._pids: list[int] = []
+        self._processes = ProcessList(self._proc, self._files)
         self._limits = MemoryLimits(cgroups)
         self._memory: int | None = None
         self._size_counts: bool | None = None
@@ -67,11 +67,7 @@ class LinuxHost:
         followed, others, turn = self._followed, self._others, self._pass % REFRESH_PASSES
         found: dict[int, Row] = {}
         rest: dict[int, Row] = {}
-        # Path objects would cost more than the rest of the pass: plain strings here and below.
-        names = self._files.names(self._proc)
-        if names != self._names:
-            self._names, self._pids = names, [int(name) for name in names if name.isdecimal()]
-        for pid in self._pids:
+        for pid in self._processes.pids():
             entry = followed.get(pid)
             if entry is not None and entry.asked:
                 row = self._look(pid, entry, (pid + turn) % _IDLE_PASSES == 0)
@@ -222,6 +218,7 @@ class LinuxHost:
         """Closes all files that are kept. Whoever is still asked about is read by path from then on."""
         for entry in self._followed.values():
             self._close(entry)
+        self._processes.close()
 
     # ── reading ────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -250,7 +247,8 @@ class LinuxHost:
 
         When its thread has not run since the last pass, nothing of it has changed but, perhaps, the memory that the kernel leaves
         it and who its parent is: its line is read again only when `every` says so. The open files of one that runs all the time are
-        counted in every second pass: that is a fifth of all that the kernel does for it."""
+        counted in every second pass, in every fourth where they were as many as before, which costs a fifth of all that the kernel
+        does for it otherwise; and once it rests."""
         entry.asked = entry.idle = entry.fresh = entry.full = full = False
         thread, row, late = entry.only, entry.stat_row, entry.fds_late
         if thread is None or row is None or row[11] != 1:  # its threads, by place
@@ -278,9 +276,9 @@ class LinuxHost:
             text = _pread(entry.io_file, _IO, 0)
             if text != entry.io_text:
                 entry.see_io(text)
-            if late or (pid + self._pass) & 1 or entry.fds is None:
-                entry.fds = _fstat(entry.fd_folder).st_size
-                entry.fds_late = False
+            if entry.idle or entry.fds is None or not (pid + self._pass) & (1 if entry.fds_move else 3):
+                count = _fstat(entry.fd_folder).st_size
+                entry.fds_move, entry.fds, entry.fds_late = count != entry.fds, count, False
             else:
                 entry.fds_late = True
             entry.full = True

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from math import inf
 from typing import Final
 
 from headway.model import OSProcess
@@ -45,7 +46,7 @@ class _Tracked:
         "io",
         "last",
         "limit",
-        "limit_at",
+        "limit_until",
         "process",
         "quiet_mark",
         "quiet_since",
@@ -65,7 +66,7 @@ class _Tracked:
         self.cpu = 0.0
         self.io = Io(0, 0, 0)
         self.limit: int | None = None
-        self.limit_at: float | None = None
+        self.limit_until = -inf
         # What follows from this line of the process table while its I/O is as it was; see `_glance`.
         self.totals: _Totals | None = None
         self.totals_of: Row | None = None
@@ -188,7 +189,7 @@ class TreeSampler:
         io, own_wait = figures.io, only.wait
         if own_wait != member.only_wait or member.wait is None:
             member.keep_wait(own_wait)
-        if tracked.limit_at is None or monotonic - tracked.limit_at >= _LIMIT_FRESH:
+        if monotonic >= tracked.limit_until:
             self._limit(tracked, monotonic)
             tracked.totals_of = None
         if row is not tracked.totals_of or io is not member.io:
@@ -258,7 +259,7 @@ class TreeSampler:
         root = tree.members[tree.root].row
         tracked.zombie_since = (tracked.zombie_since or at) if root.zombie else None
         limit = tracked.limit
-        if tracked.limit_at is None or monotonic - tracked.limit_at >= _LIMIT_FRESH:
+        if monotonic >= tracked.limit_until:
             limit = self._limit(tracked, monotonic)
         proportional = None if self._proportional is None else self._proportional.of(tree.members.values(), monotonic)
         memory = resident if proportional is None else proportional
@@ -317,7 +318,7 @@ class TreeSampler:
             member.fds = None
 
     def _limit(self, tracked: _Tracked, monotonic: float) -> int | None:
-        tracked.limit_at = monotonic
+        tracked.limit_until = monotonic + _LIMIT_FRESH
         try:
             tracked.limit = self._host.memory_limit(tracked.tree.root[0])
         except ProcessLookupError:
