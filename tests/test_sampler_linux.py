@@ -319,7 +319,7 @@ def test_open_files_of_who_runs_all_the_time_are_at_most_four_passes_old() -> No
         for more in range(1, 9):
             assert had + more in [look("open"), *(look("run") for _ in range(3))]
         for more in range(9, 17):
-            for _ in range(5):
+            for _ in range(6):  # nine passes in all: each time it is another one of four
                 look("run")
             look("open")
             look()  # it may run on for a moment after it has answered
