@@ -35,6 +35,7 @@ from headway.model import (
 )
 from headway.names import NameStats
 from headway.samples import Sample
+from headway.used import Used
 from headway.view import Limits, View
 
 ROOT = Path(__file__).parent.parent
@@ -247,6 +248,8 @@ class Maker:
             stats = stats.with_end(process(state=ended_state(ended, START + 1 + self.random.random() * 1e5)))
         if self.random.random() < 0.5:
             stats = stats.with_gate_trip(self.random.choice(("stuck", "orphaned")))
+        if self.random.random() < 0.5:
+            stats = stats.with_use(Used(self.random.random() * 1e5, self.random.randrange(2**50), 3, 1.5, 2**40))
         return stats
 
 

@@ -25,6 +25,7 @@ from headway.model import (
 )
 from headway.names import NameStats
 from headway.store.base import LogLine
+from headway.used import Used
 
 T0 = 1_732_000_000.0
 
@@ -97,6 +98,8 @@ def any_of(model: type, **given: st.SearchStrategy[Any]) -> st.SearchStrategy[An
     return st.builds(model, **drawn)
 
 
+_BY_TYPE[Used] = any_of(Used)
+_BY_TYPE[Used | None] = st.none() | any_of(Used)
 _BY_TYPE[Ending | None] = st.none() | any_of(Ending)
 states = st.one_of([any_of(cast(type, state)) for state in STATES.values()])
 processes = any_of(

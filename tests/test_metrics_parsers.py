@@ -29,6 +29,9 @@ OURS = (
     "headway_gate_",
     "headway_cost_",
     "headway_recent_",
+    "headway_cpu_",
+    "headway_io_",
+    "headway_tokens_",
 )
 Wanted = dict[Series, float]
 

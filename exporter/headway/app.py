@@ -47,6 +47,7 @@ from headway.registry.named import NameWatch
 from headway.registry.outcome import Writes
 from headway.registry.registry import Registry
 from headway.registry.unfinished import Unfinished, left_stopping
+from headway.registry.using import COUNT_EVERY, UseWatch
 from headway.registry.watch import Watch
 from headway.registry.zombies import give_up_zombies
 from headway.reporter import spool
@@ -131,6 +132,7 @@ class Exporter:
         self.watch = Watch(self.registry)
         self.watch.neighbours.evidence = Contention(self.sampler.members)
         self.watch.kin = Kinship().of_one_program
+        self.use = UseWatch(self.registry, writes)
         self.named = NameWatch(self.registry, lambda: [*runs(self.supervisor), *self.expecting.runs()])
         self.control = Control(self.watch, system=OSSystem(marks=marks))
         self.unfinished = Unfinished(self.watch, {})
@@ -232,6 +234,7 @@ class Exporter:
             asyncio.create_task(self._every(self.settings.sample_interval, self.observe), name="observe"),
             asyncio.create_task(self._every(self.settings.cleanup_interval, self.clean_up), name="clean up"),
         ]
+        self._tasks.append(asyncio.create_task(self._every(COUNT_EVERY, self.count_use), name="count use"))
         self._tasks.append(asyncio.create_task(self._every(SET_ASIDE_EVERY, self.garbage.tend), name="garbage"))
         self._tasks.append(asyncio.create_task(self._every(PREPARE_EVERY, self.context.scrape.prepare), name="prepare pages"))
         self._tasks.append(asyncio.create_task(self._every(INTERVAL, self.following.look), name="transcripts"))
@@ -306,6 +309,8 @@ class Exporter:
         if self._exits is not None:
             self._exits.close()
         at_once(self.registry.keeping_usage())
+        with contextlib.suppress(StoreUnavailable):  # closing the writer says so
+            at_once(self.use.counting(everything=True))
         try:
             await self.writer.close()
         except StoreUnavailable as error:
@@ -353,6 +358,10 @@ class Exporter:
                         exits.follow(entry.process.id, root)
         finally:
             turns.unsubscribe(changed)
+
+    async def count_use(self) -> None:
+        """What processes used until now is counted under their names."""
+        await in_turns(self.use.counting(), self.way)
 
     async def clean_up(self) -> None:
         """Gives up zombies, fades what is over, forgets what is too old, keeps the logs of each process within their limit."""

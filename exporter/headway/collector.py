@@ -7,7 +7,7 @@ from collections.abc import Generator, Iterable, Mapping
 from time import perf_counter
 from typing import Any, Final
 
-from headway.metrics.families import NAME_FAMILIES, PROCESS_FAMILIES, TOTAL_FAMILIES, stable_part
+from headway.metrics.families import NAME_FAMILIES, PROCESS_FAMILIES, TOTAL_FAMILIES, lasting_part, stable_part
 from headway.metrics.family import Family, Rows, Scope, Shown
 from headway.metrics.lines import Population, clean, header, plain
 from headway.metrics.own import OwnMetrics
@@ -61,7 +61,7 @@ class Collector:
         self._rendering = threading.Lock()
         self._active: Population[str, View] = Population(Scope.PROCESS, _ACTIVE, _process_labels, stable_part)
         self._ended: Population[str, View] = Population(Scope.PROCESS, _ENDED, _process_labels, stable_part)
-        self._names: Population[NameKey, NameStats] = Population(Scope.NAME, NAME_FAMILIES, _name_labels, lambda stats: stats)
+        self._names: Population[NameKey, NameStats] = Population(Scope.NAME, NAME_FAMILIES, _name_labels, lasting_part)
         self._totals = NameTotals(max_names)
         self._shown: set[str] = set()
         self._left_out: set[str] = set()

@@ -19,10 +19,14 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, ClassVar, Final, TypeVar, dataclass_transform
 
+from headway.used import Used
+
 T = TypeVar("T")
 
 # The key in the metadata of a record that tells which rule found it. Nobody promised to say how such a process ends.
 DISCOVERED_BY: Final = "discovered_by"
+# The key that tells how a service was found that ran before its record was made.
+TAKEN_OVER: Final = "taken_over"
 
 
 @dataclass_transform(frozen_default=True)
@@ -303,10 +307,12 @@ class Activity:
 
 @record
 class Usage:
-    """What its OS processes used, as far as they were sampled: kept with the record when it ends, because samples are not."""
+    """What its OS processes used, as far as they were sampled: kept with the record when it ends, because samples are not.
+    `counted`: up to where that, and the tokens, are among the totals of its name; None of who ended for good."""
 
     cpu_seconds: float | None = None
     peak_memory_bytes: int | None = None  # resident, of the whole tree at one time
+    counted: Used | None = None
 
 
 @record

@@ -10,6 +10,7 @@ from statistics import median
 from typing import Final
 
 from headway.model import ENDED, Killed, Kind, Process, Status
+from headway.used import NOTHING, Used
 
 # Upper bounds of headway_duration_seconds, from a second to a day: a factor of 2 to 3 apart.
 DURATION_BUCKETS: Final = (1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0, 7200.0, 21600.0, 86400.0)
@@ -29,7 +30,8 @@ class NameStats:
     runs the seconds at which fixed shares of the work were done (see headway.estimate), newest last. `recent`: when the latest
     runs ended, oldest first, and whether badly; those that somebody ended on purpose are left out, and those that are older than
     the window of the failure rate are forgotten. `bad_since`: since when no run ended well, where the last one ended badly;
-    `recovered_at`: when one last ended well after that."""
+    `recovered_at`: when one last ended well after that. `used`: by all processes of the name, those that have not ended as far as
+    it was counted."""
 
     name: str
     kind: Kind
@@ -46,6 +48,7 @@ class NameStats:
     recovered_at: float | None = None
     cost_dollars: float = 0.0
     project_costs: Mapping[str, float] = field(default_factory=dict)
+    used: Used = NOTHING
 
     @property
     def expected_duration(self) -> float | None:
@@ -54,8 +57,11 @@ class NameStats:
             return None
         return _middle(self.good_durations)
 
-    def with_end(self, process: Process, shape: tuple[float, ...] | None = None, cost: float | None = None) -> NameStats:
-        """These totals and one more ended process. `shape` is kept when the end was good; `cost` in dollars."""
+    def with_end(
+        self, process: Process, shape: tuple[float, ...] | None = None, cost: float | None = None, used: Used = NOTHING
+    ) -> NameStats:
+        """These totals and one more ended process. `shape` is kept when the end was good; `cost` in dollars; `used`: what of it was
+        not counted before."""
         finished_at, status = process.finished_at, process.status
         if finished_at is None:
             raise ValueError(f"process {process.id} has not ended: {status}")
@@ -80,6 +86,7 @@ class NameStats:
             good_durations=good,
             shapes=shapes,
             cost_dollars=self.cost_dollars + (cost or 0.0),
+            used=self.used if used is NOTHING else self.used + used,
             project_costs=self.project_costs if cost is None else self._with_cost(process.spec.project or "", cost),
             recent=self.recent if bad is None else (*self.recent, (finished_at, bad))[-RECENT_ENDS_KEPT:],
             bad_since=self.bad_since if bad is None else (self.bad_since or finished_at) if bad else None,
@@ -99,6 +106,9 @@ class NameStats:
         """Without the recent ends that lie before `at` (unix s)."""
         kept = tuple(end for end in self.recent if end[0] > at)
         return self if len(kept) == len(self.recent) else replace(self, recent=kept)
+
+    def with_use(self, used: Used) -> NameStats:
+        return replace(self, used=self.used + used)
 
     def with_gate_trip(self, gate: str) -> NameStats:
         return replace(self, gate_trips={**self.gate_trips, gate: self.gate_trips.get(gate, 0) + 1})

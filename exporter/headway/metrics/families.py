@@ -4,7 +4,8 @@ all read this table."""
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import fields
 from functools import lru_cache
 from itertools import accumulate
 from operator import attrgetter
@@ -144,6 +145,10 @@ def _result(view: View) -> Rows:
 # ── reading the totals of a name ────────────────────────────────────────────────────────────────────────────────────
 
 
+# The same of totals of a name: what its processes use changes while all of this stays as it is.
+lasting_part: Final[Callable[[NameStats], object]] = attrgetter(*(f.name for f in fields(NameStats) if f.name != "used"))
+
+
 def _finished(stats: NameStats) -> Rows:
     return tuple(("", (outcome.value,), stats.finished.get(outcome, 0)) for outcome in OUTCOMES)
 
@@ -162,6 +167,10 @@ def _recent(stats: NameStats) -> Rows:
 def _gate_trips(stats: NameStats) -> Rows:
     gates = dict.fromkeys((*(condition.value for condition in Condition), *sorted(stats.gate_trips)))
     return tuple(("", (gate,), stats.gate_trips.get(gate, 0)) for gate in gates)
+
+
+def _name_tokens(stats: NameStats) -> Rows:
+    return (("", ("input",), stats.used.tokens_input), ("", ("output",), stats.used.tokens_output))
 
 
 def _last_status(stats: NameStats) -> int | None:
@@ -308,6 +317,15 @@ NAME_FAMILIES: Final[tuple[Family, ...]] = (
                 "failure_rate_window): good or bad."),
     Family(name="headway_cost_dollars_total", type=C, scope=N, unit="dollars", value=lambda s: s.cost_dollars,
            help="What ended processes of this name cost, as far as it is known; there from 0 on."),
+    Family(name="headway_cpu_seconds_total", type=C, scope=N, unit=S, volatile=True, value=attrgetter("used.cpu_seconds"),
+           help="CPU time that processes of this name used, with their trees; counted every 10 s and at the end, there from 0 on."),
+    Family(name="headway_io_read_bytes_total", type=C, scope=N, unit=B, volatile=True, value=attrgetter("used.io_read_bytes"),
+           help="Bytes that processes of this name caused to be read from storage; counted as the CPU time is."),
+    Family(name="headway_io_written_bytes_total", type=C, scope=N, unit=B, volatile=True,
+           value=attrgetter("used.io_written_bytes"),
+           help="Bytes that processes of this name caused to be written to storage; counted as the CPU time is."),
+    Family(name="headway_tokens_total", type=C, scope=N, unit="tokens", labels=("direction",), volatile=True, rows=_name_tokens,
+           help="Tokens that processes of this name said they used, by direction; counted as the CPU time is."),
     Family(name="headway_gate_trips_total", type=C, scope=N, labels=("gate",), rows=_gate_trips,
            help="How often a condition began to hold for a process of this name, by gate; there from 0 on."),
 )

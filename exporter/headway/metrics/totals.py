@@ -58,6 +58,7 @@ def exchanged(total: NameStats, before: NameStats | None, now: NameStats) -> Nam
             a - b + c for a, b, c in zip(total.duration_counts, before.duration_counts, now.duration_counts, strict=True)
         ),
         cost_dollars=total.cost_dollars + (now.cost_dollars - before.cost_dollars),
+        used=total.used + now.used.above(before.used),
         duration_sum=total.duration_sum + (now.duration_sum - before.duration_sum),
         last_success_at=max(good, default=None),
         last_status=now.last_status or total.last_status,

@@ -9,6 +9,7 @@ from typing import Any, Final
 from headway.estimate import Estimator
 from headway.model import ConditionReport, Paused, Process, Running, Spec, Usage
 from headway.registry.logs import LogTail
+from headway.registry.mark import Mark
 from headway.registry.told import Told
 from headway.samples import Sample
 from headway.view import Limits
@@ -29,8 +30,8 @@ class Entry:
     process right now: they will say what became of it; `told` the progress since the record that `process` was: reading that
     makes the record of it; `memory` and `cpu` how much of the memory and of a core it had of late, as (unix s, ratio); `limits`
     those in force for this specification; `serves` the port on which it waits for callers, where that is why it is silent, and
-    `looked_into` the beginning of the silence that was last looked into for that; `shown` what the API keeps of its last
-    answer.
+    `looked_into` the beginning of the silence that was last looked into for that; `mark` up to where what it uses is counted under
+    its name; `shown` what the API keeps of its last answer.
     """
 
     __slots__ = (
@@ -45,6 +46,7 @@ class Entry:
         "limits",
         "log",
         "looked_into",
+        "mark",
         "memory",
         "peak_memory_bytes",
         "pending",
@@ -75,6 +77,7 @@ class Entry:
         self.limits: tuple[Spec, Limits] | None = None
         self.serves: int | None = None
         self.looked_into: float | None = None
+        self.mark: Mark | None = None
         self.shown: object = None
         self.version = 0
 
@@ -107,7 +110,7 @@ class Entry:
 
     def forget_samples(self) -> None:
         """They are of another OS process than the one that is watched from now on."""
-        self.sample = None
+        self.sample = self.mark = None
         self.memory = self.cpu = _NO_POINTS
         self.peak_memory_bytes = 0
 
@@ -117,11 +120,13 @@ class Entry:
         if sample is None and before is None and not peak:
             return None
         seconds = None if sample is None else sample.cpu_seconds
+        counted = None
         if before is not None:
+            counted = before.counted
             peak = max(before.peak_memory_bytes or 0, peak)
             if seconds is None or (before.cpu_seconds is not None and before.cpu_seconds > seconds):
                 seconds = before.cpu_seconds
-        return None if seconds is None and not peak else Usage(seconds, peak or None)
+        return None if seconds is None and not peak and counted is None else Usage(seconds, peak or None, counted)
 
 
 _RECORD: Final[Any] = vars(Entry)["process"]

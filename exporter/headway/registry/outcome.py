@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
-from headway.model import Process, Transition
+from headway.model import Process, Transition, Usage
 from headway.names import NameStats
+from headway.registry.mark import Mark
 from headway.store.base import LogLine
 from headway.store.pending import Holder
+from headway.used import NOTHING, Used
 
 NameKey = tuple[str, str]
 
@@ -35,13 +37,25 @@ class Writes(Protocol):
 
 @dataclass(slots=True)
 class Undo:
-    """How to take back one change that could not be stored: what was there before."""
+    """How to take back one change that could not be stored: what was there before. `used`: what an end counted, up to `mark`."""
 
     process_id: str
     before: Process | None
     name_key: NameKey | None
     name_before: NameStats | None
     line_numbers: range
+    mark: Mark | None = None
+    used: Used = NOTHING
+
+
+@dataclass(slots=True)
+class UndoCount:
+    """The same of what processes used until one moment: what was counted of them before, and then, by id; and the totals of their
+    names before."""
+
+    usages: Mapping[str, Usage | None]
+    taken: Mapping[str, Used]
+    names: Mapping[NameKey, NameStats | None]
 
 
 class Ignored(NamedTuple):

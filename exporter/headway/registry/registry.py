@@ -21,7 +21,7 @@ from headway.costs import cost
 from headway.errors import Conflict, InvalidInput, NotFound, StoreUnavailable, TooLarge
 from headway.estimate import Estimator
 from headway.ids import check_id, new_id
-from headway.model import Ending, Orphaned, Paused, Process, Queued, Status, Stopping, Transition
+from headway.model import Ending, Orphaned, Paused, Process, Queued, Status, Stopping, Transition, Usage
 from headway.names import NameStats
 from headway.registry.changes import (
     FINAL,
@@ -46,12 +46,15 @@ from headway.registry.entry import Entry
 from headway.registry.feed import Feed
 from headway.registry.lifecycle import advance, needs_attention
 from headway.registry.logs import LogTail, split_lines
-from headway.registry.outcome import NameKey, Outcome, Undo, Writes
+from headway.registry.mark import Mark
+from headway.registry.marks import Marks
+from headway.registry.outcome import NameKey, Outcome, Undo, UndoCount, Writes
 from headway.registry.told import Told
 from headway.registry.totals import Totals
 from headway.schemas.reports import CreateIn, ProgressItem, ProgressUpdate, UpdateIn
 from headway.settings import Settings
 from headway.store.base import LogLine
+from headway.used import NOTHING, Used
 from headway.view import View
 
 # A peak of memory that is higher than the one that is stored by less than this factor is not worth a write.
@@ -70,6 +73,7 @@ class Registry:
         self.clock = clock
         self.feed = Feed()
         self.totals = Totals(settings.max_names)
+        self.marks = Marks()
         self.entries: dict[str, Entry] = {}
         self.moved: set[str] = set()
         self._writer = writer
@@ -400,6 +404,8 @@ class Registry:
     def undo(self, tokens: Iterable[object]) -> None:
         """Takes back changes that could not be stored; `tokens` in reverse order of the changes."""
         for token in tokens:
+            if isinstance(token, UndoCount):
+                self._uncount(token)
             if not isinstance(token, Undo):
                 continue
             entry = self.entries.get(token.process_id)
@@ -413,10 +419,24 @@ class Registry:
                 self.drop([token.process_id])
                 continue
             entry.process = token.before
+            if token.mark is not None:
+                token.mark.back(token.used)
+                entry.mark = token.mark
             entry.keep_time(self.clock())
             entry.log.withdraw(token.line_numbers)
             self._writer.behind(token.before)
             self.feed.turn(entry)
+
+    def _uncount(self, token: UndoCount) -> None:
+        for key, stats in token.names.items():
+            self.totals.put(key, stats)
+            self.totals.say(key)
+        for process_id, usage in token.usages.items():
+            if (entry := self.entries.get(process_id)) is not None:
+                if entry.mark is not None:
+                    entry.mark.back(token.taken[process_id])
+                entry.process = replace(entry.process, usage=usage)
+                self._writer.behind(entry.process)
 
     # ── inside ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -426,9 +446,17 @@ class Registry:
         if process.status is before.status:
             return self._commit(entry, before=before, lines=lines)
         names: tuple[NameKey, NameStats | None, NameStats] | None = None
+        mark, used = None, NOTHING
         if process.status.ended:
+            mark, (used, counted) = entry.mark, self.marks.take(entry)
             if process.started_at is not None:  # else it was that of who waited
-                process = entry.process = replace(process, usage=entry.usage())
+                usage = entry.usage()
+                # Only who was lost may come back, and goes on from here.
+                kept = counted if process.status is Status.ORPHANED and counted != NOTHING else None
+                if kept is not None or usage is not None:
+                    usage = replace(usage or Usage(), counted=kept)
+                process = entry.process = replace(process, usage=usage)
+            entry.mark = None
             key = self.totals.key_of(process)
             known = self.totals.names.get(key)
             shape = None
@@ -437,7 +465,7 @@ class Registry:
             dollars = cost(process.metadata, self.settings.prices)
             if dollars is not None:
                 self.totals.spent(process.spec.project, dollars)
-            stats = (known or NameStats(name=key[0], kind=process.kind)).with_end(process, shape, dollars)
+            stats = (known or NameStats(name=key[0], kind=process.kind)).with_end(process, shape, dollars, used)
             self.totals.put(key, stats)
             names = (key, known, stats)
         elif entry.estimator is None and process.started_at is not None:
@@ -451,6 +479,8 @@ class Registry:
             transition=Transition(process.id, at, before.status, process.status, cause),
             names=names,
             lines=lines,
+            mark=mark,
+            used=used,
         )
 
     def _commit(
@@ -461,10 +491,12 @@ class Registry:
         transition: Transition | None = None,
         names: tuple[NameKey, NameStats | None, NameStats] | None = None,
         lines: Sequence[LogLine] = (),
+        mark: Mark | None = None,
+        used: Used = NOTHING,
     ) -> asyncio.Future[None]:
         numbers = range(lines[0].number, lines[-1].number + 1) if lines else range(0)
         key, name_before, stats = names or (None, None, None)
-        token = Undo(entry.process.id, before, key, name_before, numbers)
+        token = Undo(entry.process.id, before, key, name_before, numbers, mark, used)
         try:
             future = self._writer.commit(
                 processes=[entry.process],

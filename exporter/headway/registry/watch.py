@@ -86,6 +86,8 @@ class Watch:
                 before = entry.sample
                 self.neighbours.waited(process_id, gates.cpu_wait_ratio(before, sample))
                 entry.seen(sample)
+                if entry.mark is None and entry.process.status is not Status.QUEUED:
+                    self._meet(entry, sample, now)
                 entry.contact_at = now
                 if self.exit_of(process_id) is None:  # else the sample is older than the exit, or of a zombie
                     entry.gone_since = None
@@ -95,6 +97,13 @@ class Watch:
                 entry.gone_since = now
             elif DISCOVERED_BY in entry.process.metadata or now - max(entry.gone_since, entry.contact_at) >= LAST_WORDS:
                 self._lost(process_id, entry, entry.gone_since, sample.left_behind)
+
+    def _meet(self, entry: Entry, sample: Sample, now: float) -> None:
+        """From here on what it uses counts under its name."""
+        registry = self.registry
+        root = self.visible(entry.process)
+        if root is not None:
+            registry.marks.meet(entry, root, sample, registry.totals.key_of(entry.process), now)
 
     def _lost(self, process_id: str, entry: Entry, gone_since: float, left_behind: int) -> None:
         exit = self.exit_of(process_id)

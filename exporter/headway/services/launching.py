@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from headway.model import Kind, OSProcess
+from headway.model import TAKEN_OVER, Kind, OSProcess
 from headway.schemas.reports import CreateIn
 from headway.services.definition import Service
 
@@ -67,7 +67,7 @@ def creation_of(service: Service, process: OSProcess, command: str, how: str, st
         group=service.group,
         expected_duration=service.expected_duration,
         timeout=service.timeout,
-        metadata=metadata_of(service, None) | {"taken_over": how},
+        metadata=metadata_of(service, None) | {TAKEN_OVER: how},
         started_age=started_age,
     )
 
