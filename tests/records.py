@@ -23,7 +23,7 @@ from headway.model import (
     Transition,
     Usage,
 )
-from headway.names import NameStats
+from headway.names import LastRun, NameStats
 from headway.store.base import LogLine
 from headway.used import Used
 
@@ -98,6 +98,7 @@ def any_of(model: type, **given: st.SearchStrategy[Any]) -> st.SearchStrategy[An
     return st.builds(model, **drawn)
 
 
+_BY_TYPE[LastRun | None] = st.none() | any_of(LastRun, values=st.dictionaries(texts, numbers, max_size=3))
 _BY_TYPE[Used] = any_of(Used)
 _BY_TYPE[Used | None] = st.none() | any_of(Used)
 _BY_TYPE[Ending | None] = st.none() | any_of(Ending)

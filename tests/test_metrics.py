@@ -26,6 +26,7 @@ from headway.metrics.page import Format, Piece, accepts_gzip, body, choose_forma
 from headway.model import Activity, Condition, ConditionReport, Kind, OSProcess, Paused, Queued, Running, Severity, Status
 from headway.names import NameStats
 from headway.samples import Sample
+from headway.used import Used
 from metrics_world import HOSTILE, ROOT, START, Maker, ended_state, promtool, view, without_own
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -372,11 +373,12 @@ def golden_collector() -> Collector:
         ended_state(Status.DONE, START + 120, exit_code=0),
         name="Graph maintenance",
         activity=Activity(updated_at=START + 120, current=3.0, total=3.0, unit="steps", summary="412 nodes\nmerged"),
+        metadata={"values": {"nodes": 412}},
     )
     failed = view("0198-fail", ended_state(Status.FAILED, START + 61, exit_code=1, error="no column: phone"), name="Import")
     collector.put(done)
     collector.put(failed)
-    collector.put_name(NameStats(name="Graph maintenance", kind=Kind.TASK).with_end(done.process))
+    collector.put_name(NameStats(name="Graph maintenance", kind=Kind.TASK).with_end(done.process, used=Used(61.5, 4096, 0, 12, 3)))
     collector.put_name(NameStats(name="Import", kind=Kind.TASK).with_end(failed.process).with_gate_trip("stuck"))
     collector.set_status_counts({Status.RUNNING: 1, Status.PAUSED: 1, Status.QUEUED: 1, Status.DONE: 1, Status.FAILED: 1})
     collector.set_project_costs({"": 0.5, "shop": 1.25})

@@ -69,6 +69,8 @@ def test_a_batch_job_pushes_its_figures_by_curl_alone(exporter: RunningExporter,
     series = {line.rpartition(" ")[0]: float(line.rpartition(" ")[2]) for line in page.splitlines() if not line.startswith("#")}
     values = {name.partition('key="')[2].partition('"')[0]: n for name, n in series.items() if "headway_process_value{" in name}
     assert values == {"records": 512, "bytes": 90211}
+    assert {series[f'headway_last_value{{name="Load",kind="cron",key="{key}"}}'] for key in values} == set(values.values())
+    assert 0 <= series['headway_last_duration_seconds{name="Load",kind="cron"}'] < 30
     assert series['headway_finished_total{name="Load",kind="cron",outcome="done"}'] == 1
     assert series['headway_last_success_timestamp_seconds{name="Load",kind="cron"}'] > 0
 

@@ -10,6 +10,7 @@ from statistics import median
 from typing import Final
 
 from headway.model import ENDED, Killed, Kind, Process, Status
+from headway.own_values import own_values
 from headway.used import NOTHING, Used
 
 # Upper bounds of headway_duration_seconds, from a second to a day: a factor of 2 to 3 apart.
@@ -23,6 +24,15 @@ RECENT_ENDS_KEPT: Final = 20
 OUTCOMES: Final = tuple(s for s in Status if s in ENDED)
 
 
+@dataclass(frozen=True, slots=True)
+class LastRun:
+    """When one ended (unix s), how long it took (s), and the numbers of its own that it reported."""
+
+    finished_at: float
+    duration: float
+    values: Mapping[str, float] = field(default_factory=dict)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NameStats:
     """Totals of one (name, kind). `cost_dollars`: of all that ended, as far as it is known, and `project_costs` by project
@@ -31,7 +41,7 @@ class NameStats:
     runs ended, oldest first, and whether badly; those that somebody ended on purpose are left out, and those that are older than
     the window of the failure rate are forgotten. `bad_since`: since when no run ended well, where the last one ended badly;
     `recovered_at`: when one last ended well after that. `used`: by all processes of the name, those that have not ended as far as
-    it was counted."""
+    it was counted. `last_run`: of those that had begun the one that ended last; None of many names together."""
 
     name: str
     kind: Kind
@@ -49,6 +59,7 @@ class NameStats:
     cost_dollars: float = 0.0
     project_costs: Mapping[str, float] = field(default_factory=dict)
     used: Used = NOTHING
+    last_run: LastRun | None = None
 
     @property
     def expected_duration(self) -> float | None:
@@ -67,10 +78,13 @@ class NameStats:
             raise ValueError(f"process {process.id} has not ended: {status}")
         counts, total, good, shapes = self.duration_counts, self.duration_sum, self.good_durations, self.shapes
         duration, bad = process.elapsed(finished_at), ended_badly(process)
+        last_run = self.last_run
         if duration is not None:
             slot = bisect_left(DURATION_BUCKETS, duration)
             counts = (*counts[:slot], counts[slot] + 1, *counts[slot + 1 :])
             total += duration
+            if self.name != OTHER:
+                last_run = LastRun(finished_at, duration, own_values(process.metadata))
         if status is Status.DONE:
             if duration is not None:
                 good = (*good, duration)[-GOOD_DURATIONS_KEPT:]
@@ -83,6 +97,7 @@ class NameStats:
             duration_sum=total,
             last_success_at=finished_at if status is Status.DONE else self.last_success_at,
             last_status=status,
+            last_run=last_run,
             good_durations=good,
             shapes=shapes,
             cost_dollars=self.cost_dollars + (cost or 0.0),

@@ -3,7 +3,6 @@ all read this table."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import fields
 from functools import lru_cache
@@ -18,13 +17,11 @@ from headway.metrics.services import SCHEDULE_FAMILIES, SERVICE_FAMILIES
 from headway.metrics.shipping import SHIPPING_FAMILIES
 from headway.model import Condition, Process, Status
 from headway.names import DURATION_BUCKETS, OUTCOMES, NameStats
+from headway.own_values import finite, own_values
 from headway.samples import Sample
 from headway.view import View
 
 RESULT_LENGTH: Final = 160
-# Of the numbers that a process reports of its own.
-VALUES_MAX: Final = 16
-VALUE_KEY_MAX: Final = 64
 INFO_LABELS: Final = ("user", "project", "task", "attempt", "agent", "group", "parent_id", "pid", "unit")
 # Labels of the histogram's buckets, written as OpenMetrics wants numbers in labels: always with a fraction.
 BUCKET_LABELS: Final = (*(repr(float(bound)) for bound in DURATION_BUCKETS), "+Inf")
@@ -88,18 +85,8 @@ def _blockers(view: View) -> Rows:
 
 def _amount(value: Any) -> float | None:
     """A number out of free metadata: finite and not negative, else None."""
-    number = _finite(value)
+    number = finite(value)
     return number if number is not None and number >= 0 else None
-
-
-def _finite(value: Any) -> float | None:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    try:
-        number = float(value)
-    except OverflowError:
-        return None
-    return number if math.isfinite(number) else None
 
 
 def _tokens(view: View) -> Rows:
@@ -117,17 +104,11 @@ def _tokens(view: View) -> Rows:
 
 
 def _values(view: View) -> Rows:
-    """metadata.values: numbers of the process's own, the first VALUES_MAX by their names. What is no finite number is left out."""
-    values = view.process.metadata.get("values")
-    if not isinstance(values, Mapping):
-        return ()
-    numbers = {}
-    for key, value in values.items():
-        if 0 < len(key) <= VALUE_KEY_MAX and key.isprintable() and (number := _finite(value)) is not None:
-            numbers[key] = number
-            if len(numbers) == VALUES_MAX:
-                break
-    return tuple(("", (key,), number) for key, number in numbers.items())
+    return _value_rows(own_values(view.process.metadata))
+
+
+def _value_rows(values: Mapping[str, float]) -> Rows:
+    return tuple(("", (key,), number) for key, number in values.items())
 
 
 def result_text(process: Process) -> str:
@@ -312,6 +293,16 @@ NAME_FAMILIES: Final[tuple[Family, ...]] = (
            help="When a process of this name was last done (unix time)."),
     Family(name="headway_last_status_code", type=G, scope=N, value=_last_status,
            help="Status of the process of this name that ended last; codes as in headway_process_status_code."),
+    Family(name="headway_last_finish_timestamp_seconds", type=G, scope=N, unit=S,
+           value=lambda s: None if s.last_run is None else s.last_run.finished_at,
+           help="When the last run of this name ended, of those that had begun (unix time)."),
+    Family(name="headway_last_duration_seconds", type=G, scope=N, unit=S,
+           value=lambda s: None if s.last_run is None else s.last_run.duration,
+           help="How long the run of this name took that ended last."),
+    Family(name="headway_last_value", type=G, scope=N, labels=("key",),
+           rows=lambda s: () if s.last_run is None else _value_rows(s.last_run.values),
+           help="Numbers of its own that the run of this name had reported that ended last: metadata.values, at most 16; "
+                "kept until the next one ends."),
     Family(name="headway_recent_runs", type=G, scope=N, labels=("outcome",), rows=_recent,
            help="How the latest runs of this name ended that count for its failure rate (at most 20, those within "
                 "failure_rate_window): good or bad."),
