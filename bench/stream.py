@@ -4,7 +4,7 @@
 
 A real exporter with so many active processes, each of which reports progress and a line every so many seconds (batched, as the SDK
 does). So many connections follow what pages follow (/live), read as a browser reads it, by another process. The peer is as many
-connections on the API's stream, which tells each of them whole processes. CPU is the exporter's alone, reports
+connections on the API's stream, which tells each of them whole processes. CPU and memory are the exporter's alone, reports
 included, in cores; a change counts as seen when the last connection has it. The target: half a core, and a second.
 """
 
@@ -26,7 +26,7 @@ from statistics import median
 from typing import Final
 from urllib.parse import urlsplit
 
-from bench.harness import Report, Server, exporter, fill, parser
+from bench.harness import Report, Server, exporter, fill, memory_bytes, parser
 
 TARGET_CORES: Final = 0.5
 TARGET_SECONDS: Final = 1.0
@@ -180,6 +180,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 report.add("API stream: CPU", "cores", cores, of="peer")
                 report.add("API stream: to all", "MB/s", rate / 1e6, of="peer")
                 merged = sum(one == float("inf") for one in late) / len(late)
+                report.add("API stream: resident memory", "MB", memory_bytes(target.pid) / 1e6, of="peer")
                 report.add("API stream: changes that a newer state overtook somewhere", "%", 100 * merged, of="peer")
     return report.finish(options.results)
 

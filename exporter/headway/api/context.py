@@ -15,6 +15,7 @@ from headway.api import answers
 from headway.api.access import Caller, caller_of
 from headway.api.archive import Archive
 from headway.api.elsewhere import Elsewhere
+from headway.api.events import Bodies
 from headway.api.identity import Identity
 from headway.api.live import Live
 from headway.api.scrape import Scrape
@@ -49,7 +50,8 @@ SETTLED_WITHIN: Final = 1.0
 class Context:
     """`boot` names this run of the exporter: versions of a stream mean nothing to the next one. `retried`: ids of processes that
     are just being started once more. `way`: where what happens by itself gives way to what is asked for. `archive` finds who is
-    created again, `live` is what the pages follow, `scrape` what Prometheus reads, `elsewhere` where the pages link to."""
+    created again, `bodies` what followers of the API are told, `live` what the pages
+    follow, `scrape` what Prometheus reads, `elsewhere` where the pages link to."""
 
     settings: Settings
     registry: Registry
@@ -70,6 +72,7 @@ class Context:
     effective: Sequence[Row] = ()
     retried: set[str] = field(default_factory=set)
     way: Way = field(default_factory=Way)
+    bodies: Bodies = field(default_factory=Bodies)
     archive: Archive = field(init=False)
     live: Live = field(init=False)
     scrape: Scrape = field(init=False)

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from functools import partial
 from typing import Final
 
-import msgspec
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from headway.api import answers, log_files
 from headway.api.access import Caller
 from headway.api.context import Context, caller, context_of, data
+from headway.api.events import event, in_parts, wrapped
 from headway.api.processes import single
+from headway.registry.entry import Entry
 from headway.schemas.decoding import parse_params
 from headway.schemas.queries import NoParams, OutputParams
 from headway.store.base import LogLine
@@ -148,6 +150,17 @@ def resume_point(event_id: str | None, context: Context) -> int | None:
     return int(number)
 
 
+def _told(context: Context, who: Caller, fresh: Sequence[tuple[Entry, int]], gone: Sequence[str], version: int) -> Iterator[bytes]:
+    """`fresh`: what changed, and the version at which it had: what is sent may be newer, but who resumes from there misses nothing
+    of the rest."""
+    for entry, seen in fresh:
+        now = context.registry.clock()
+        body = context.bodies.of(entry, who.user, now, partial(context.summary, entry.process, now, who))
+        yield wrapped("process", body, f"{context.boot}-{seen}")
+    for process_id in gone:
+        yield event("removed", {"id": process_id}, f"{context.boot}-{version}")
+
+
 async def events(context: Context, who: Caller, since: int | None) -> AsyncIterator[bytes]:
     registry = context.registry
     changed = registry.feed.hub.subscribe(client=True)
@@ -157,16 +170,13 @@ async def events(context: Context, who: Caller, since: int | None) -> AsyncItera
             since = 0
         while not registry.feed.hub.closed:
             changed.clear()
-            now, version = registry.clock(), registry.feed.version
-            fresh = [entry for entry in reversed(registry.feed.newer_than(since)) if who.sees(entry.process.spec.user)]
-            parts = [
-                event("process", context.summary(entry.process, now, who), f"{context.boot}-{entry.version}") for entry in fresh
-            ]
-            if since:
-                parts += [event("removed", {"id": i}, f"{context.boot}-{version}") for i in registry.feed.removed_since(since)]
+            version = registry.feed.version
+            fresh = [(e, e.version) for e in reversed(registry.feed.newer_than(since)) if who.sees(e.process.spec.user)]
+            gone = registry.feed.removed_since(since) if since else []
+            for part in in_parts(_told(context, who, fresh, gone, version)):
+                yield part
+                await asyncio.sleep(0)  # in between it is written, and turns out to be too much for who is slow
             since = version
-            if parts:
-                yield b"".join(parts)
             try:
                 async with asyncio.timeout(KEEPALIVE):
                     await changed.wait()
@@ -176,7 +186,3 @@ async def events(context: Context, who: Caller, since: int | None) -> AsyncItera
             await asyncio.sleep(GATHER)
     finally:
         registry.feed.hub.unsubscribe(changed)
-
-
-def event(kind: str, body: object, event_id: str) -> bytes:
-    return b"event: %s\nid: %s\ndata: %s\n\n" % (kind.encode(), event_id.encode(), msgspec.json.encode(body))
