@@ -69,6 +69,10 @@ STUCK_LIMIT: Final = metric("process_stuck_threshold_seconds")
 SINK_AFTER: Final = metric("process_time_sink_threshold_seconds")
 SINK_CRITICAL: Final = metric("process_time_sink_critical_ratio_threshold")
 COST: Final = metric("cost_dollars_total")
+CPU_USED: Final = metric("cpu_seconds_total")
+READ_BY_NAME: Final = metric("io_read_bytes_total")
+WRITTEN_BY_NAME: Final = metric("io_written_bytes_total")
+TOKENS_USED: Final = metric("tokens_total")
 TOKENS: Final = metric("process_tokens_total")
 OWN_COST: Final = metric("process_cost_dollars_total")
 FINISHED: Final = metric("finished_total")
@@ -168,6 +172,10 @@ OF_NAME: Final[dict[str, tuple[str, ...]]] = {
     DURATION: ("le",),
     TRIPS: ("gate",),
     COST: (),
+    CPU_USED: (),
+    READ_BY_NAME: (),
+    WRITTEN_BY_NAME: (),
+    TOKENS_USED: (),
     CPU: (),
     MEMORY: (),
     TOKENS: ("direction",),

@@ -100,6 +100,35 @@ def slowest() -> table.Panel:
     return rows("Slowest names", columns, sort="95% within").no_value(NOTHING_ENDED).description(description)
 
 
+def hungriest() -> table.Panel:
+    def used(family: str) -> str:
+        return grown_of_name(f"{f.by_name(family)}{{{WHICH}}}")
+
+    cpu, tokens = used(f.CPU_USED), used(f.TOKENS_USED)
+    amount: Config = RIGHT | {"decimals": 1}
+    columns = [
+        Column(
+            title="CPU time",
+            expr=of_name(f"({cpu} > 0 or 0 * ({tokens} > 0))", "name", "kind"),
+            width=110,
+            config=amount | {"unit": "s"},
+        ),
+        Column(title="Name", label="name", config={"custom.minWidth": 160}),
+        Column(title="Kind", label="kind", width=110),
+        Column(title="Read", expr=of_name(used(f.READ_BY_NAME)), width=120, config=amount | {"unit": "bytes"}),
+        Column(title="Written", expr=of_name(used(f.WRITTEN_BY_NAME)), width=120, config=amount | {"unit": "bytes"}),
+        Column(title="Tokens", expr=of_name(f"{tokens} > 0"), width=120, config=amount | {"unit": "short"}),
+        Column(
+            title="Cost", expr=of_name(f"{used(f.COST)} > 0"), width=120, config=amount | {"unit": "currencyUSD", "decimals": 2}
+        ),
+    ]
+    description = (
+        "What the processes of each name used in this time, those that run and those that ended: CPU time, storage, tokens; and "
+        "what those cost that ended. The most CPU time first."
+    )
+    return rows("What names used", columns, sort="CPU time").no_value(NOTHING_RAN).description(description)
+
+
 def grown_of_name(counter: str) -> str:
     return f"sum by (instance, kind, name) (increase({counter}[$__range]))"
 
@@ -271,5 +300,6 @@ def trends() -> dashboard.Dashboard:
                 10,
                 slowest(),
             ),
+            Place(12, 0, 49, 24, 10, hungriest()),
         ),
     )

@@ -44,6 +44,7 @@ PANELS = {
     "headway-trends": {
         **{1: "Runs by result", 2: "Failure rate", 3: "Duration", 4: "Gates tripped", 5: "CPU by kind", 6: "Memory by kind"},
         **{7: "Cost", 8: "Tokens of what runs", 9: "Most failing names", 10: "Slowest names", 11: "Waiting before the start"},
+        12: "What names used",
     },
     "headway-process": {
         **{1: "Now", 2: "What it is", 3: "Status", 4: "Gates", 5: "Progress", 6: "Time left", 7: "Rate", 8: "Duration"},
