@@ -81,6 +81,7 @@ def limits() -> table.Panel:
         Column(title="Not before", expr=keyed(f"{f.SINK_AFTER}{chosen}"), width=100, config=clock),
         Column(title="Expected", expr=keyed(f"{f.EXPECTED}{chosen}"), width=100, config=clock),
         Column(title="Stuck after", expr=keyed(f"{f.STUCK_LIMIT}{chosen}"), width=100, config=clock),
+        Column(title="Waiting after", expr=keyed(f"{f.WAITING_LIMIT}{chosen}"), width=110, config=clock),
         Column(title="Time limit", expr=keyed(f"{f.TIMEOUT}{chosen}"), width=100, config=clock),
         Column(title="CPU from", expr=keyed(f"{f.CPU_LIMIT}{chosen}"), width=90, config=share),
         Column(title="Memory from", expr=keyed(f"{f.MEMORY_LIMIT}{chosen}"), width=120, config=share),

@@ -46,6 +46,7 @@ ENDINGS: Final = f.TOP_RESULT
 _ALL_FLAGS: Final = either(
     " or ".join(
         (
+            says("waiting", f.WAITING, "flag"),
             says("stuck", f.STUCK, "flag"),
             either(
                 tells("time sink ${1}×", f.SINK_TIMES, "flag"),

@@ -65,6 +65,9 @@ WRITTEN: Final = metric("process_io_written_bytes_total")
 THREADS: Final = metric("process_threads")
 FILES: Final = metric("process_open_fds")
 OS_PROCESSES: Final = metric("process_os_processes")
+WAITING_INFO: Final = metric("process_waiting_info")
+WAITING_LIMIT: Final = metric("process_waiting_threshold_seconds")
+WAITING_SINCE: Final = metric("process_waiting_since_timestamp_seconds")
 STUCK_LIMIT: Final = metric("process_stuck_threshold_seconds")
 SINK_AFTER: Final = metric("process_time_sink_threshold_seconds")
 SINK_CRITICAL: Final = metric("process_time_sink_critical_ratio_threshold")
@@ -204,7 +207,7 @@ def bad(which: Status) -> str:
     return f"{BAD_CODE} == {which.code}"
 
 
-STUCK, SINK, NECK, OVERDUE, ZOMBIE, DUPLICATE = (held(c) for c in Condition)
+STUCK, SINK, NECK, OVERDUE, ZOMBIE, DUPLICATE, WAITING = (held(c) for c in Condition)
 BLOCKS: Final = f'label_join(count by (instance, blocker_id) ({BLOCKED_BY} == 1), "id", "", "blocker_id")'
 WAITERS: Final = f"({BLOCKS} and {ON} {NECK})"
 ELAPSED: Final = f"({either(FINISH, f'time() + 0 * {START}')} - {ON} {START})"

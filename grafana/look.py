@@ -2,8 +2,8 @@
 
 Grafana draws the text of a value mapping as the source of an image, so a picture is an SVG data URI. It is fitted into the cell,
 which has 24 or 36 px of height, depending on the version; a picture as wide as its column and 24 px high looks the same in both.
-Monochrome, with red only for what failed or is stuck and amber only for what is slow or in the way. Every colour is legible on
-Grafana's dark and light backgrounds.
+Monochrome, with red only for what failed or is stuck and amber only for what waits for a person, is slow or in the way. Every
+colour is legible on Grafana's dark and light backgrounds.
 """
 
 from __future__ import annotations
@@ -102,6 +102,7 @@ CONDITION: Final[Mapping[Condition, Look]] = {
     Condition.OVERDUE: Look(disc(AMBER), DARK_AMBER),
     Condition.ZOMBIE: Look(dashed(GREY), "#5f6b7a"),
     Condition.DUPLICATE: Look(ring(GREY), "#5f6b7a"),
+    Condition.WAITING: Look(clock(AMBER), DARK_AMBER),
 }
 # A done row fades as its half hour passes: the value of its symbol is its code plus 100 for every ten minutes.
 FADES: Final[Mapping[int, str]] = {0: "1", 100: ".65", 200: ".35", 300: ".35"}

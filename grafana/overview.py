@@ -57,6 +57,7 @@ def counts() -> stat.Panel:
         ("Running", f'sum({f.STATUS_COUNT}{{code="{Status.RUNNING.code}"}})', "text", "/processes"),
         ("Completed", f'sum({f.STATUS_COUNT}{{code="{Status.DONE.code}"}})', "text", "/history"),
         ("Failed", f"count({f.BAD_CODE})", RED, "/attention"),
+        ("Waiting", f"count({f.WAITING})", AMBER, "/attention"),
         ("Time sinks", f"count({f.SINK})", AMBER, "/attention"),
         ("Bottlenecks", f"count({f.NECK})", AMBER, "/attention"),
         ("Stuck", f"count({f.STUCK})", RED, "/attention"),
@@ -76,7 +77,7 @@ def attention() -> table.Panel:
     symbols = {severity_of(9, s): STATUS[s] for s in (Status.FAILED, Status.KILLED, Status.TIMED_OUT, Status.ORPHANED)}
     ranks = (Condition.DUPLICATE, Condition.ZOMBIE, Condition.BOTTLENECK, Condition.TIME_SINK, Condition.OVERDUE)
     symbols |= {severity_of(rank, c): CONDITION[c] for rank, c in enumerate(ranks, 1)}
-    symbols[severity_of(7, Condition.STUCK)] = CONDITION[Condition.STUCK]
+    symbols |= {severity_of(rank, c): CONDITION[c] for rank, c in ((7, Condition.STUCK), (8, Condition.WAITING))}
     pictures = values({severity: {"text": svg(look.symbol)} for severity, look in symbols.items()})
     columns = [
         Column(title=" ", label="severity", width=50, config=IMAGE | CENTER | {"mappings": [pictures]}),
@@ -97,7 +98,7 @@ def attention() -> table.Panel:
         .no_value(NOTHING_WRONG)
         .description(
             "What went wrong or is about to, the worst first, with the reason and since when. Red: it failed or is stuck. Amber: "
-            "it is slow or in the way. A failed one stays until it is dismissed on its page, which a click opens."
+            "it waits for a person, is slow or in the way. A failed one stays until it is dismissed on its page; a click opens it."
         )
     )
 

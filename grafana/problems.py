@@ -63,8 +63,13 @@ def problems() -> str:
     limit = f"({f.TIMEOUT} and {ON} {f.OVERDUE})"
     late = either(duration(limit, "Still runs after its time limit of {}"), says("Past its time limit", f.OVERDUE))
     collected, twice = "Ended, but its parent has not collected it", "The same command runs twice in the same directory"
+    wanted = f'max by (instance, id, what) (label_join({f.WAITING_INFO} and {ON} {f.WAITING}, "what", "", "text"))'
+    asks = says("Waits for a person", f.WAITING)
+    asked = f'label_join({asks} * {ON} group_left (what) {wanted}, "text", ": ", "text", "what")'
+    waiting_since = f"(max by (instance, id, name) ({f.WAITING_SINCE} and {ON} {f.WAITING}))"
     rows = (
         ends(),
+        problem(severity_of(8, Condition.WAITING), either(asked, asks), either(waiting_since, f.WAITING)),
         problem(severity_of(7, Condition.STUCK), either(silent, says("Stuck", f.STUCK)), either(f.SILENT_SINCE, f.STUCK)),
         problem(severity_of(5, Condition.OVERDUE), late, f.OVERDUE),
         problem(severity_of(4, Condition.TIME_SINK), sinks, f.SINK),

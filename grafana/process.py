@@ -154,8 +154,8 @@ def gates() -> statetimeline.Panel:
     """A row per condition, coloured while it holds."""
     panel = timeline(
         "Gates",
-        "Which conditions held when: red while it was stuck, amber while it was slow or in the way. The page of the process says "
-        "why; the runbook, above, says what to do.",
+        "Which conditions held when: red while it was stuck, amber while it waited for a person, was slow or in the way. The page "
+        "of the process says why; the runbook, above, says what to do.",
         [(one(f.CONDITION), "{{condition}}")],
         [mapped({0: ("no", HIDDEN_STATE), 1: ("holds", GREY)})],
         "It has ended or was not seen: conditions are those of active processes. Choose a longer time",

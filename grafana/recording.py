@@ -21,7 +21,12 @@ _SCORES: Final[Mapping[Status, int]] = (
     | {Status.QUEUED: 5}
     | dict.fromkeys((Status.FAILED, Status.KILLED, Status.TIMED_OUT, Status.ORPHANED), _FAILED_SCORE)
 )
-_WRONG: Final[Mapping[Condition, int]] = {Condition.STUCK: 30, Condition.TIME_SINK: 20, Condition.BOTTLENECK: 15}
+_WRONG: Final[Mapping[Condition, int]] = {
+    Condition.WAITING: 35,
+    Condition.STUCK: 30,
+    Condition.TIME_SINK: 20,
+    Condition.BOTTLENECK: 15,
+}
 
 
 def score() -> str:

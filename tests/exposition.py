@@ -40,6 +40,7 @@ class Actor:
     conditions: tuple[str, ...] = ()
     since: float = 60  # of the conditions
     dismissed: bool = False
+    waits: float | None = None  # for a person, who is to do what `result` says
 
 
 WORLD: Final[Mapping[str, Actor]] = {
@@ -112,11 +113,21 @@ WORLD: Final[Mapping[str, Actor]] = {
     "faded": Actor(name="Old one", code=10, start=2000, end=1500),
     "starting": Actor(name="Just started", code=2, start=1),
     "stopping": Actor(name="About to end", code=5, start=100),
+    "asking": Actor(
+        name="Claude Code",
+        kind="subagent",
+        code=3,
+        start=700,
+        conditions=("waiting",),
+        waits=240,
+        since=180,
+        result="approval of the plan",
+    ),
     "hostile": Actor(name=HOSTILE, code=11, start=100, end=50, exit=3, result=HOSTILE.replace("\n", " ")),
 }
 # Service → its code and how often it was started again.
 SERVICES: Final = {"api": (2, 0), "worker": (4, 3), "mail": (0, 0)}
-CONDITIONS: Final = ("stuck", "time_sink", "bottleneck", "overdue", "zombie", "duplicate")
+CONDITIONS: Final = ("stuck", "time_sink", "bottleneck", "overdue", "zombie", "duplicate", "waiting")
 
 
 def quoted(value: str) -> str:
@@ -144,6 +155,7 @@ def series(now: float, external_url: str) -> Iterator[tuple[str, Mapping[str, st
             "time_sink_ratio_threshold": None if ended else 2,
             "time_sink_threshold_seconds": None if ended else 10,
             "stuck_threshold_seconds": None if ended else 60,
+            "waiting_threshold_seconds": None if ended else 60,
             "exit_code": actor.exit,
             "dismissed": actor.dismissed if ended else None,
         }
@@ -153,6 +165,7 @@ def series(now: float, external_url: str) -> Iterator[tuple[str, Mapping[str, st
             "finish": actor.end,
             "last_output": actor.output,
             "last_progress": actor.progress,
+            "waiting_since": actor.waits,
         }
         numbers |= {f"{name}_timestamp_seconds": None if ago is None else now - ago for name, ago in times.items()}
         for name, value in numbers.items():
@@ -160,7 +173,7 @@ def series(now: float, external_url: str) -> Iterator[tuple[str, Mapping[str, st
                 yield f"headway_process_{name}", who, value
         yield "headway_process_info", {**who, "unit": actor.unit, "parent_id": actor.parent}, 1
         if actor.result:
-            yield "headway_process_result_info", {**who, "text": actor.result}, 1
+            yield f"headway_process_{'result' if ended else 'waiting'}_info", {**who, "text": actor.result}, 1
         if actor.blocked:
             yield "headway_process_blocked_by", {**who, "blocker_id": actor.blocked}, 1
         for condition in actor.conditions:

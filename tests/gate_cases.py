@@ -17,7 +17,7 @@ from headway.samples import Sample
 from headway.view import Limits
 
 START = 1000.0
-LIMITS = Limits(stuck_after=60.0, time_sink_ratio=2.0, cpu_ratio=0.8, memory_ratio=0.7)
+LIMITS = Limits(stuck_after=60.0, time_sink_ratio=2.0, cpu_ratio=0.8, memory_ratio=0.7, waiting_after=60.0)
 OFF = Limits(stuck_after=None, time_sink_ratio=None, cpu_ratio=None, memory_ratio=None)
 
 

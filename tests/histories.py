@@ -71,6 +71,7 @@ class History:
         own = ThresholdRule({"failure_rate": pick((0.25, 1.0, None))}, name="night*")
         self.settings = Settings(
             stuck_after=pick((10.0, 20.0, 60.0)),
+            waiting_after=pick((0.0, 20.0, 60.0)),
             time_sink_ratio=pick((1.5, 2.0, 2.0, 4.0)),
             time_sink_critical_ratio=pick((3.0, 4.0)),
             time_sink_after=pick((0.0, 10.0, 45.0, 90.0)),

@@ -32,6 +32,7 @@ from headway.model import (
     State,
     Status,
     Stopping,
+    Waiting,
 )
 from headway.names import NameStats
 from headway.samples import Sample
@@ -41,7 +42,13 @@ from headway.view import Limits, View
 ROOT = Path(__file__).parent.parent
 START = 1_790_000_000.0
 LIMITS = Limits(
-    stuck_after=60.0, time_sink_ratio=2.0, cpu_ratio=0.8, memory_ratio=0.7, time_sink_critical_ratio=3.0, time_sink_after=10.0
+    stuck_after=60.0,
+    time_sink_ratio=2.0,
+    cpu_ratio=0.8,
+    memory_ratio=0.7,
+    time_sink_critical_ratio=3.0,
+    time_sink_after=10.0,
+    waiting_after=60.0,
 )
 NO_LIMITS = Limits(stuck_after=None, time_sink_ratio=None, cpu_ratio=None, memory_ratio=None)
 HOSTILE = (
@@ -166,6 +173,7 @@ class Maker:
             summary=self.maybe(self.text),
             last_output_at=self.maybe(self.time),
             last_progress_at=self.maybe(self.time),
+            waiting=self.maybe(lambda: Waiting(self.text(), self.time(), self.maybe(self.time))),
         )
 
     def metadata(self) -> dict[str, Any]:

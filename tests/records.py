@@ -22,6 +22,7 @@ from headway.model import (
     Thresholds,
     Transition,
     Usage,
+    Waiting,
 )
 from headway.names import LastRun, NameStats
 from headway.store.base import LogLine
@@ -81,7 +82,7 @@ _BY_TYPE: dict[Any, st.SearchStrategy[Any]] = {
     int: st.integers(-(2**31), 2**31),
     bool: st.booleans(),
     Kind: st.sampled_from(Kind),
-    Thresholds: st.builds(Thresholds, stuck_after=st.none() | numbers, cpu_ratio=st.none() | numbers),
+    Thresholds: st.builds(Thresholds, stuck_after=st.none() | numbers, waiting_after=st.none() | numbers),
     str | None: st.none() | texts,
     float | None: st.none() | numbers,
     int | None: st.none() | st.integers(-(2**31), 2**31),
@@ -101,6 +102,7 @@ def any_of(model: type, **given: st.SearchStrategy[Any]) -> st.SearchStrategy[An
 _BY_TYPE[LastRun | None] = st.none() | any_of(LastRun, values=st.dictionaries(texts, numbers, max_size=3))
 _BY_TYPE[Used] = any_of(Used)
 _BY_TYPE[Used | None] = st.none() | any_of(Used)
+_BY_TYPE[Waiting | None] = st.none() | any_of(Waiting)
 _BY_TYPE[Ending | None] = st.none() | any_of(Ending)
 states = st.one_of([any_of(cast(type, state)) for state in STATES.values()])
 processes = any_of(

@@ -43,6 +43,31 @@ def _quiet(history: History, name: str) -> None:
     history.sample(name, quiet_since=history.now, cpu_ratio=0.0)
 
 
+def asking(history: History) -> None:
+    """Waits for a person now and then, itself or a child or grandchild; some are paused, or end, before anybody answers."""
+    r = history.random
+    names = [f"asking{n}" for n in range(r.choice((1, 2, 3)))]
+    for n, name in enumerate(names):
+        parent = {"parent_id": names[n - 1]} if n else {}
+        own = r.choice(({}, {"thresholds": {"waiting_after": r.choice((0, 5, 45))}}))
+        begin = history.moment(most=40)
+        history.at(begin, history.create, name, name=name, type=r.choice(("task", "subagent", "daemon")), **parent, **own)
+        history.at(begin, history.update, name, log="a line")
+        for _ in range(r.choice((0, 1, 2)) if n < len(names) - 1 else 2):
+            since = history.moment(begin)
+            history.at(since, history.update, name, waiting_for=r.choice(("an answer", "approval")))
+            if r.random() < 0.8:
+                history.at(
+                    history.moment(since), history.update, name, **r.choice(({"waiting_for": None}, {"waited_for": "approval"}))
+                )
+        if r.random() < 0.2:
+            pause = history.moment(begin)
+            history.at(pause, history.update, name, status="paused")
+            history.at(history.moment(pause), history.update, name, status="running")
+        if r.random() < 0.2:
+            history.at(history.moment(begin + 60), history.end, name, Status.DONE)
+
+
 def long(history: History) -> None:
     """Runs for a multiple of what is expected, or will by its estimate."""
     r, name = history.random, "long"
@@ -164,7 +189,7 @@ def unscheduled(history: History) -> None:
         history.at(moment, history.schedule, 0, **{what: history.start + moment})
 
 
-STORIES: Final[Sequence[Callable[[History], None]]] = (silent, long, greedy, late, dead, twice, failing, unscheduled)
+STORIES: Final[Sequence[Callable[[History], None]]] = (silent, asking, long, greedy, late, dead, twice, failing, unscheduled)
 # Of some most come to nothing: they have more turns.
 TURNS: Final = (*STORIES, long, twice, failing)
 

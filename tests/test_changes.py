@@ -28,9 +28,11 @@ FIELDS: dict[str, Any] = {
     },
     **{"pid": b"77", "create_time": b"1799999990", "pid_namespace": b"5"},
     **{"expected_duration": b'"5m"', "timeout": b"3600", "thresholds": b'{"stuck_after":90}', "output": b"true", "seq": b"8"},
+    "waiting_for": b'"an answer"',
 }
-# Lines are no part of the record; «alive» and how long ago it was say nothing by themselves.
-ELSEWHERE = {"status", "log", "alive", "age"}
+# Lines are no part of the record; «alive» and how long ago it was say nothing by themselves, nor does what was waited for where
+# nothing was.
+ELSEWHERE = {"status", "log", "alive", "age", "waited_for"}
 ENDINGS = {"error", "exit_code", "signal"}
 BEGINNINGS = {"pid", "create_time", "pid_namespace"}
 # The status before, and the one that is sent with the field; None: the field alone.
@@ -77,6 +79,7 @@ def test_what_is_sent_is_kept_or_refused_by_its_name(before: Status, after: Stat
                 "stage",
                 "rate",
                 "eta_seconds",
+                "waiting_for",
             }  # of after the end: a repeated last word is normal
             assert (found == without) is work, field
     end = before if after is None else after

@@ -159,7 +159,7 @@ def test_everything_that_can_be_said_at_the_creation(client: Client, environ: di
         f"--name below --type pipeline --id {mine} --status queued --current 2 --total 8 --unit files --stage read "
         f"--parent {parent} "
         "--description why --user ada --project p --task t --attempt a --agent g --group gr --cwd /srv --executor --cancellable "
-        "--command 'run --password hunter2' --expected 5m --timeout 1h --stuck-after 90 --time-sink-ratio 3 "
+        "--command 'run --password hunter2' --expected 5m --timeout 1h --stuck-after 90 --waiting-after 2m --time-sink-ratio 3 "
         "--time-sink-after 2m --cpu-ratio .5 "
         "--memory-ratio 0.25 --rate 60 --eta 2m --metadata n=3 --metadata 'l=[1, 2]' --metadata text=a=b --metadata nan=NaN"
     )
@@ -170,7 +170,10 @@ def test_everything_that_can_be_said_at_the_creation(client: Client, environ: di
         "name": "below", "type": "pipeline", "status": "queued", "stage": "read", "parent_id": parent, "description": "why",
         "user": "ada", "project": "p", "task": "t", "attempt": "a", "agent": "g", "group": "gr", "cwd": "/srv", "executor": True,
         "cancellable": True, "command": "run --password ***", "expected_duration": 300, "timeout": 3600,
-        "thresholds": {"stuck_after": 90, "time_sink_ratio": 3, "time_sink_after": 120, "cpu_ratio": 0.5, "memory_ratio": 0.25},
+        "thresholds": {
+            "stuck_after": 90, "time_sink_ratio": 3, "time_sink_after": 120, "cpu_ratio": 0.5, "memory_ratio": 0.25,
+            "waiting_after": 120,
+        },
         "metadata": {"n": 3, "l": [1, 2], "text": "a=b", "nan": "NaN"},
         "progress": {"current": 2, "total": 8, "unit": "files", "initial": 2, "ratio": 0.25},
     }  # fmt: skip

@@ -133,7 +133,7 @@ def test_order(world: World) -> None:
     assert order.keys() == LISTED
     assert len(set(order.values())) >= len(LISTED) - 2
     listed = sorted(LISTED, key=lambda key: -order[key])
-    assert listed[:8] == ["hostile", "timeout", "killed", "import", "orphan", "query", "build", "webpack"]
+    assert listed[:8] == ["hostile", "timeout", "killed", "import", "orphan", "asking", "query", "build"]
     assert listed[-4:] == ["webinar", "graph", "cancelled", "faded"]
     tree = listed[listed.index("release") :][:4]
     assert tree[0] == "release" and set(tree[1:3]) == {"images", "layer"} and tree[3] == "changelog"
@@ -167,6 +167,7 @@ def test_every_process_has_a_row_of_flags(world: World) -> None:
             flags.setdefault(key, set()).add(row.get("flag", ""))
     assert flags.keys() == LISTED
     assert flags["query"] == {"stuck"} and flags["webpack"] == {"bottleneck · blocks 2"} and flags["deck"] == {""}
+    assert flags["asking"] == {"waiting"}
     assert flags["late"] == {"overdue", "duplicate"} and flags["zombie"] == {"zombie"}
     (sink,) = flags["build"]
     assert re.fullmatch(r"time sink \d(\.\d)?×", sink)
@@ -183,6 +184,7 @@ def test_attention_is_in_sentences_with_since_when(world: World) -> None:
     assert re.fullmatch(r"No output and no progress for \d+min", said[("query", "stuck")])
     assert re.fullmatch(r"Takes \d(\.\d)?× as long as expected", said[("build", "time_sink")])
     assert said[("webpack", "bottleneck")] == "2 others wait for it"
+    assert said[("asking", "waiting")] == "Waits for a person: approval of the plan" and ago["asking"] == 240
     assert said[("late", "overdue")] == "Still runs after its time limit of 60min"
     assert not [key for key, _ in said if WORLD[key].dismissed]
     assert ago["import"] == 900 and ago["query"] == 190 and ago["build"] == 351 - 2 * 100 and ago["late"] == 400
@@ -209,7 +211,7 @@ def test_active_and_history_obey_their_filters(world: World) -> None:
     running = {key for key, actor in WORLD.items() if actor.code < 10}
     every = {"name": "(?s:.*)"}
     assert ids("headway-active", **every) == running
-    assert ids("headway-active", **every, kind="subagent|cron") == {"deck", "webinar", "late"}
+    assert ids("headway-active", **every, kind="subagent|cron") == {"deck", "webinar", "late", "asking"}
     assert ids("headway-active", **every, status="4") == {"refresh"}
     assert ids("headway-active", **every, status="[0-9]+") == LISTED
     assert ids("headway-active", name="NLP Backfill") == {"backfill"}

@@ -21,6 +21,7 @@ from headway.gates import (
     span,
     stuck,
     time_sink,
+    waiting,
     zombie,
 )
 from headway.model import (
@@ -35,9 +36,54 @@ from headway.model import (
     Starting,
     State,
     Stopping,
+    Waiting,
 )
 from headway.names import NameStats
 from headway.samples import Sample
+
+# ── waiting ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+WAITS = Waiting("permission to use Bash", START + 10)
+
+
+@pytest.mark.parametrize(("lasts", "fires"), [(59.999, False), (60.0, True), (300.0, True), (-5.0, False)])
+def test_waiting_from_its_limit_on(lasts: float, fires: bool) -> None:
+    found = waiting(process(waiting=WAITS), now=START + 10 + lasts, limits=LIMITS)
+    assert (found is not None) is fires
+    if found is not None:
+        assert (found.condition, found.severity, found.since) == (Condition.WAITING, Severity.WARNING, START + 70)
+
+
+def test_waiting_says_for_what_and_how_long() -> None:
+    found = the(waiting(process(waiting=WAITS), now=START + 310, limits=LIMITS))
+    assert found.reason == "waits for a person for 5 min: permission to use Bash"
+
+
+def test_waiting_at_once_or_never() -> None:
+    waits = process(waiting=WAITS)
+    assert the(waiting(waits, now=START + 10, limits=replace(LIMITS, waiting_after=0.0))).since == START + 10
+    assert waiting(waits, now=START + 9999, limits=OFF) is None
+
+
+@pytest.mark.parametrize("state", [Queued(), Starting(START), Paused(START, START + 1), Stopping(START, START + 1)])
+def test_only_the_running_wait_for_a_person(state: State) -> None:
+    assert waiting(process(state=state, waiting=WAITS), now=START + 9999, limits=LIMITS) is None
+
+
+def test_who_has_ended_or_goes_on_waits_for_nobody() -> None:
+    assert process(state=Done(START, START + 20), waiting=WAITS).waiting is None
+    assert process(waiting=replace(WAITS, until=START + 20)).waiting is None
+    assert process(waiting=WAITS).waiting is WAITS
+
+
+def test_who_waits_for_a_person_is_not_stuck_and_neither_is_it_the_moment_it_goes_on() -> None:
+    waits = process(last_output_at=START, waiting=WAITS)
+    assert stuck(process(last_output_at=START), now=START + 9999, limits=LIMITS) is not None
+    assert stuck(waits, now=START + 9999, limits=LIMITS) is None
+    on = process(last_output_at=START, waiting=replace(WAITS, until=START + 9000))
+    assert stuck(on, now=START + 9059.9, limits=LIMITS) is None
+    assert the(stuck(on, now=START + 9060, limits=LIMITS)).since == START + 9060
+
 
 # ── stuck ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 
 from cli import HEADWAY, headway, surroundings
 from headway import Client
@@ -20,7 +22,7 @@ from headway.hook.shapes import process_id
 from headway.ids import check_id
 from headway.schemas.decoding import decode
 from headway.schemas.reports import BatchItem
-from running import RunningExporter
+from running import RunningExporter, Starter
 from waiting import wait_until
 
 HERE = Path(__file__).resolve().parent
@@ -121,6 +123,7 @@ def test_a_session_of_claude_code(told: RunningExporter) -> None:
     ("event", "stage"),
     [
         ({"notification_type": "permission_prompt", "message": "x"}, "waiting for the user"),
+        ({"notification_type": "idle_prompt", "message": "x"}, "waiting for the user"),
         ({"message": "Claude needs your permission to use Bash"}, "waiting for the user"),
         ({"message": "Claude Code needs your approval for the plan"}, "waiting for the user"),
         ({"message": "Claude is waiting for your input"}, "waiting for the user"),
@@ -132,6 +135,120 @@ def test_a_session_of_claude_code(told: RunningExporter) -> None:
 def test_a_notification_that_asks_for_the_user_is_the_stage(event: dict[str, Any], stage: str | None) -> None:
     """With the type of newer versions, and by its words without."""
     assert events.saying("Notification", event).get("stage") == stage
+
+
+BASH = "permission to use Bash"
+# What an event of an agent says of waiting for a person.
+WAITS: list[tuple[str, str, dict[str, Any], dict[str, Any]]] = [
+    ("claude-code", "PermissionRequest", {"tool_name": "Bash", "tool_input": {"command": "ls"}}, {"waiting_for": BASH}),
+    ("claude-code", "PermissionRequest", {"tool_name": "ExitPlanMode"}, {"waiting_for": "approval of the plan"}),
+    ("claude-code", "PermissionRequest", {}, {"waiting_for": "permission to use a tool"}),
+    ("claude-code", "PermissionRequest", {"tool_name": "x" * 900}, {"waiting_for": f"permission to use {'x' * 141}…"}),
+    ("codex", "PermissionRequest", {"tool_name": "Bash"}, {"waiting_for": BASH}),
+    # The notification about the same says the same, with a type and without.
+    ("claude-code", "Notification", {"message": "Claude needs your permission to use Bash"}, {"waiting_for": BASH}),
+    (
+        "claude-code",
+        "Notification",
+        {"notification_type": "permission_prompt", "message": "Claude Code needs your permission to use ExitPlanMode"},
+        {"waiting_for": "approval of the plan"},
+    ),
+    (
+        "claude-code",
+        "Notification",
+        {"message": "Claude needs your approval for the plan"},
+        {"waiting_for": "approval for the plan"},
+    ),
+    ("claude-code", "Notification", {"notification_type": "elicitation_dialog"}, {"waiting_for": "an answer"}),
+    ("claude-code", "Notification", {"notification_type": "elicitation_complete"}, {"waiting_for": None}),
+    ("claude-code", "Notification", {"notification_type": "auth_success", "message": "needs your"}, {}),
+    ("claude-code", "Notification", {"message": "All done"}, {}),
+    ("claude-code", "Elicitation", {"mcp_server_name": "tickets"}, {"waiting_for": "an answer for tickets"}),
+    ("claude-code", "ElicitationResult", {}, {"waiting_for": None}),
+    # Its turn is over: nobody is asked anything.
+    ("claude-code", "Notification", {"notification_type": "idle_prompt", "message": "needs your"}, {"waiting_for": None}),
+    ("claude-code", "Notification", {"message": "Claude is waiting for your input"}, {"waiting_for": None}),
+    ("claude-code", "Stop", {}, {"waiting_for": None}),
+    ("claude-code", "StopFailure", {}, {"waiting_for": None}),
+    # It goes on: with another tool whatever was asked is answered; of parallel tools each has its own permission.
+    ("claude-code", "UserPromptSubmit", {}, {"waiting_for": None}),
+    ("claude-code", "PreToolUse", {"tool_name": "Read"}, {"waiting_for": None}),
+    ("claude-code", "PostToolUse", {"tool_name": "Bash"}, {"waited_for": BASH}),
+    ("claude-code", "PostToolUseFailure", {"tool_name": "Bash"}, {"waited_for": BASH}),
+    ("claude-code", "SubagentStart", {}, {}),
+    # Tools that are questions themselves.
+    ("claude-code", "PreToolUse", {"tool_name": "AskUserQuestion"}, {"waiting_for": "an answer to its question"}),
+    ("claude-code", "PostToolUse", {"tool_name": "AskUserQuestion"}, {"waited_for": "an answer to its question"}),
+    (
+        "gemini",
+        "Notification",
+        {"notification_type": "ToolPermission", "message": "m", "details": {"type": "exec", "rootCommand": "npm"}},
+        {"waiting_for": "permission to run npm"},
+    ),
+    (
+        "gemini",
+        "Notification",
+        {"notification_type": "ToolPermission", "message": "m", "details": {"type": "edit", "fileName": "a.py"}},
+        {"waiting_for": "permission to change a.py"},
+    ),
+    (
+        "gemini",
+        "Notification",
+        {"notification_type": "ToolPermission", "message": "Allow?", "details": 7},
+        {"waiting_for": "Allow?"},
+    ),
+]
+
+
+@pytest.mark.parametrize(("agent", "name", "event", "said"), WAITS)
+def test_who_waits_for_a_person_and_who_goes_on(agent: str, name: str, event: dict[str, Any], said: dict[str, Any]) -> None:
+    assert events.waiting(agent, name, event) == said
+
+
+def test_a_permission_of_a_sub_agent_may_have_been_told_of_the_session(spool: Path) -> None:
+    event = {**RECORDED["claude-code"][5], "hook_event_name": "PostToolUse"}
+    tell("claude-code", [event])
+    session, child = spooled(spool)
+    assert session["waited_for"] == child["waited_for"] == "permission to use Grep" and "stage" not in session
+
+
+def test_an_agent_that_wants_a_permission_waits_until_the_tool_was_used(start_exporter: Starter) -> None:
+    """From the event to the verdict of a real exporter, and back."""
+    server = start_exporter("--waiting-after", "0", "--sample-interval", "0.2")
+    session = {"session_id": "asks-1", "cwd": "/srv/shop"}
+    tool = {"tool_name": "Bash", "tool_input": {"command": "make release"}, "tool_use_id": "toolu_9"}
+    client = Client(server.url, server.key)
+
+    def hook(name: str, **more: object) -> None:
+        event = {**session, "hook_event_name": name, **more}
+        assert call("claude-code", event, server.data_dir / "spool", HEADWAY_URL=server.url).returncode == 0
+
+    def look(state: str, stage: str = "") -> dict[str, Any] | None:
+        found = (one for one in client.list(state=state) if one["id"] == "claude-code-asks-1")
+        return next((one for one in found if not stage or one["stage"] == stage), None)
+
+    hook("PreToolUse", **tool)
+    wait_until(lambda: look("running"), 30, "the session")
+    hook("PermissionRequest", **tool)
+    found = wait_until(lambda: look("waiting"), 30, "the condition")
+    assert found is not None and (found["waiting_for"], found["stage"]) == (BASH, "waiting for the user")
+    (held,) = found["conditions"]
+    assert (held["name"], held["severity"], held["since"]) == ("waiting", "warning", found["waiting_since"])
+    assert held["reason"].startswith("waits for a person for ") and held["reason"].endswith(f": {BASH}")
+    page = requests.get(f"{server.url}/metrics", timeout=30).text
+    assert re.search(r'headway_process_waiting_since_timestamp_seconds\{id="claude-code-asks-1",[^}]*\} 1\d{9}', page)
+    assert re.search(r'headway_process_waiting_info\{id="claude-code-asks-1",[^}]*text="permission to use Bash"\} 1', page)
+    hook("PostToolUse", tool_name="Read")
+    found = wait_until(lambda: look("waiting", "thinking"), 30, "another tool was used")
+    assert found is not None and found["waiting_for"] == BASH
+    hook("PostToolUse", **tool)
+    wait_until(lambda: look("waiting") is None, 30, "it goes on")
+    found = look("running")
+    assert found is not None and (found["waiting_for"], found["waiting_since"], found["conditions"]) == (None, None, [])
+    assert (
+        'headway_process_waiting_since_timestamp_seconds{id="claude-code-asks-1"'
+        not in requests.get(f"{server.url}/metrics", timeout=30).text
+    )
 
 
 def test_a_session_of_codex(told: RunningExporter) -> None:
@@ -289,8 +406,8 @@ def test_the_configurations_call_the_hook_for_the_recorded_events(path: str, age
     for groups in configured.values():
         for group in groups:
             assert [hook["command"] for hook in group["hooks"]] == [f"headway hook {agent}"]
-    # What follows a tool call says nothing that the next event does not, and would cost another start.
-    recorded = {event["hook_event_name"] for event in RECORDED[agent]} - {"PostToolUse", "AfterTool"}
+    # Gemini CLI asks before BeforeTool: what follows a tool call says nothing that the next event does not.
+    recorded = {event["hook_event_name"] for event in RECORDED[agent]} - {"AfterTool"}
     assert recorded <= set(configured)
 
 

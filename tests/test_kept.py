@@ -27,6 +27,7 @@ from headway.model import (
     State,
     Thresholds,
     Usage,
+    Waiting,
 )
 from headway.names import NameStats
 from headway.registry.entry import Entry
@@ -55,6 +56,7 @@ OTHER: dict[Any, list[Any]] = {
     OSProcess | None: [OSProcess(7, 8.5), None],
     Thresholds: [Thresholds(stuck_after=5)],
     Usage | None: [Usage(cpu_seconds=1.5, peak_memory_bytes=9), Usage(), None],
+    Waiting | None: [Waiting(TEXT, T0), Waiting("answer", T0 + 1), Waiting("answer", T0, T0 + 1), None],
     State: [Done(T0, T0 + 3, 0), Failed(T0, T0 + 4, 1, None, TEXT)],
     tuple[str, ...]: [("q",), ()],
     tuple[ConditionReport, ...]: [(ConditionReport(Condition.STUCK, Severity.WARNING, T0, TEXT),), ()],

@@ -23,7 +23,19 @@ from headway.metrics.family import Family, Scope, Shown, Type
 from headway.metrics.lines import escape, numbers
 from headway.metrics.own import OwnMetrics
 from headway.metrics.page import Format, Piece, accepts_gzip, body, choose_format, gzipped
-from headway.model import Activity, Condition, ConditionReport, Kind, OSProcess, Paused, Queued, Running, Severity, Status
+from headway.model import (
+    Activity,
+    Condition,
+    ConditionReport,
+    Kind,
+    OSProcess,
+    Paused,
+    Queued,
+    Running,
+    Severity,
+    Status,
+    Waiting,
+)
 from headway.names import NameStats
 from headway.samples import Sample
 from headway.used import Used
@@ -91,8 +103,8 @@ def test_what_is_not_volatile_depends_on_the_stable_part_only() -> None:
         before = maker.view()
         after = maker.derived(replace(before.process, activity=maker.activity()))
         if stable_part(before) != stable_part(after):
-            unit, summary = before.process.activity.unit, before.process.activity.summary
-            activity = replace(after.process.activity, unit=unit, summary=summary)
+            told = before.process.activity
+            activity = replace(after.process.activity, unit=told.unit, summary=told.summary, waiting=told.waiting)
             dismissed_at = before.process.dismissed_at
             after = replace(
                 after,
@@ -354,6 +366,7 @@ def golden_collector() -> Collector:
             unit="sessions",
             last_output_at=START + 9.25,
             last_progress_at=START + 9.5,
+            waiting=Waiting('permission to use "Bash"', START + 8),
         ),
         metadata={"tokens": {"input": 1200, "output": 85}, "cost_dollars": 0.04, "values": {"records": 512, "change": -0.5}},
         rate=0.035,

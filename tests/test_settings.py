@@ -292,7 +292,13 @@ def test_thresholds_by_type_and_name(tmp_path: Path) -> None:
     s = got.settings
     assert s.threshold_rules[1] == ThresholdRule({"time_sink_ratio": 3.0, "stuck_after": 300.0}, kind=Kind.PIPELINE)
     plain = Limits(
-        stuck_after=120, time_sink_ratio=2, cpu_ratio=0.8, memory_ratio=0.7, time_sink_critical_ratio=3, time_sink_after=10
+        stuck_after=120,
+        time_sink_ratio=2,
+        cpu_ratio=0.8,
+        memory_ratio=0.7,
+        time_sink_critical_ratio=3,
+        time_sink_after=10,
+        waiting_after=60,
     )
     assert s.limits(Kind.TASK, "x") == plain
     assert s.limits(Kind.DAEMON, "x") == replace(plain, stuck_after=None, cpu_ratio=2)

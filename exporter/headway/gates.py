@@ -88,6 +88,7 @@ def conditions(
         overdue(process, now=now, sample=sample),
         zombie(process, now=now, sample=sample, zombie_after=zombie_after),
         duplicate,
+        waiting(process, now=now, limits=limits),
     )
     return tuple(_continued(report, before) for report in reports if report is not None)
 
@@ -108,9 +109,10 @@ def stuck(
     `child_activity_at`: the latest start, output, progress or end of any tracked descendant. `observable`: whether output or
     progress of it could be seen at all, without which silence says nothing; None works it out from what was seen so far (give
     True when its output is captured). `watching_since`: since when the exporter watches without a gap; after its own restart,
-    or when the machine was suspended, silence counts from there. One whose OS process has ended is not silent but dead.
+    or when the machine was suspended, silence counts from there. One whose OS process has ended is not silent but dead; for the
+    silence of one that waits for a person there is a reason.
     """
-    if process.status is not Status.RUNNING or limits.stuck_after is None:
+    if process.status is not Status.RUNNING or limits.stuck_after is None or process.waiting is not None:
         return None
     if sample is not None and (not sample.alive or sample.zombie_since is not None):
         return None
@@ -149,8 +151,8 @@ def counts(process: Process) -> bool:
 def last_activity(process: Process, child_activity_at: float | None = None, now: float = inf) -> float | None:
     """When it last did something that can be seen (unix s): start, output, progress, a child's activity. None before the start.
 
-    Being resumed counts: while it was paused it could do nothing. What lies after `now` is of before the clock was set back,
-    and counts only where nothing else is known.
+    Being resumed counts: while it was paused, or waited for a person, it could do nothing. What lies after `now` is of before the
+    clock was set back, and counts only where nothing else is known.
     """
     started = process.started_at
     if started is None:
@@ -316,6 +318,18 @@ def zombie(process: Process, *, now: float, sample: Sample | None, zombie_after:
     pid = f" (pid {process.spec.os_process.pid})" if process.spec.os_process is not None else ""
     reason = f"its OS process{pid} ended {span(lasts)} ago and was not reaped by its parent"
     return ConditionReport(Condition.ZOMBIE, Severity.WARNING, sample.zombie_since + zombie_after, reason)
+
+
+def waiting(process: Process, *, now: float, limits: Limits) -> ConditionReport | None:
+    """Running, and waiting for a person, as it says itself, for `limits.waiting_after`."""
+    found = process.waiting
+    if found is None or limits.waiting_after is None or process.status is not Status.RUNNING:
+        return None
+    lasts = now - found.since
+    if lasts < limits.waiting_after:
+        return None
+    reason = f"waits for a person for {span(lasts)}: {found.what}"
+    return ConditionReport(Condition.WAITING, Severity.WARNING, found.since + limits.waiting_after, reason)
 
 
 def span(seconds: float) -> str:

@@ -101,6 +101,7 @@ class Condition(StrEnum):
     OVERDUE = "overdue"
     ZOMBIE = "zombie"
     DUPLICATE = "duplicate"
+    WAITING = "waiting"
 
 
 class Severity(StrEnum):
@@ -257,6 +258,7 @@ class Thresholds:
     time_sink_after: float | None = None
     cpu_ratio: float | None = None
     memory_ratio: float | None = None
+    waiting_after: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -286,9 +288,19 @@ class Spec:
     thresholds: Thresholds = Thresholds()
 
 
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """That it waits, or waited, for a person: what they are to do (one line), since when, and until when (unix s; None: still)."""
+
+    what: str
+    since: float
+    until: float | None = None
+
+
 @record
 class Activity:
-    """What the reporter last said, and when. `rate` (items per second) and `ends_at` (unix s) are its own, better estimates."""
+    """What the reporter last said, and when. `rate` (items per second) and `ends_at` (unix s) are its own, better estimates.
+    `waiting`: the last time it waited for a person; :attr:`Process.waiting` says whether it does now."""
 
     updated_at: float
     current: float | None = None
@@ -303,6 +315,7 @@ class Activity:
     last_progress_at: float | None = None
     last_line: str | None = None
     seq: int = 0
+    waiting: Waiting | None = None
 
 
 @record
@@ -346,7 +359,18 @@ class Process:
 
     @property
     def resumed_at(self) -> float | None:
-        return getattr(self.state, "resumed_at", None)
+        """Since when it runs again after a pause, or after it waited for a person (unix s)."""
+        resumed: float | None = getattr(self.state, "resumed_at", None)
+        waited = self.activity.waiting
+        if waited is None or waited.until is None:
+            return resumed
+        return waited.until if resumed is None or waited.until > resumed else resumed
+
+    @property
+    def waiting(self) -> Waiting | None:
+        """For what it waits now, if it does: whoever has ended waits for nobody."""
+        found = self.activity.waiting
+        return None if found is None or found.until is not None or self.state.status.ended else found
 
     @property
     def finished_at(self) -> float | None:

@@ -87,6 +87,7 @@ THRESHOLD_FORMS: Final[Mapping[str, Form[float]]] = {
     "time_sink_after": duration(),
     "cpu_ratio": ratio(),
     "memory_ratio": ratio(most=1),
+    "waiting_after": duration(),
 }
 # A process may set those for itself; a rule may set this one, too, which judges a name.
 RULE_FORMS: Final[Mapping[str, Form[float]]] = {**THRESHOLD_FORMS, "failure_rate": ratio(most=1)}
@@ -209,6 +210,9 @@ class Settings:
     )
     memory_ratio: float = _setting(
         0.7, THRESHOLD_FORMS["memory_ratio"], _GATES, "Bottleneck: so much of the memory there is while others wait for it."
+    )
+    waiting_after: float = _setting(
+        60.0, THRESHOLD_FORMS["waiting_after"], _GATES, "Waiting: it says that it waits for a person, for so long; 0: at once."
     )
     zombie_after: float = _setting(300.0, duration(least=1), _GATES, "Zombie: ended, and not reaped by its parent for so long.")
     failure_rate: float = _setting(

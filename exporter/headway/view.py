@@ -32,6 +32,8 @@ class Limits:
     memory_ratio: float | None
     # From so many times the expected duration on a time sink is critical; None: worked out from `time_sink_ratio`.
     time_sink_critical_ratio: float | None = None
+    # Waiting for a person for so long it needs one (s); None: nobody is told.
+    waiting_after: float | None = None
     # Running for less it is no time sink, where what is expected was learned; None: no such floor.
     time_sink_after: float | None = None
 

@@ -113,6 +113,7 @@ def test_the_end_of_a_process_has_its_route(tools: None) -> None:
         ({"alertname": "HeadwayProcessFailed", "gate": "failed", "kind": "subagent"}, [("ended", 3, 300)]),
         ({"alertname": "HeadwayProcessEnded"}, [("ended", 3, 600)]),
         ({"alertname": "HeadwayProcessStuck", "severity": "info", "kind": "task"}, [("everything", 20, 300)]),
+        ({"alertname": "HeadwayWaitingForPerson", "gate": "waiting", "kind": "subagent"}, [("everything", 3, 30)]),
         ({"alertname": "Watchdog"}, [("nobody", 3, 30)]),
     ],
 )

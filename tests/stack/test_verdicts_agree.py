@@ -29,11 +29,11 @@ from waiting import wait_until
 
 HISTORIES: Final = 300
 GATES: Final = (
-    *("stuck", "time_sink", "bottleneck", "overdue", "zombie", "duplicate"),
+    *("stuck", "time_sink", "bottleneck", "overdue", "zombie", "duplicate", "waiting"),
     *("failed", "timed_out", "orphaned", "failing", "cron_missed"),
 )
 # Where a moment at the very limit can be told from one beyond it.
-EDGES: Final = ("stuck", "time_sink", "overdue", "zombie")
+EDGES: Final = ("stuck", "time_sink", "overdue", "zombie", "waiting")
 SEED: Final = int(os.environ.get("HEADWAY_SEED") or random.SystemRandom().randrange(1_000_000))
 
 

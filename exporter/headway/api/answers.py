@@ -124,7 +124,7 @@ def first(process: Process) -> dict[str, Any]:
 def rest(view: View, children: Sequence[str]) -> dict[str, Any]:
     """What follows after all that moves."""
     process = view.process
-    spec, activity = process.spec, process.activity
+    spec, activity, waiting = process.spec, process.activity, process.waiting
     os_process = spec.os_process
     return {
         "conditions": [
@@ -137,6 +137,8 @@ def rest(view: View, children: Sequence[str]) -> dict[str, Any]:
             for report in view.conditions
         ],
         "blocked_by": list(view.blocked_by),
+        "waiting_for": None if waiting is None else waiting.what,
+        "waiting_since": None if waiting is None else timestamp(waiting.since),
         "summary": activity.summary,
         "error": process.error,
         "exit_code": process.exit_code,
@@ -170,6 +172,7 @@ def rest(view: View, children: Sequence[str]) -> dict[str, Any]:
             "time_sink_after": view.limits.time_sink_after,
             "cpu_ratio": view.limits.cpu_ratio,
             "memory_ratio": view.limits.memory_ratio,
+            "waiting_after": view.limits.waiting_after,
         },
         "serves_port": view.serves,
         "cost_dollars": view.cost,

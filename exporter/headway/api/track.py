@@ -34,7 +34,7 @@ POLL: Final = 0.02
 SHELL: Final = ("/bin/sh", "-c")
 # Fields that `headway run` takes as a flag of the same name.
 WORDS: Final = ("name", "description", "user", "project", "task", "attempt", "agent", "group")
-THRESHOLDS: Final = ("stuck_after", "time_sink_ratio", "time_sink_after", "cpu_ratio", "memory_ratio")
+THRESHOLDS: Final = ("stuck_after", "time_sink_ratio", "time_sink_after", "cpu_ratio", "memory_ratio", "waiting_after")
 
 
 async def track_process(request: Request) -> Response:

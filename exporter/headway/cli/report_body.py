@@ -6,7 +6,7 @@ import argparse
 import os
 from typing import Any, Final
 
-THRESHOLDS: Final = ("stuck_after", "time_sink_ratio", "time_sink_after", "cpu_ratio", "memory_ratio")
+THRESHOLDS: Final = ("stuck_after", "time_sink_ratio", "time_sink_after", "cpu_ratio", "memory_ratio", "waiting_after")
 
 
 def creation_of(args: argparse.Namespace) -> dict[str, Any]:

@@ -95,6 +95,8 @@ def add_limit_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--expected", "--expect", dest="expected_duration", metavar="DURATION", type=duration, help=expected)
     parser.add_argument("--timeout", metavar="DURATION", type=duration, help="from then on it is overdue")
     parser.add_argument("--stuck-after", metavar="DURATION", type=duration, help="silence that counts as stuck")
+    waits = "how long it may wait for a person before it is said; 0 is at once"
+    parser.add_argument("--waiting-after", metavar="DURATION", type=duration, help=waits)
     parser.add_argument("--time-sink-ratio", metavar="N", type=number, help="times the expected duration that count as too long")
     sink_after = "no time sink before, where earlier runs say what is usual"
     parser.add_argument("--time-sink-after", metavar="DURATION", type=duration, help=sink_after)

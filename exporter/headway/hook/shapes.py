@@ -7,7 +7,7 @@ import os
 
 from headway.ids import derived_id as process_id
 
-__all__ = ["LABEL", "SUMMARY", "action", "creation", "item", "known", "line", "process_id", "telling", "word"]
+__all__ = ["LABEL", "SUMMARY", "WAITING_LENGTH", "action", "creation", "item", "known", "line", "process_id", "telling", "word"]
 
 TYPE_CHECKING = False  # as in typing, which is slow to import
 if TYPE_CHECKING:
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 LINE: Final = 300
 SUMMARY: Final = 1000
+WAITING_LENGTH: Final = 160
 LABEL: Final = 200
 # So much of a tool's input is looked at; what is shown of it is shorter.
 LOOKED_AT: Final = 2000

@@ -43,6 +43,7 @@ def stable_part(view: View) -> tuple[object, ...]:
         view.expected_runs,
         activity.unit,
         activity.summary,
+        activity.waiting,
     )
 
 
@@ -77,6 +78,16 @@ def _conditions(view: View) -> Rows:
 
 def _condition_starts(view: View) -> Rows:
     return tuple(("", (report.condition.value,), report.since) for report in view.conditions)
+
+
+def _waiting_since(view: View) -> float | None:
+    waiting = view.process.waiting
+    return None if waiting is None else waiting.since
+
+
+def _waiting(view: View) -> Rows:
+    waiting = view.process.waiting
+    return () if waiting is None else (("", (waiting.what,), 1),)
 
 
 def _blockers(view: View) -> Rows:
@@ -196,7 +207,12 @@ PROCESS_FAMILIES: Final[tuple[Family, ...]] = (
            value=lambda v: v.process.started_at, help="When the process started (unix time)."),
     Family(name="headway_process_resume_timestamp_seconds", type=G, scope=P, unit=S, shown=LIVE,
            value=lambda v: v.process.resumed_at,
-           help="Since when the process runs again after a pause (unix time); absent for others."),
+           help="Since when the process runs again after a pause, or after it waited for a person (unix time); absent for others."),
+    Family(name="headway_process_waiting_since_timestamp_seconds", type=G, scope=P, unit=S, shown=LIVE, value=_waiting_since,
+           help="Since when the process waits for a person, as it says itself (unix time); absent for all others."),
+    Family(name="headway_process_waiting_info", type=I, scope=P, labels=("text",), shown=LIVE, rows=_waiting,
+           help="What a person is to do before the process goes on, one line of at most 160 characters; always 1, and absent for "
+                "all that wait for nobody."),
     Family(name="headway_process_update_timestamp_seconds", type=G, scope=P, unit=S, volatile=True,
            value=attrgetter("process.activity.updated_at"), help="When the process last reported anything (unix time)."),
     Family(name="headway_process_last_output_timestamp_seconds", type=G, scope=P, unit=S, volatile=True,
@@ -227,6 +243,9 @@ PROCESS_FAMILIES: Final[tuple[Family, ...]] = (
            value=lambda v: v.limits.cpu_ratio, help="CPU use (1 = one core) from which the process can be a bottleneck."),
     Family(name="headway_process_memory_ratio_threshold", type=G, scope=P, shown=LIVE,
            value=lambda v: v.limits.memory_ratio, help="Share of the memory from which the process can be a bottleneck."),
+    Family(name="headway_process_waiting_threshold_seconds", type=G, scope=P, unit=S, shown=LIVE,
+           value=lambda v: v.limits.waiting_after,
+           help="How long the process may wait for a person before it needs one; absent where the gate is off."),
     Family(name="headway_process_cpu_seconds_total", type=C, scope=P, unit=S, shown=LIVE, volatile=True,
            of=_sample, value=attrgetter("cpu_seconds"),
            help="CPU time that the whole tree of OS processes has used, ended children included."),
@@ -263,7 +282,8 @@ PROCESS_FAMILIES: Final[tuple[Family, ...]] = (
            of=_sample, value=attrgetter("zombie_since"),
            help="Since when its OS process has ended and was not reaped by its parent (unix time); absent for all others."),
     Family(name="headway_process_condition", type=G, scope=P, labels=("condition",), shown=LIVE, volatile=True, rows=_conditions,
-           help="Whether a condition holds: stuck, time_sink, bottleneck, overdue, zombie, duplicate (1 yes, 0 no)."),
+           help="Whether a condition holds: stuck, time_sink, bottleneck, overdue, zombie, duplicate, "
+                "waiting (1 yes, 0 no)."),
     Family(name="headway_process_condition_start_timestamp_seconds", type=G, scope=P, unit=S, labels=("condition",), shown=LIVE,
            volatile=True, rows=_condition_starts, help="Since when a condition holds (unix time); absent when it does not."),
     Family(name="headway_process_blocked_by", type=G, scope=P, labels=("blocker_id",), shown=LIVE, volatile=True, rows=_blockers,

@@ -26,11 +26,13 @@ from headway.model import (
     Stopping,
     Thresholds,
     TimedOut,
+    Waiting,
 )
 from headway.registry.lifecycle import advance
 from headway.registry.outcome import Ignored
 from headway.registry.told import further
 from headway.schemas.decoding import check_metadata, seconds
+from headway.schemas.fields import WAITING_LENGTH
 from headway.schemas.reports import CreateIn, ProgressIn, ProgressUpdate, ThresholdsIn, UpdateIn
 
 T = TypeVar("T")
@@ -214,6 +216,7 @@ def updated(
         last_progress_at,
         old.last_line if last_line is None else last_line,
         old.seq if form.seq is UNSET else form.seq,
+        old.waiting if form.waiting_for is UNSET and form.waited_for is UNSET else new_waiting(old.waiting, form, at),
     )
     metadata, dismissed = process.metadata, process.dismissed_at
     if form.metadata is not UNSET:
@@ -239,6 +242,22 @@ def updated(
     return Process(process.id, spec, state, activity, metadata, process.cancel_requested_at, dismissed, usage), progressed
 
 
+def new_waiting(old: Waiting | None, form: UpdateIn, at: float) -> Waiting | None:
+    """What becomes of waiting for a person by an update that says something of it and happened at `at`."""
+    now = old if old is not None and old.until is None else None
+    if form.waiting_for is not UNSET and form.waiting_for is not None:
+        return Waiting(waiting_text(form.waiting_for), at if now is None else now.since)
+    if now is None or not (form.waiting_for is None or now.what == waiting_text(known(form.waited_for) or "")):
+        return old
+    return replace(now, until=max(at, now.since))
+
+
+def waiting_text(said: str) -> str:
+    """On one line, without secrets, not longer than what is taken."""
+    line = " ".join(mask_command(said).split())
+    return line if len(line) <= WAITING_LENGTH else f"{line[: WAITING_LENGTH - 1]}…"
+
+
 def after_the_end(process: Process, form: UpdateIn, at: float) -> UpdateIn:
     """What an update still says of a process that has ended for good: the first final word counts, so that later ones only add what
     it left open. Work that was done before the end may be told late; lines and metadata may come at any time. Nothing is refused:
@@ -252,7 +271,7 @@ def settled(process: Process, form: UpdateIn, at: float) -> list[str]:
     void = [name for name, value in final_words(process).items() if value is not None]
     finished_at = process.finished_at
     if finished_at is not None and at > finished_at:
-        void += ("progress", "stage", "rate", "eta_seconds")
+        void += ("progress", "stage", "rate", "eta_seconds", "waiting_for", "waited_for")
     return [name for name in void if getattr(form, name) is not UNSET]
 
 
@@ -290,7 +309,7 @@ def about_state(form: UpdateIn) -> bool:
 
 def at_work(form: UpdateIn) -> bool:
     """Whether an update shows that whoever reports is alive: what it was called or belongs to, anybody may add."""
-    said = (form.progress, form.stage, form.log, form.rate, form.eta_seconds)
+    said = (form.progress, form.stage, form.log, form.rate, form.eta_seconds, form.waiting_for, form.waited_for)
     return form.alive or form.output is True or any(one is not UNSET for one in said)
 
 
@@ -359,7 +378,11 @@ def new_thresholds(old: Thresholds, form: ThresholdsIn | UnsetType) -> Threshold
         return old
     after: dict[str, float | None] = {
         field: getattr(old, field) if said is UNSET else optional_seconds(said, f"thresholds.{field}")
-        for field, said in (("stuck_after", form.stuck_after), ("time_sink_after", form.time_sink_after))
+        for field, said in (
+            ("stuck_after", form.stuck_after),
+            ("time_sink_after", form.time_sink_after),
+            ("waiting_after", form.waiting_after),
+        )
     }
     return Thresholds(
         **after,

@@ -57,6 +57,7 @@ def further(process: Process, now: float, current: float, last_progress_at: floa
         last_progress_at,
         old.last_line,
         seq,
+        old.waiting,
     )
     asked, dismissed = process.cancel_requested_at, process.dismissed_at
     return Process(process.id, process.spec, process.state, activity, process.metadata, asked, dismissed, process.usage)

@@ -275,13 +275,14 @@ def last_seen(entry: Entry, now: float) -> Sample | None:
 
 def activity_below(entries: Mapping[str, Entry], parents: Mapping[str, str | None], now: float) -> dict[str, float]:
     """By id of every process with children: when anything below it was last created, started, reported or ended (unix s). What lies
-    after `now` was before the clock was set back, and does not count."""
+    after `now` was before the clock was set back, and does not count. Who waits for a person is why those above it are silent."""
     latest: dict[str, float] = {}
     for process_id, entry in entries.items():
         if parents.get(process_id) is None:
             continue
         process = entry.process
-        seen = (process.spec.created_at, gates.last_activity(process, now=now), process.finished_at)
+        waits = now if process.waiting is not None and process.status is Status.RUNNING else None
+        seen = (process.spec.created_at, gates.last_activity(process, now=now), process.finished_at, waits)
         at = max((t for t in seen if t is not None and t <= now), default=None)
         if at is None:
             continue

@@ -16,7 +16,7 @@ from headway.reporter import values
 KINDS: Final = ("subagent", "pipeline", "cron", "daemon", "task")
 _LABELS: Final = ("user", "project", "task", "attempt", "agent", "group", "stage", "host")
 _DURATIONS: Final = ("expected_duration", "timeout", "lease")
-_THRESHOLDS: Final = ("stuck_after", "time_sink_ratio", "time_sink_after", "cpu_ratio", "memory_ratio")
+_THRESHOLDS: Final = ("stuck_after", "time_sink_ratio", "time_sink_after", "cpu_ratio", "memory_ratio", "waiting_after")
 
 Complain = Callable[[str, object], None]
 """Takes the field and why its value is ignored."""

@@ -19,6 +19,11 @@ Id = Annotated[
 ]
 Label = Annotated[str, Meta(max_length=256)]
 Name = Annotated[str, Meta(pattern=VISIBLE, max_length=512, examples=["NLP Backfill"])]
+# What a person is to do is a line: it is a label of a metric as long as it is waited for.
+WAITING_LENGTH: Final = 160
+WaitingText = Annotated[
+    str, Meta(pattern=VISIBLE, max_length=WAITING_LENGTH, examples=["permission to use Bash", "approval of the release"])
+]
 Text = Annotated[str, Meta(max_length=4096)]
 Command = Annotated[str, Meta(max_length=16384)]
 # No NUL: the kernel ends a word there.

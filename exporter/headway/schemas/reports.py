@@ -29,6 +29,7 @@ from headway.schemas.fields import (
     Sequence,
     Signal,
     Text,
+    WaitingText,
 )
 
 
@@ -49,6 +50,7 @@ class ThresholdsIn(Struct, forbid_unknown_fields=True):
     time_sink_after: Duration | UnsetType | None = UNSET
     cpu_ratio: Ratio | UnsetType | None = UNSET
     memory_ratio: Ratio | UnsetType | None = UNSET
+    waiting_after: Duration | UnsetType | None = UNSET
 
 
 Namespace = Annotated[int, Meta(ge=1, le=2**63 - 1)]
@@ -97,7 +99,9 @@ Age = Annotated[float, Meta(ge=0, le=1e10)]
 
 class UpdateIn(Struct, forbid_unknown_fields=True, kw_only=True):
     """Any of these; what is not sent stays. `seq` makes a repeat harmless, `age` is how many seconds ago it happened. `pid`,
-    `create_time` and `pid_namespace` belong to the update that lets a queued one begin: that OS process is the work then."""
+    `create_time` and `pid_namespace` belong to the update that lets a queued one begin: that OS process is the work then.
+    `waiting_for`: what a person is to do before it goes on; null: it goes on. `waited_for`: it goes on if it waits for that, as
+    one of several that may wait says it."""
 
     status: Status | UnsetType = UNSET
     progress: ProgressIn | UnsetType = UNSET
@@ -117,6 +121,8 @@ class UpdateIn(Struct, forbid_unknown_fields=True, kw_only=True):
     create_time: Seconds | UnsetType = UNSET
     pid_namespace: Namespace | UnsetType = UNSET
     output: Annotated[bool, Meta(description="true: something was written that is no line yet")] | UnsetType = UNSET
+    waiting_for: WaitingText | UnsetType | None = UNSET
+    waited_for: WaitingText | UnsetType = UNSET
     alive: Annotated[bool, Meta(description="true only renews the lease; it is not progress")] = False
     seq: Sequence | UnsetType = UNSET
     age: Age = 0.0
