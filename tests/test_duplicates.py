@@ -83,3 +83,13 @@ def test_a_stranger_among_many_workers_is_found() -> None:
 def test_ancestors_end_at_a_cycle() -> None:
     assert list(ancestors_of("a", {"a": "b", "b": "c", "c": "a"})) == ["b", "c"]
     assert list(ancestors_of("a", {"a": "a"})) == []
+
+
+def test_those_that_wait_for_their_turn_in_one_group_were_asked_for() -> None:
+    """`headway run --at-most 2 --group encode`, ten times the same worker."""
+    lined = [replace(twin(id, START + n, group="encode"), metadata={"at_most": 2}) for n, id in enumerate("ab")]
+    assert duplicates(lined) == {}
+    elsewhere = replace(twin("c", START + 2, group="other"), metadata={"at_most": 2})
+    by_hand = twin("d", START + 3, group="encode")
+    assert list(duplicates([*lined, elsewhere])) == ["c"]
+    assert list(duplicates([*lined, by_hand])) == ["d"]

@@ -144,6 +144,7 @@ def test_one_at_a_time_in_the_order_in_which_they_came(runs: Runs, record: Recor
     assert [run.wait(30) for run in runs.started.values()] == [0, 0, 0]
     assert runs.said() == [f"{what} line-{who}" for who in "abc" for what in ("begin", "end")]
     assert [record(f"line-{who}")["status"] for who in "abc"] == ["done", "done", "done"]
+    assert record("line-a")["metadata"]["at_most"] == 1, "which is why equal ones of the line are no duplicates"
     assert runs.tickets() == [] and not list((runs.folder / "logs" / "queues").glob("*/")), "nothing is left"
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final
 
 from headway.gates import span
-from headway.model import DISCOVERED_BY, Condition, ConditionReport, Process, Severity, Status
+from headway.model import AT_MOST, DISCOVERED_BY, Condition, ConditionReport, Process, Severity, Status
 
 # Queued ones do not run yet, and during a restart the old one is stopping while the new one runs.
 _DUPLICABLE: Final = frozenset({Status.STARTING, Status.RUNNING, Status.PAUSED})
@@ -37,8 +37,8 @@ def originals(processes: Iterable[Process], kin: Kin = strangers) -> Iterator[tu
     """Each process that runs what an earlier one still runs, and that one: the same command in the same directory on the same host.
 
     The later one is the duplicate. Meant to be alike, and none: parent and child, children of one parent (its workers), whom one
-    program brought forth (`kin`), several records of one OS process, and what one rule of discovery found under different names:
-    somebody else keeps them apart.
+    program brought forth (`kin`), several records of one OS process, those of one group that wait there for their turn (several of them
+    were asked for), and what one rule of discovery found under different names: somebody else keeps them apart.
     """
     groups: dict[tuple[str, str | None, str | None], list[Process]] = {}
     parents: dict[str, str | None] = {}
@@ -79,6 +79,8 @@ def _belong_together(one: Process, other: Process, parents: Mapping[str, str | N
         return True
     a, b = one.spec.os_process, other.spec.os_process
     if a is not None and b is not None and (a.pid, a.pid_namespace) == (b.pid, b.pid_namespace):
+        return True
+    if AT_MOST in one.metadata and AT_MOST in other.metadata and one.spec.group == other.spec.group:
         return True
     rule = one.metadata.get(DISCOVERED_BY)
     if rule is not None and rule == other.metadata.get(DISCOVERED_BY) and one.name != other.name:

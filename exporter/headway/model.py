@@ -25,6 +25,8 @@ T = TypeVar("T")
 
 # The key in the metadata of a record that tells which rule found it. Nobody promised to say how such a process ends.
 DISCOVERED_BY: Final = "discovered_by"
+# The key that tells how many of its group go at a time, of those that wait for their turn there.
+AT_MOST: Final = "at_most"
 # The key that tells how a service was found that ran before its record was made.
 TAKEN_OVER: Final = "taken_over"
 

@@ -153,6 +153,12 @@ def test_one_process_is_found_by_the_beginning_of_its_id(
     done = headway("snooze", process_id[:-4], "--alert", "HeadwayProcessStuck", "30m", environ=known)
     assert done.returncode == 0 and f"quiet for 30m: id {process_id} and alertname HeadwayProcessStuck" in done.stdout, done.stderr
     # A whole id needs no exporter.
+    requests.post(f"{exporter.url}/api/processes", json={"name": "Night's import", "type": "cron"}, timeout=30)
+    done = headway("snooze", "Night's import", "2h", environ=known)
+    assert done.returncode == 5
+    assert done.stderr.endswith("is the name of processes, not an id: headway snooze --name 'Night'\"'\"'s import' 2h\n"), (
+        done.stderr
+    )
     done = headway("snooze", process_id, "1m", environ=where | {"HEADWAY_URL": "http://127.0.0.1:9"})
     assert done.returncode == 0, done.stderr
 

@@ -292,6 +292,8 @@ def reporter_of(
     if attempt:
         before = metadata.get("retry")
         metadata |= {"retry": attempt + (before if isinstance(before, int) else 0), "retry_of": args.id}
+    if args.at_most is not None:
+        metadata["at_most"] = args.at_most
     if limits := resources_of(args).given():
         metadata["limits"] = limits
     if log_file is not None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import argparse
 import getpass
 import os
+import shlex
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from headway.alerting.client import Alertmanager, Silence
 from headway.alerting.rules import alert_names
@@ -78,7 +79,7 @@ def snooze(alertmanager: Alertmanager, args: argparse.Namespace) -> int:
         ) from None
     if not 1 <= seconds <= LONGEST:
         raise CommandError("a snooze lasts from a second to a year", Exit.USAGE)
-    process = connect(args).resolve(ids[0]) if ids and not is_whole(ids[0]) else None
+    process = resolved(args, ids[0], length) if ids and not is_whole(ids[0]) else None
     matchers = {
         **({"id": process["id"] if process else ids[0]} if ids else {}),
         **({"name": args.name} if args.name else {}),
@@ -92,6 +93,21 @@ def snooze(alertmanager: Alertmanager, args: argparse.Namespace) -> int:
     print(f"quiet for {format_duration(seconds)}: {words}")
     print(f"headway snooze --end {made[:8]} ends it")
     return Exit.OK
+
+
+def resolved(args: argparse.Namespace, wanted: str, length: str) -> dict[str, Any]:
+    """The process whose id begins so. Raises CommandError, which says what to do where it is a name."""
+    connection = connect(args)
+    try:
+        return connection.resolve(wanted)
+    except CommandError as error:
+        with suppress(CommandError):
+            if connection.processes({"name": wanted, "state": "all"}, 1)[0]:
+                words = (
+                    f"{clean(wanted)!r} is the name of processes, not an id: headway snooze --name {shlex.quote(wanted)} {length}"
+                )
+                raise CommandError(words, Exit.NOT_FOUND) from error
+        raise
 
 
 def doubts(args: argparse.Namespace) -> Iterator[str]:
