@@ -37,7 +37,7 @@ def originals(processes: Iterable[Process], kin: Kin = strangers) -> Iterator[tu
     """Each process that runs what an earlier one still runs, and that one: the same command in the same directory on the same host.
 
     The later one is the duplicate. Meant to be alike, and none: parent and child, children of one parent (its workers), whom one
-    program brought forth (`kin`), several records of one OS process, those of one group that wait there for their turn (several of them
+    program brought forth (`kin`), several records of one OS process, those of one group that wait there for their turn (several
     were asked for), and what one rule of discovery found under different names: somebody else keeps them apart.
     """
     groups: dict[tuple[str, str | None, str | None], list[Process]] = {}

@@ -156,9 +156,7 @@ def test_one_process_is_found_by_the_beginning_of_its_id(
     requests.post(f"{exporter.url}/api/processes", json={"name": "Night's import", "type": "cron"}, timeout=30)
     done = headway("snooze", "Night's import", "2h", environ=known)
     assert done.returncode == 5
-    assert done.stderr.endswith("is the name of processes, not an id: headway snooze --name 'Night'\"'\"'s import' 2h\n"), (
-        done.stderr
-    )
+    assert done.stderr.endswith("; every run of that name: headway snooze --name 'Night'\"'\"'s import' 2h\n"), done.stderr
     done = headway("snooze", process_id, "1m", environ=where | {"HEADWAY_URL": "http://127.0.0.1:9"})
     assert done.returncode == 0, done.stderr
 

@@ -101,13 +101,13 @@ def resolved(args: argparse.Namespace, wanted: str, length: str) -> dict[str, An
     try:
         return connection.resolve(wanted)
     except CommandError as error:
+        named: list[dict[str, Any]] = []
         with suppress(CommandError):
-            if connection.processes({"name": wanted, "state": "all"}, 1)[0]:
-                words = (
-                    f"{clean(wanted)!r} is the name of processes, not an id: headway snooze --name {shlex.quote(wanted)} {length}"
-                )
-                raise CommandError(words, Exit.NOT_FOUND) from error
-        raise
+            named, _ = connection.processes({"name": wanted, "state": "all"}, 1)
+        if not named:
+            raise
+        words = f"{error}; every run of that name: headway snooze --name {shlex.quote(wanted)} {length}"
+        raise CommandError(words, Exit.NOT_FOUND) from None
 
 
 def doubts(args: argparse.Namespace) -> Iterator[str]:
