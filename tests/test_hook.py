@@ -87,15 +87,15 @@ def tell(agent: str, events: list[dict[str, Any]]) -> None:
         command.take(agent, json.dumps(event).encode())
 
 
-def arrived(exporter: RunningExporter, id: str, stage: str | None = None, status: str | None = None) -> Mapping[str, Any]:
+def arrived(exporter: RunningExporter, id: str, **expected: str) -> Mapping[str, Any]:
     with Client(exporter.url, exporter.key) as client:
 
         def look() -> dict[str, Any] | None:
             found = next((one for one in client.list(state="all", limit=1000) if one["id"] == id), None)
-            there = found is not None and stage in (None, found["stage"]) and status in (None, found["status"])
+            there = found is not None and all(found[field] == value for field, value in expected.items())
             return client.get(id) if there else None
 
-        found = wait_until(look, 30, f"{id} as {status or stage}")
+        found = wait_until(look, 30, f"{id} as {expected}")
         assert found is not None
         return found
 
@@ -253,8 +253,9 @@ def test_an_agent_that_wants_a_permission_waits_until_the_tool_was_used(start_ex
 
 def test_a_session_of_codex(told: RunningExporter) -> None:
     tell("codex", RECORDED["codex"])
-    found = arrived(told, SESSIONS["codex"], stage="waiting for the user")
-    assert (found["status"], found["summary"], found["metadata"]["model"]) == ("running", "Both pages are updated.", "gpt-5.4")
+    found = arrived(told, SESSIONS["codex"], summary="Both pages are updated.")
+    assert (found["status"], found["stage"], found["metadata"]["model"]) == ("running", "waiting for the user", "gpt-5.4")
+    assert found["waiting_for"] is None
     (child,) = found["children"]
     assert (child["name"], child["status"], child["summary"]) == ("Codex: explorer", "done", "Two pages are out of date.")
 
