@@ -9,6 +9,7 @@ import pytest
 
 from headway.errors import Conflict, InvalidInput, NotFound, StoreUnavailable, TooLarge
 from headway.model import Status
+from headway.registry.mended import dismiss_mended
 from headway.registry.outcome import Outcome
 from headway.schemas.reports import CreateIn, ProgressIn, UpdateIn
 from headway.store.base import LogLine
@@ -305,6 +306,49 @@ async def test_done_fades_and_failed_stays_until_dismissed() -> None:
         world.registry.dismiss("r")
     with pytest.raises(NotFound):
         world.registry.dismiss("nobody")
+
+
+@in_loop
+async def test_failed_ones_are_dismissed_after_a_later_one_was_done_where_the_settings_say_so() -> None:
+    world = World(mended_retention=600.0)
+    for process_id in ("f1", "f2"):
+        world.create(id=process_id, name="dump")
+        world.update(process_id, status="failed")
+    world.create(id="other", name="fetch")
+    world.update("other", status="failed")
+    world.create(id="kind", name="dump", type="cron")
+    world.update("kind", status="failed")
+    world.clock.now += 3600
+    assert dismiss_mended(world.registry) == [], "no later one was done"
+    world.create(id="good", name="dump")
+    world.update("good", status="done")
+    world.create(id="again", name="dump")
+    world.clock.now += 1
+    world.update("again", status="failed")
+    world.clock.now += 598
+    assert dismiss_mended(world.registry) == []
+    world.clock.now += 1
+    assert dismiss_mended(world.registry) == ["f1", "f2"]
+    await asyncio.sleep(0)
+    assert {"f1", "f2"}.isdisjoint(world.registry.entries) and world.writer.processes[-1].dismissed_at == world.clock.now
+    world.clock.now += 86400
+    assert dismiss_mended(world.registry) == [], "those of another name, of another kind, and the one that failed after it, stay"
+    assert dismiss_mended(World().registry) == []
+
+
+@in_loop
+async def test_what_was_mended_stays_without_the_setting_and_while_nothing_can_be_stored() -> None:
+    for world in (World(), World(mended_retention=0.0)):
+        world.create(id="f")
+        world.update("f", status="failed")
+        world.clock.now += 1
+        world.create(id="good")
+        world.update("good", status="done")
+        world.writer.full = True
+        assert dismiss_mended(world.registry) == []
+        assert world.registry.entry("f").process.dismissed_at is None
+    world.writer.full = False
+    assert dismiss_mended(world.registry) == ["f"]
 
 
 @in_loop

@@ -43,6 +43,7 @@ from headway.notify import notify, watchdog_interval
 from headway.polling.definition import Integration
 from headway.polling.poller import Poller
 from headway.registry.changes import HostFacts
+from headway.registry.mended import dismiss_mended
 from headway.registry.named import NameWatch
 from headway.registry.outcome import Writes
 from headway.registry.registry import Registry
@@ -364,8 +365,9 @@ class Exporter:
         await in_turns(self.use.counting(), self.way)
 
     async def clean_up(self) -> None:
-        """Gives up zombies, fades what is over, forgets what is too old, keeps the logs of each process within their limit."""
+        """Gives up zombies, dismisses what was mended, fades what is over, forgets what is too old, keeps logs within their limits."""
         give_up_zombies(self.watch)
+        dismiss_mended(self.registry)
         await in_turns(self.registry.keeping_usage(), self.way)
         self.registry.fade()
         now = self.registry.clock()

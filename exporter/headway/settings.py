@@ -249,6 +249,12 @@ class Settings:
     orphan_retention: float = _setting(
         86400.0, duration(), _KEPT, "How long an orphaned process that nobody dismissed stays in the active view."
     )
+    mended_retention: float | None = _setting(
+        None,
+        optional(duration()),
+        _KEPT,
+        "How long a failed process stays in the active view after a later one of its name was done; nothing: until it is dismissed.",
+    )
     history_retention: float = _setting(30 * 86400.0, duration(least=60), _KEPT, "How long finished processes are kept.")
     history_max: int = _setting(100_000, count(), _KEPT, "How many finished processes are kept at most; the oldest go first.")
     log_tail_lines: int = _setting(500, count(), _KEPT, "Lines of output kept for each process.")
