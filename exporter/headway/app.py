@@ -365,7 +365,7 @@ class Exporter:
         await in_turns(self.use.counting(), self.way)
 
     async def clean_up(self) -> None:
-        """Gives up zombies, dismisses what was mended, fades what is over, forgets what is too old, keeps logs within their limits."""
+        """Gives up zombies, dismisses what was mended, fades what is over, forgets what is too old, keeps logs in their limits."""
         give_up_zombies(self.watch)
         dismiss_mended(self.registry)
         await in_turns(self.registry.keeping_usage(), self.way)

@@ -253,7 +253,7 @@ class Settings:
         None,
         optional(duration()),
         _KEPT,
-        "How long a failed process stays in the active view after a later one of its name was done; nothing: until it is dismissed.",
+        "How long a failed process stays in the active view after a later one of its name was done; nothing: till it is dismissed.",
     )
     history_retention: float = _setting(30 * 86400.0, duration(least=60), _KEPT, "How long finished processes are kept.")
     history_max: int = _setting(100_000, count(), _KEPT, "How many finished processes are kept at most; the oldest go first.")
