@@ -90,7 +90,7 @@ class HandWriter:
 
     def fail(self, registry: Registry) -> None:
         """As the real writer does: undo in reverse order, then tell those who wait."""
-        registry.undo([token for _, token in reversed(self.open)])
+        registry.commits.undo([token for _, token in reversed(self.open)])
         for future, _ in self.open:
             future.set_exception(StoreUnavailable("disk full"))
             future.exception()

@@ -151,7 +151,7 @@ def test_an_id_may_be_one_of_long_ago(at_once: AtOnce) -> None:
     status, answer = ask_later(at_once, body)
     assert status == 201 and at_once.context.store.get("b") is not None
     until(at_once, ask(at_once, "PATCH", "/api/processes/b", {"status": "done"}))
-    registry.drop(["b"])
+    registry.roll.drop(["b"])
     status, again = ask_later(at_once, body)
     assert status == 200 and again["data"]["status"] == "done" and again["data"]["created_at"] == answer["data"]["created_at"]
     status, problem = ask_later(at_once, body | {"name": "another"})

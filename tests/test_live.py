@@ -77,7 +77,7 @@ async def test_a_change_is_a_frame_of_what_differs_and_the_same_bytes_for_all() 
     world.clock.now += 30
     world.update("a", progress={"current": 2})
     world.create(id="b")
-    world.registry.drop(["a"])
+    world.registry.roll.drop(["a"])
     channel.advance(whole=False)
     one.hear(channel)
     assert without_trend(one.rows) == present(world) and set(one.rows) == {"b"}
@@ -97,7 +97,7 @@ async def test_followers_however_late_have_the_present() -> None:
                 if (process_id := f"p{turn % 40}") not in world.registry.entries:  # one that left may come back
                     world.create(id=process_id, progress={"total": 100})
             case 1 if len(active) > 3:
-                world.registry.drop([chance.choice(active)])
+                world.registry.roll.drop([chance.choice(active)])
             case _ if active:
                 world.update(chance.choice(active), progress={"current": turn % 100}, log=f"line {turn}")
         channel.advance(whole=turn % 5 == 0)

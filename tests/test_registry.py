@@ -429,7 +429,7 @@ async def test_children_find_their_parent_in_any_order() -> None:
     world.create(id="late")
     world.create(id="second", parent_id="late")
     assert world.registry.entries["late"].children == {"late-parent-child", "second"}
-    world.registry.drop(["second"])
+    world.registry.roll.drop(["second"])
     assert world.registry.entries["late"].children == {"late-parent-child"}
     with pytest.raises(InvalidInput, match="own parent"):
         world.create(id="x", parent_id="x")

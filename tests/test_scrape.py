@@ -62,7 +62,7 @@ async def test_what_changes_while_a_page_is_made_is_on_that_page_or_the_next() -
     told(world, "p0", 7)  # was told already
     told(world, f"p{MANY - 1}", 8)  # is still to come
     world.registry.end("p1", Status.DONE, at=world.clock.now, cause="test")
-    world.registry.drop([f"p{MANY - 2}"])
+    world.registry.roll.drop([f"p{MANY - 2}"])
     first = shown((await making)[0])
     assert len(first) == MANY - 1 and first[f"p{MANY - 1}"] == 8
     page = (await scrape.page(None, None))[0]
@@ -170,7 +170,7 @@ async def test_many_ends_are_worked_off_ahead_of_the_next_page() -> None:
     assert len(collector._ended) == ENOUGH, "few do not keep a page waiting"
     await end(2 * ENOUGH - 1, 1)
     told(world, f"p{3 * ENOUGH - 1}", 7)
-    world.registry.drop(["p0"])
+    world.registry.roll.drop(["p0"])
     await scrape.prepare()
     assert (len(collector._ended), len(collector._active)) == (2 * ENOUGH - 1, ENOUGH)
     page = (await scrape.page(None, None))[0]

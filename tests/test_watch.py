@@ -87,7 +87,7 @@ async def test_what_was_left_stopping_and_cannot_be_stored_is_tried_again() -> N
     world.writer.immediate = False
     unfinished.settle()
     assert world.status("a") is Status.RUNNING
-    world.registry.undo([token for _, token in world.writer.open])
+    world.registry.commits.undo([token for _, token in world.writer.open])
     world.writer.immediate = True
     assert world.status("a") is Status.STOPPING
     unfinished.settle()

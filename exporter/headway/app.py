@@ -373,7 +373,7 @@ class Exporter:
         now = self.registry.clock()
         old = now - self.settings.history_retention
         gone = await self.writer.run(lambda store: store.prune(ended_before=old, failed_before=old, keep=self.settings.history_max))
-        self.registry.drop(gone)
+        self.registry.roll.drop(gone)
         await asyncio.to_thread(self._forget_launches, gone)
         if gone:
             self.registry.totals.set_counts(await asyncio.to_thread(self.store.status_counts))
@@ -402,4 +402,4 @@ class Exporter:
 
     def _failed(self, error: Exception, tokens: Sequence[object]) -> None:
         log.error("changes could not be stored and were undone: %s", error)
-        self.registry.undo(tokens)
+        self.registry.commits.undo(tokens)

@@ -9,7 +9,6 @@ In memory are the active processes and the ended ones that have not faded; older
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -17,11 +16,9 @@ from typing import Final
 
 from msgspec import UNSET, UnsetType, structs
 
-from headway.costs import cost
-from headway.errors import Conflict, InvalidInput, NotFound, StoreUnavailable, TooLarge
-from headway.estimate import Estimator
+from headway.errors import Conflict, InvalidInput, NotFound, StoreUnavailable
 from headway.ids import check_id, new_id
-from headway.model import Ending, Orphaned, Paused, Process, Queued, Status, Stopping, Transition, Usage
+from headway.model import Ending, Orphaned, Process, Status, Stopping, Transition
 from headway.names import NameStats
 from headway.registry.changes import (
     FINAL,
@@ -41,20 +38,20 @@ from headway.registry.changes import (
     whole,
     without_standstill,
 )
+from headway.registry.commits import Commits
 from headway.registry.derive import seen_by, view_of
 from headway.registry.entry import Entry
 from headway.registry.feed import Feed
 from headway.registry.lifecycle import advance, needs_attention
 from headway.registry.logs import LogTail, split_lines
-from headway.registry.mark import Mark
 from headway.registry.marks import Marks
-from headway.registry.outcome import NameKey, Outcome, Undo, UndoCount, Writes
+from headway.registry.outcome import Outcome, Writes
+from headway.registry.roll import Roll
 from headway.registry.told import Told
 from headway.registry.totals import Totals
 from headway.schemas.reports import CreateIn, ProgressItem, ProgressUpdate, UpdateIn
 from headway.settings import Settings
 from headway.store.base import LogLine
-from headway.used import NOTHING, Used
 from headway.view import View
 
 # A peak of memory that is higher than the one that is stored by less than this factor is not worth a write.
@@ -65,7 +62,8 @@ SLICE: Final = 100
 
 class Registry:
     """`clock` gives unix seconds; `host` says which pids this exporter may believe. `feed` is what changed, in order; `totals` are
-    what is counted over many; `moved` whose OS process became another one since those to be sampled were last asked for."""
+    what is counted over many; `roll` is who is in memory, `commits` what makes it durable; `moved` whose OS process became another
+    one since those to be sampled were last asked for."""
 
     def __init__(self, settings: Settings, writer: Writes, host: HostFacts, clock: Callable[[], float]) -> None:
         self.settings = settings
@@ -74,10 +72,11 @@ class Registry:
         self.feed = Feed()
         self.totals = Totals(settings.max_names)
         self.marks = Marks()
-        self.entries: dict[str, Entry] = {}
         self.moved: set[str] = set()
+        self.roll = Roll(settings, self.feed, self.totals)
+        self.commits = Commits(settings, writer, self.roll, self.feed, self.totals, self.marks, clock)
+        self.entries = self.roll.entries  # it never becomes another one
         self._writer = writer
-        self._orphan_children: dict[str, set[str]] = {}
 
     # ── verbs ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -102,7 +101,7 @@ class Registry:
                 return Outcome(known.process, known.pending)
         now = self.clock()
         process = new_process(given or new_id(), form, now=now, host=self.host, metadata_limit=self.settings.max_metadata_bytes)
-        entry = self._insert(process, now)
+        entry = self.roll.insert(process, now)
         self._look_for_pid(entry, now)
         key = self.totals.key_of(process)
         stats = self.totals.names.get(key)
@@ -110,7 +109,7 @@ class Registry:
         if born is not None:
             self.totals.put(key, born)
         self.totals.count(None, process.status)
-        stored = self._commit(
+        stored = self.commits.commit(
             entry,
             before=None,
             transition=Transition(process.id, process.spec.created_at, None, process.status, "created"),
@@ -177,7 +176,7 @@ class Registry:
         if process.state is not before.state:
             moved = process.spec.os_process is not before.spec.os_process
             missing = moved and self._move(entry, now)
-            stored = self._settle(entry, before, at, REPORTED, lines)
+            stored = self.commits.settle(entry, before, at, REPORTED, lines)
             return Outcome(entry.process, stored, ignored=ignored, pid_missing=missing)
         self._writer.behind(process, lines)
         self.feed.touch(entry)
@@ -261,7 +260,7 @@ class Registry:
         state = advance(before, status, at=at, exit_code=exit_code, error=error, signal=signal, requested=requested)
         activity = replace(before.activity, updated_at=self.clock(), summary=summary or before.activity.summary)
         entry.process = replace(before, state=state, activity=activity)
-        stored = self._settle(entry, before, at, cause, [])
+        stored = self.commits.settle(entry, before, at, cause, [])
         return Outcome(entry.process, stored)
 
     def move(
@@ -282,7 +281,7 @@ class Registry:
             state = replace(state, ending=ending)
         asked = before.cancel_requested_at if cancel_requested_at is UNSET else cancel_requested_at
         entry.process = replace(before, state=state, cancel_requested_at=asked, activity=replace(before.activity, updated_at=now))
-        return Outcome(entry.process, self._settle(entry, before, now, cause, []))
+        return Outcome(entry.process, self.commits.settle(entry, before, now, cause, []))
 
     def request_cancel(self, process_id: str) -> Outcome:
         """Asks the reporter to end: its next answer says so. Raises NotFound, Conflict when it has ended already."""
@@ -292,7 +291,7 @@ class Registry:
             raise Conflict(f"process {process_id} has already ended: {before.status}")
         if before.cancel_requested_at is None:
             entry.process = replace(before, cancel_requested_at=self.clock())
-        return Outcome(entry.process, self._commit(entry, before=before))
+        return Outcome(entry.process, self.commits.commit(entry, before=before))
 
     def dismiss(self, process_id: str) -> Outcome:
         """Takes an ended process out of the active view; its history stays. Raises NotFound, Conflict while it is active."""
@@ -302,7 +301,7 @@ class Registry:
             raise Conflict(f"process {process_id} is {before.status}; only an ended one can be dismissed. Cancel it first.")
         if before.dismissed_at is None:
             entry.process = replace(before, dismissed_at=self.clock())
-        return Outcome(entry.process, self._commit(entry, before=before))
+        return Outcome(entry.process, self.commits.commit(entry, before=before))
 
     # ── reading ────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -337,11 +336,11 @@ class Registry:
         now = self.clock()
         self.totals.load(names, status_counts)
         for process in processes:
-            self._insert(process, now, lines(process.id))
+            self.roll.insert(process, now, lines(process.id))
 
     def recall(self, process: Process, lines: Sequence[LogLine]) -> Entry:
         """Brings one process back from the history, because its reporter spoke again."""
-        return self.entries.get(process.id) or self._insert(process, self.clock(), lines)
+        return self.entries.get(process.id) or self.roll.insert(process, self.clock(), lines)
 
     def fade(self) -> list[str]:
         """Takes out of the active view what ended well a while ago, was dismissed, or was lost long ago; returns the ids."""
@@ -358,24 +357,8 @@ class Registry:
             lost = process.status is Status.ORPHANED and now - process.activity.updated_at >= self.settings.orphan_retention
             if faded or old or lost or process.dismissed_at is not None:
                 gone.append(process_id)
-        self.drop(gone)
+        self.roll.drop(gone)
         return gone
-
-    def drop(self, process_ids: Iterable[str]) -> None:
-        """Forgets these in memory."""
-        for process_id in process_ids:
-            entry = self.entries.pop(process_id, None)
-            if entry is None:
-                continue
-            self.feed.remove(process_id)
-            parent_id = entry.process.spec.parent_id
-            if parent_id is not None:
-                self._children_of(parent_id).discard(process_id)
-                if not self._orphan_children.get(parent_id, True):
-                    del self._orphan_children[parent_id]
-            if entry.children:
-                self._orphan_children[process_id] = entry.children
-        self.feed.removed()
 
     def changed(self, entry: Entry) -> None:
         """Says that what is derived from this process changed (conditions, samples)."""
@@ -400,161 +383,6 @@ class Registry:
             if entry.process.status.active and entry.peak_memory_bytes > KEPT_FROM * _peak(entry.process):
                 entry.process = replace(entry.process, usage=entry.usage())
                 self._writer.behind(entry.process)
-
-    def undo(self, tokens: Iterable[object]) -> None:
-        """Takes back changes that could not be stored; `tokens` in reverse order of the changes."""
-        for token in tokens:
-            if isinstance(token, UndoCount):
-                self._uncount(token)
-            if not isinstance(token, Undo):
-                continue
-            entry = self.entries.get(token.process_id)
-            if token.name_key is not None:
-                self.totals.put(token.name_key, token.name_before)
-                self.totals.say(token.name_key)
-            if entry is None:
-                continue
-            self.totals.count(entry.process.status, None if token.before is None else token.before.status)
-            if token.before is None:
-                self.drop([token.process_id])
-                continue
-            entry.process = token.before
-            if token.mark is not None:
-                token.mark.back(token.used)
-                entry.mark = token.mark
-            entry.keep_time(self.clock())
-            entry.log.withdraw(token.line_numbers)
-            self._writer.behind(token.before)
-            self.feed.turn(entry)
-
-    def _uncount(self, token: UndoCount) -> None:
-        for key, stats in token.names.items():
-            self.totals.put(key, stats)
-            self.totals.say(key)
-        for process_id, usage in token.usages.items():
-            if (entry := self.entries.get(process_id)) is not None:
-                if entry.mark is not None:
-                    entry.mark.back(token.taken[process_id])
-                entry.process = replace(entry.process, usage=usage)
-                self._writer.behind(entry.process)
-
-    # ── inside ─────────────────────────────────────────────────────────────────────────────────────────────────────
-
-    def _settle(self, entry: Entry, before: Process, at: float, cause: str, lines: Sequence[LogLine]) -> asyncio.Future[None]:
-        """Commits a change of the state, with the totals of its name if that was the end."""
-        process = entry.process
-        if process.status is before.status:
-            return self._commit(entry, before=before, lines=lines)
-        names: tuple[NameKey, NameStats | None, NameStats] | None = None
-        mark, used = None, NOTHING
-        if process.status.ended:
-            mark, (used, counted) = entry.mark, self.marks.take(entry)
-            if process.started_at is not None:  # else it was that of who waited
-                usage = entry.usage()
-                # Only who was lost may come back, and goes on from here.
-                kept = counted if process.status is Status.ORPHANED and counted != NOTHING else None
-                if kept is not None or usage is not None:
-                    usage = replace(usage or Usage(), counted=kept)
-                process = entry.process = replace(process, usage=usage)
-            entry.mark = None
-            key = self.totals.key_of(process)
-            known = self.totals.names.get(key)
-            shape = None
-            if entry.estimator is not None and process.status is Status.DONE:
-                shape = entry.estimator.shape() or None
-            dollars = cost(process.metadata, self.settings.prices)
-            if dollars is not None:
-                self.totals.spent(process.spec.project, dollars)
-            stats = (known or NameStats(name=key[0], kind=process.kind)).with_end(process, shape, dollars, used)
-            self.totals.put(key, stats)
-            names = (key, known, stats)
-        elif entry.estimator is None and process.started_at is not None:
-            entry.estimator = self._estimator(process)
-        else:
-            entry.keep_time(at)
-        self.totals.count(before.status, process.status)
-        return self._commit(
-            entry,
-            before=before,
-            transition=Transition(process.id, at, before.status, process.status, cause),
-            names=names,
-            lines=lines,
-            mark=mark,
-            used=used,
-        )
-
-    def _commit(
-        self,
-        entry: Entry,
-        *,
-        before: Process | None,
-        transition: Transition | None = None,
-        names: tuple[NameKey, NameStats | None, NameStats] | None = None,
-        lines: Sequence[LogLine] = (),
-        mark: Mark | None = None,
-        used: Used = NOTHING,
-    ) -> asyncio.Future[None]:
-        numbers = range(lines[0].number, lines[-1].number + 1) if lines else range(0)
-        key, name_before, stats = names or (None, None, None)
-        token = Undo(entry.process.id, before, key, name_before, numbers, mark, used)
-        try:
-            future = self._writer.commit(
-                processes=[entry.process],
-                transitions=[] if transition is None else [transition],
-                names=[] if stats is None else [stats],
-                lines=lines,
-                token=token,
-            )
-        except StoreUnavailable:
-            self.undo([token])
-            raise
-
-        entry.pending = future
-
-        def publish(done: asyncio.Future[None]) -> None:
-            if entry.pending is done:
-                entry.pending = None
-            if done.cancelled() or done.exception() is not None:
-                return
-            if key is not None:
-                self.totals.say(key)
-            if entry.process.dismissed_at is not None:
-                self.drop([entry.process.id])
-            else:
-                self.feed.turn(entry)
-
-        future.add_done_callback(publish)
-        return future
-
-    def _insert(self, process: Process, now: float, lines: Sequence[LogLine] = ()) -> Entry:
-        if process.status.active and len(self.entries) >= 10 * self.settings.max_processes:
-            raise TooLarge(f"{len(self.entries)} processes are being tracked already; end or dismiss some")
-        log = LogTail(self.settings.log_tail_lines, self.settings.log_tail_bytes, lines)
-        entry = Entry(process, log, None if isinstance(process.state, Queued) else self._estimator(process), now)
-        self.entries[process.id] = entry
-        entry.children = self._orphan_children.pop(process.id, set())
-        if process.spec.parent_id is not None:
-            self._children_of(process.spec.parent_id).add(process.id)
-        self.feed.turn(entry)
-        return entry
-
-    def _children_of(self, parent_id: str) -> set[str]:
-        """The ids of the children; a parent may be created after them, or have faded before them."""
-        parent = self.entries.get(parent_id)
-        return parent.children if parent is not None else self._orphan_children.setdefault(parent_id, set())
-
-    def _estimator(self, process: Process) -> Estimator | None:
-        started_at = process.started_at
-        if started_at is None or process.status.ended:
-            return None
-        stats = self.totals.of(process)
-        activity = process.activity
-        estimator = Estimator(started_at, activity.initial, stats.shapes if stats is not None else ())
-        if activity.current is not None:
-            estimator.add(activity.last_progress_at or started_at, activity.current)
-        if isinstance(process.state, Paused):
-            estimator.pause(process.state.paused_at)
-        return estimator
 
 
 def _peak(process: Process) -> int:

@@ -76,7 +76,7 @@ class UseWatch:
                 processes=[entry.process for entry in entries], names=[totals.names[key] for key in before], token=token
             )
         except StoreUnavailable:
-            registry.undo([token])
+            registry.commits.undo([token])
             raise
 
         def publish(done: asyncio.Future[None]) -> None:
