@@ -203,7 +203,10 @@ def test_updates_and_ends(client: Client, environ: dict[str, str]) -> None:
     assert (found["expected_duration"], found["timeout"], found["thresholds"]["stuck_after"]) == (7200, 10800, 300)
     assert 0 < found["eta_seconds"] <= 60 and found["metadata"] == {"a": 1, "c": "x"}
     assert found["log_tail"] == ["first", "--second", "third", "fourth"]
+    assert said("update", one, "--waiting-for", "-- approval of\n it")["waiting_for"] == "-- approval of it"
     assert said("update", one, "--advance", "0.5")["progress"]["current"] == 3.5
+    assert said("update", one, "--goes-on")["waiting_for"] is None
+    assert said("update", one, "--waiting-for", "x" * 200)["waiting_for"] == "x" * 159 + "…"
     ended = said("done", one, "--summary", "-- all rows", "--line", "bye", "--metadata", "d=true")
     assert (ended["status"], ended["summary"], ended["log_tail"][-1]) == ("done", "-- all rows", "bye")
     assert ended["metadata"]["d"] is True

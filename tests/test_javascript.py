@@ -44,7 +44,8 @@ def begin(script: str, url: str, tmp_path: Path, **environ: str) -> subprocess.P
     (tmp_path / "script.mjs").write_text(head + script)
     env = {**os.environ, "HEADWAY_URL": url, "HEADWAY_SPOOL": str(tmp_path / "spool"), "HEADWAY_INTERVAL": "0.1", **environ}
     words = ["node", "script.mjs", "--token", "hunter2"]
-    return subprocess.Popen(words, cwd=tmp_path, env=env, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    pipe = subprocess.PIPE
+    return subprocess.Popen(words, cwd=tmp_path, env=env, text=True, stdin=pipe, stdout=pipe, stderr=pipe)
 
 
 def run(script: str, url: str, tmp_path: Path, **environ: str) -> tuple[int, str, str]:
@@ -285,3 +286,36 @@ def test_the_types_name_what_there_is() -> None:
     assert sorted(exported) == ["Cancelled", "Reporter", "flush", "track", "withReporter"]
     for name in [*exported, *methods]:
         assert f" {name}" in types, name
+
+
+def test_it_waits_for_a_person_until_the_work_is_over(exporter: RunningExporter, tmp_path: Path) -> None:
+    script = """
+    import readline from "node:readline/promises";
+    const run = new Reporter("js asks", {thresholds: {waitingAfter: 0}});
+    const lines = readline.createInterface({input: process.stdin});
+    const answers = lines[Symbol.asyncIterator]();
+    const answer = () => answers.next().then(({value}) => value);
+    const both = [run.waiting(" approval\\nof it ", answer), run.waiting("the second", answer)];
+    console.log((await both[0]), (await both[1]));
+    await run.waiting("the last", () => { throw new Error("no"); }).catch((error) => console.log(error.message));
+    lines.close();
+    await run.flush();
+    run.done();
+    """
+    child = begin(script, exporter.url, tmp_path)
+    client = Client(exporter.url, exporter.key)
+    assert child.stdin is not None
+
+    def waits() -> str | None:
+        found = client.list(state="waiting", name="js asks")
+        return found[0]["waiting_for"] if found else None
+
+    wait_until(lambda: waits() == "the second", 30, "the latest is told")
+    child.stdin.write("one\n")
+    child.stdin.flush()
+    wait_until(lambda: len(client.list(state="running", name="js asks")) == 1 and waits() == "the second", 30, "it still waits")
+    child.stdin.write("two\n")
+    child.stdin.flush()
+    out, err = child.communicate(timeout=30)
+    assert (child.returncode, out) == (0, "one two\nno\n"), err
+    assert one(exporter, "js asks")["waiting_for"] is None

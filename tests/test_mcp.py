@@ -324,7 +324,10 @@ def test_an_agent_reports_its_own_work(shared_exporter: RunningExporter, mine: s
                 "report_progress", id=begun["id"], current=1, stage="reading", line="a.py", tokens_in=900, cost_dollars=0.1
             )
             assert (now["process"]["progress"], now["process"]["stage"]) == ("1/3 files (33%)", "reading")
-            await tools("report_progress", id=begun["id"])
+            asks = await tools("report_progress", id=begun["id"], waiting_for=f" approval\nof {'x' * 200}")
+            assert asks["process"]["waiting_for"].startswith("approval of xx") and len(asks["process"]["waiting_for"]) == 160
+            assert "waiting_for" in (await tools("report_progress", id=begun["id"]))["process"]
+            assert "waiting_for" not in (await tools("report_progress", id=begun["id"], waiting_for=""))["process"]
             with Exporter(shared_exporter.url, shared_exporter.key) as exporter:
                 kept = exporter.get(begun["id"])
                 assert kept["metadata"] == {"model": "some-model", "tokens": {"input": 900}, "cost_dollars": 0.1}

@@ -7,6 +7,7 @@ export interface Thresholds {
   timeSinkAfter?: Duration;
   cpuRatio?: number;
   memoryRatio?: number;
+  waitingAfter?: Duration;
 }
 
 /** What belongs to a process from its creation on. Ids (`user` … `group`) are texts to find it by. */
@@ -87,6 +88,8 @@ export class Reporter {
   start(): void;
   pause(): void;
   resume(): void;
+  /** Until `work` is over it waits for a person, who is to do `what` (one line); the value or error of `work` is passed on. */
+  waiting<T>(what: string, work: () => T | Promise<T>): Promise<T>;
   done(summary?: string): void;
   fail(error?: unknown, more?: { exitCode?: number; summary?: string }): void;
   cancel(error?: unknown, more?: { summary?: string }): void;

@@ -44,7 +44,7 @@ const CREATION = [
 ];
 const OPTIONS = [...CREATION, "total", "unit", "current", "id", "url", "key", "pid", "queued", "throw_on_cancel"];
 const LONGEST = {
-  name: 512, description: 4096, command: 16384, cwd: 4096, summary: 4096, error: 4096, stage: 256, unit: 64,
+  name: 512, description: 4096, command: 16384, cwd: 4096, summary: 4096, error: 4096, stage: 256, unit: 64, waiting_for: 160,
   ...Object.fromEntries(LABELS.map((label) => [label, 256])),
 };
 
@@ -94,6 +94,15 @@ export class Reporter {
   }
 
   log(line) { this.#box.log(line); }
+  /** Until `work` is over a person is to do this; its value or error is passed on. */
+  async waiting(what, work) {
+    const over = this.#box.wait(what);
+    try {
+      return await work();
+    } finally {
+      over();
+    }
+  }
   start() { this.#box.change("running"); }
   pause() { this.#box.change("paused"); }
   resume() { this.#box.change("running"); }
@@ -202,6 +211,7 @@ class Outbox {
     this.status = null;
     this.final = null;
     this.left = null;
+    this.waits = new Map();
     this.waiting = [];
     this.created = false;
     this.finished = this.url === OFF;
@@ -270,6 +280,21 @@ class Outbox {
     this.running = true;
     this.status = { status, at: now() };
     hub.wake();
+  }
+
+  /** Says that it waits, and gives what says that this is over. Of several at once the one that began last and still lasts is told. */
+  wait(what) {
+    const own = {};
+    const tell = () => {
+      this.changes.waiting_for = [...this.waits.values()].at(-1) ?? null;
+      this.changed = true;
+    };
+    const words = cut(String(what).split(/\s+/).filter(Boolean).join(" "), LONGEST.waiting_for);
+    this.waits.set(own, words || "an answer");
+    tell();
+    return () => {
+      if (this.waits.delete(own)) tell();
+    };
   }
 
   finish(words, summary) {

@@ -66,6 +66,8 @@ command: bash has `set -o pipefail`. Ctrl-C and SIGTERM end it after a second fo
 UPDATE_EXAMPLES = """\
   headway report update "$ID" --current 2 --line "orders dumped"
   headway report update "$ID" --advance 1 --stage users
+  headway report update "$ID" --waiting-for "approval of the release"
+  read -r answer; headway report update "$ID" --goes-on
   rsync -av src/ dst/ 2>&1 | headway report update "$ID" --stdin --tee
 """
 DONE_EXAMPLES = """\
@@ -319,7 +321,10 @@ def outcome(args: argparse.Namespace, trouble: Trouble, otherwise: str) -> int:
 
 # ── the command line ────────────────────────────────────────────────────────────────────────────────────────────────
 
-WITH_TEXT: Final = ("--line", "--summary", "--error", "--reason", "--name", "--description", "--command", "--stage", "--metadata")
+WITH_TEXT: Final = (
+    *("--line", "--summary", "--error", "--reason", "--name", "--description", "--command", "--stage", "--metadata"),
+    "--waiting-for",
+)
 
 
 def glued(arguments: Sequence[str]) -> list[str]:

@@ -70,8 +70,10 @@ def update_of(args: argparse.Namespace) -> dict[str, Any]:
         "expected_duration": args.expected_duration,
         "timeout": args.timeout,
         "thresholds": thresholds_of(args) or None,
+        "waiting_for": args.waiting_for,
     }
-    return {field: value for field, value in body.items() if value is not None}
+    said = {field: value for field, value in body.items() if value is not None}
+    return {**said, "waiting_for": None} if args.goes_on else said
 
 
 def progress_of(args: argparse.Namespace) -> dict[str, Any]:

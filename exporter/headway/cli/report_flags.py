@@ -42,6 +42,10 @@ def add_update_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("id", metavar="ID", type=process_id, help="what `headway report create` printed")
     add_progress_flags(parser, advance=True)
     parser.add_argument("--status", choices=("running", "paused"), help="running: a queued or paused one goes on")
+    person = parser.add_mutually_exclusive_group()
+    waits = "it waits for a person, who is to do that: approval of the release"
+    person.add_argument("--waiting-for", metavar="TEXT", type=waiting_for, help=waits)
+    person.add_argument("--goes-on", action="store_true", help="it waits for nobody any more")
     parser.add_argument("--line", metavar="TEXT", type=text(65536), action="append", help="a log line; repeatable")
     parser.add_argument("--stdin", action="store_true", help="every line of standard input is a log line, until it ends")
     parser.add_argument("--tee", action="store_true", help="with --stdin: pass it on to standard output")
@@ -138,6 +142,12 @@ def text(longest: int) -> Callable[[str], str]:
         return value if len(value) <= longest else value[: longest - 1] + "…"
 
     return read
+
+
+def waiting_for(value: str) -> str:
+    if blank(value):
+        raise wrong("it is blank: say what a person is to do; --goes-on says that it waits no more")
+    return text(160)(" ".join(value.split()))
 
 
 def process_name(value: str) -> str:

@@ -12,7 +12,9 @@ from headway.mcp.shapes import page, row, told
 Id = Annotated[str, Field(description="id of a process, as list_processes gives it, or its beginning", min_length=1, max_length=64)]
 Label = Annotated[str | None, Field(max_length=256)]
 Kind = Literal["subagent", "pipeline", "cron", "daemon", "task"]
-Problem = Literal["stuck", "time_sink", "bottleneck", "overdue", "zombie", "duplicate", "orphaned", "failed", "timed_out"]
+Problem = Literal[
+    "waiting", "stuck", "time_sink", "bottleneck", "overdue", "zombie", "duplicate", "orphaned", "failed", "timed_out"
+]
 PAGING: Final = "call again with a smaller limit, then with cursor for the next page"
 
 
@@ -26,7 +28,7 @@ class Looking:
             str,
             Field(
                 description="what they are: running, queued, paused, done, failed, cancelled, killed, timed_out, orphaned, stuck, "
-                "time_sink, bottleneck, overdue, zombie, duplicate, or active, ended, all; several with commas",
+                "time_sink, bottleneck, overdue, zombie, duplicate, waiting, or active, ended, all; several with commas",
                 max_length=200,
             ),
         ] = "active",
@@ -68,16 +70,16 @@ class Looking:
         self,
         problems: Annotated[
             list[Problem] | None,
-            Field(description="which; left out: stuck, time_sink, bottleneck, overdue, zombie, duplicate and orphaned"),
+            Field(description="which; left out: waiting, stuck, time_sink, bottleneck, overdue, zombie, duplicate and orphaned"),
         ] = None,
         project: Label = None,
         limit: Annotated[int, Field(ge=1, le=50)] = 20,
     ) -> str:
-        """Processes that hang or misbehave, with the evidence: stuck (neither output nor progress), time_sink (far longer than
-        usual), bottleneck (takes CPU or memory while others wait), overdue (past its timeout), zombie, duplicate, orphaned (gone
-        without a word). Use it to detect stuck jobs, and before you decide to end something. An empty list means that all is
-        well."""
-        wanted = problems or ["stuck", "time_sink", "bottleneck", "overdue", "zombie", "duplicate", "orphaned"]
+        """Processes that hang, misbehave or need somebody, with the evidence: waiting (for a person, and for what), stuck (neither
+        output nor progress), time_sink (far longer than usual), bottleneck (takes CPU or memory while others wait), overdue (past
+        its timeout), zombie, duplicate, orphaned (gone without a word). Use it to detect stuck jobs, and before you decide to end
+        something. An empty list means that all is well."""
+        wanted = problems or ["waiting", "stuck", "time_sink", "bottleneck", "overdue", "zombie", "duplicate", "orphaned"]
         filters = given(project=project) | {"state": ",".join(wanted), "limit": limit}
         found = await self.exporter.ask(lambda client: client.page(**filters))
         answer: dict[str, Any] = {"problems": [row(one) for one in found["data"]]}

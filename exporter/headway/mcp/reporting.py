@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field
 
@@ -12,6 +12,7 @@ from headway.mcp.looking import Id, Kind, Label
 from headway.mcp.shapes import row, told
 
 Count = Annotated[float | None, Field(ge=0)]
+WAITING_LENGTH: Final = 160
 Line = Annotated[str | None, Field(description="one line for its log: what was done", max_length=4000)]
 
 
@@ -68,13 +69,23 @@ class Reporting:
         tokens_in: Annotated[int | None, Field(ge=0, description="tokens read so far, in all")] = None,
         tokens_out: Annotated[int | None, Field(ge=0, description="tokens written so far, in all")] = None,
         cost_dollars: Annotated[float | None, Field(ge=0, description="what it has cost so far")] = None,
+        waiting_for: Annotated[
+            str | None,
+            Field(
+                description="what a person is to do before you can go on: approval of the plan; empty: you go on", max_length=1000
+            ),
+        ] = None,
     ) -> str:
         """Says how far the work is that you began with report_start. Use it after each step, and at least as often as
-        silence_allowed says. Give what changed; the rest stays. The answer says when somebody wants the work to be ended: then
+        silence_allowed says. Give what changed; the rest stays. Before you wait for a person say what for, so that they are told,
+        and with the next report that you go on. The answer says when somebody wants the work to be ended: then
         stop, and call report_end with outcome cancelled."""
         fields: dict[str, Any] = given(stage=stage, log=line)
         if current is not None or total is not None:
             fields["progress"] = given(current=current, total=total)
+        if waiting_for is not None:
+            words = " ".join(waiting_for.split())
+            fields["waiting_for"] = (words if len(words) <= WAITING_LENGTH else f"{words[: WAITING_LENGTH - 1]}…") or None
         metadata: dict[str, Any] = given(cost_dollars=cost_dollars)
         if tokens := {way: count for way, count in (("input", tokens_in), ("output", tokens_out)) if count is not None}:
             metadata["tokens"] = tokens

@@ -17,10 +17,10 @@ LINE: Final = 500
 TEXT: Final = 1_000
 WORD: Final = 200
 CHILDREN: Final = 20
-_FACTS: Final = ("id", "name", "type", "status", "stage", "project", "task", "agent", "group", "parent_id", "user")
+_FACTS: Final = ("id", "name", "type", "status", "stage", "waiting_for", "project", "task", "agent", "group", "parent_id", "user")
 _DETAILS: Final = (
     *("attempt", "description", "host", "pid", "os_state", "cwd", "executor", "cancellable", "cancel_requested"),
-    *("created_at", "started_at", "updated_at", "finished_at", "last_output_at", "last_progress_at"),
+    *("waiting_since", "created_at", "started_at", "updated_at", "finished_at", "last_output_at", "last_progress_at"),
     *("expected_duration", "timeout", "exit_code", "signal", "blocked_by", "eta_range", "totals"),
 )
 

@@ -2,6 +2,7 @@
 
 - ``reporter.py``    Reporter: what the script calls; attribute stores and little else
 - ``tracking.py``    track: a reporter around a loop
+- ``waiting.py``     the block in which a script waits for a person
 - ``hub.py``         one per OS process: its reporters, and the background thread that sends for them
 - ``outbox.py``      what one reporter has still to say, as items of a batch request
 - ``creation.py``    how a process is created: what it is, where it runs

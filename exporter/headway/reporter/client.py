@@ -219,7 +219,7 @@ class Client:
         return dict(self._data("POST", "/api/processes", json={"name": name, "type": type, **fields}))
 
     def update(self, id: str, **fields: Any) -> dict[str, Any]:
-        """Changes fields: status, progress={…}, stage, log, summary, error, exit_code, metadata, … `cancel_requested` in the answer
+        """Changes fields: status, progress={…}, stage, log, waiting_for, summary, error, metadata, … `cancel_requested` in the answer
         says whether someone asked to end it. `ignored`, the `fields` and the `reason`, is there where something of it changed
         nothing, as the process has ended."""
         answer = self._envelope("PATCH", _path(id), json=fields)

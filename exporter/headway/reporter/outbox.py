@@ -46,6 +46,7 @@ _FIELDS: Final[dict[str, Callable[[Any], Any]]] = {
     "expected_duration": duration,
     "timeout": duration,
     "thresholds": thresholds,
+    "waiting_for": lambda value: " ".join(values.text(value, values.MAX_WAITING).split()),
     "output": lambda value: True,  # a new moment each time
 }
 _PROGRESS: Final[dict[str, Callable[[Any], Any]]] = {
@@ -136,7 +137,7 @@ class Outbox:
         else:
             checked = self._checked(field, _FIELDS[field], value)
             if checked is not None:
-                self._changes[field] = None if field == "stage" and not checked else checked
+                self._changes[field] = None if field in ("stage", "waiting_for") and not checked else checked
         if checked is not None:
             self._changed_at = now
 

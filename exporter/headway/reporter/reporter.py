@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Any, Final, Self, SupportsFloat, SupportsIndex
 
+    from headway.reporter.waiting import Waiting
+
     Number = SupportsFloat | SupportsIndex
     Duration = int | float | str
 
@@ -46,10 +48,10 @@ class Reporter:
     `name` is the label that earlier and later executions share. `type` is one of subagent, pipeline, cron, daemon, task.
     `total` and `current` count in `unit` (any word); `current` is where a resumed job begins. Durations (`expected_duration`,
     `timeout`, `lease`) are seconds or text ("90s", "1h30m"). `metadata` is anything that JSON can hold. `thresholds` overrides
-    limits of the gates for this process: stuck_after, time_sink_ratio, time_sink_after, cpu_ratio, memory_ratio. `id` may be
-    chosen (1 to 64 letters, digits, _ and -), else it is a UUIDv7. `url` and `key` find the exporter; without them HEADWAY_URL and
-    HEADWAY_KEY, then http://127.0.0.1:14323. `queued`: it waits; `start()` or the first update begins it. `pid=False`: this OS
-    process is not the work, so its end says nothing.
+    limits of the gates for this process: stuck_after, time_sink_ratio, time_sink_after, cpu_ratio, memory_ratio, waiting_after.
+    `id` may be chosen (1 to 64 letters, digits, _ and -), else it is a UUIDv7. `url` and `key` find the exporter; without them
+    HEADWAY_URL and HEADWAY_KEY, then http://127.0.0.1:14323. `queued`: it waits; `start()` or the first update begins it.
+    `pid=False`: this OS process is not the work, so its end says nothing.
     """
 
     __slots__ = (
@@ -72,6 +74,7 @@ class Reporter:
         "_started",
         "_state",
         "_url",
+        "_waits",
         "id",
         "name",
     )
@@ -177,6 +180,7 @@ class Reporter:
         self._metadata: dict[str, Any] = {}
         self._lines: deque[Any] = deque(maxlen=MAX_LINES)
         self._line_count = 0
+        self._waits: dict[Waiting, object] = {}
         self._started = clock()
         self._state: tuple[str, float] | None = None
         self._begun: tuple[float, dict[str, Any]] | None = None
@@ -292,6 +296,13 @@ class Reporter:
 
     def resume(self) -> None:
         self._change("running")
+
+    def waiting(self, what: str) -> Waiting:
+        """`with reporter.waiting("approval of the release"):` a person is to do that (one line) before the work goes on. It does
+        when the block is left, however that happens. For `async def` too: it waits for nothing itself."""
+        from headway.reporter.waiting import Waiting
+
+        return Waiting(self, what)
 
     def done(self, summary: str | None = None) -> None:
         """It succeeded. `summary`: what was achieved, in a line. The first of done, fail and cancel counts."""
@@ -433,6 +444,7 @@ class Reporter:
         self._lines = deque(maxlen=MAX_LINES)
         self._line_count = 0
         self._state = self._begun = self._left = None
+        self._waits = {}
         if self._final is not None:
             self._url = OFF
         self._call(Attention.ELSEWHERE)

@@ -15,6 +15,7 @@ MAX_COMMAND: Final = 16384
 MAX_NAME: Final = 512
 MAX_LABEL: Final = 256
 MAX_UNIT: Final = 64
+MAX_WAITING: Final = 160
 # What the exporter keeps of metadata is less, and its setting; it says how much was too much.
 MAX_METADATA_TEXT: Final = 262_144
 # Deeper metadata is shown as text; the exporter's reader stops at some hundred levels.
