@@ -219,9 +219,9 @@ class Client:
         return dict(self._data("POST", "/api/processes", json={"name": name, "type": type, **fields}))
 
     def update(self, id: str, **fields: Any) -> dict[str, Any]:
-        """Changes fields: status, progress={…}, stage, log, waiting_for, summary, error, metadata, … `cancel_requested` in the answer
-        says whether someone asked to end it. `ignored`, the `fields` and the `reason`, is there where something of it changed
-        nothing, as the process has ended."""
+        """Changes fields: status, progress={…}, stage, log, waiting_for, summary, error, metadata, … `cancel_requested` in the
+        answer says whether someone asked to end it. `ignored`, the `fields` and the `reason`, is there where something of it
+        changed nothing, as the process has ended."""
         answer = self._envelope("PATCH", _path(id), json=fields)
         beside = {"ignored": answer["ignored"]} if "ignored" in answer else {}
         return {**answer["data"], "cancel_requested": answer.get("cancel_requested", False), **beside}
