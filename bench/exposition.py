@@ -109,6 +109,7 @@ class World:
             cpu_seconds=draw() * 1e4,
             cpu_ratio=draw(),
             cpu_wait_seconds=draw() * 100,
+            major_faults=int(draw() * 1000),
             resident_bytes=int(draw() * 1e9),
             memory_ratio=draw(),
             io_read_bytes=int(draw() * 1e10),

@@ -19,6 +19,7 @@ class Proc:
     reaped_cpu: float = 0.0
     faults: int = 120
     reaped_faults: int = 0
+    majors: int = 0  # with those of the children it waited for
     io: int = 0
     zombie: bool = False
     ignores_children: bool = False
@@ -38,6 +39,7 @@ class Kernel:
         self.procs: dict[int, Proc] = {1: Proc(1, 0, 1, 0.0)}
         self.spent = 0.0
         self.spent_io = 0
+        self.spent_majors = 0
         self.clock = 0.0
         self.next_pid = 2
         self.between: Callable[[], None] = lambda: None
@@ -59,9 +61,11 @@ class Kernel:
         proc.cpu += cpu
         proc.io += io
         proc.faults += 3
+        proc.majors += io > 0
         if proc.mine:
             self.spent += cpu
             self.spent_io += io
+            self.spent_majors += io > 0
 
     def exit(self, pid: int) -> None:
         proc = self.procs[pid]
@@ -82,6 +86,7 @@ class Kernel:
         mother.reaped_cpu += proc.cpu + proc.reaped_cpu
         mother.reaped_faults += proc.faults + proc.reaped_faults
         mother.io += proc.io
+        mother.majors += proc.majors
 
     # ── what a sampler asks ────────────────────────────────────────────────────────────────────────────────────────
 
@@ -109,6 +114,7 @@ class Kernel:
             reaped_faults=proc.reaped_faults,
             resident=0 if proc.zombie else 1_000_000,
             threads=len(proc.waits) or 1,
+            majors=proc.majors,
         )
 
     def hidden(self, pid: int) -> bool:

@@ -131,6 +131,7 @@ class Maker:
             cpu_seconds=self.maybe(self.number),
             cpu_ratio=self.maybe(self.number),
             cpu_wait_seconds=self.maybe(self.number),
+            major_faults=self.maybe(count),
             resident_bytes=self.maybe(count),
             memory_ratio=self.maybe(self.number),
             io_read_bytes=self.maybe(count),

@@ -343,6 +343,7 @@ def golden_collector() -> Collector:
         os_processes=3,
         quiet_since=START + 5,
         zombie_since=START + 7,
+        major_faults=37,
         proportional_bytes=307_200_000,
     )
     running = view(

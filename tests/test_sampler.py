@@ -250,6 +250,32 @@ def test_what_children_wrote_stays(puppet: Puppet, host: Host, tmp_path: Path) -
     assert 3_000_000 <= second - first <= 3_300_000 and 3_000_000 <= third - second <= 3_300_000
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="page faults are read from /proc")
+def test_major_page_faults_of_children_stay(puppet: Puppet, tmp_path: Path) -> None:
+    """Of what is read from the disk through a mapping, by itself and by a child that it waits for."""
+    file = tmp_path / "x"
+    file.write_bytes(os.urandom(1 << 20))
+    puppet.do("import mmap, resource")
+    puppet.do(f"file = os.open({str(file)!r}, os.O_RDWR)")
+    puppet.do("drop = lambda: (os.fsync(file), os.posix_fadvise(file, 0, 0, os.POSIX_FADV_DONTNEED))")
+    puppet.do(
+        "mapped = lambda: (lambda m: (m.madvise(mmap.MADV_RANDOM), sum(m[n] for n in range(0, 1 << 20, 4096))))(mmap.mmap(file, 0))"
+    )
+    faults = "result = sum(resource.getrusage(who).ru_majflt for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))"
+    sampler, process = TreeSampler(), puppet.os_process
+    seen = []
+    for line in ("pass", "drop(); mapped()", "drop(); forked(mapped)"):
+        puppet.do(line)
+        told = int(puppet.do(faults))
+        sample = one(sampler, process)
+        assert sample.major_faults is not None
+        assert told <= sample.major_faults <= int(puppet.do(faults))
+        seen.append(sample.major_faults)
+    if seen[1] == seen[0]:
+        pytest.skip("this file system keeps what it was asked to drop")
+    assert seen[1] - seen[0] >= 200 and seen[2] - seen[1] >= 200
+
+
 def test_a_zombie_is_alive_and_known_as_one(host: Host) -> None:
     child = subprocess.Popen(["/bin/sh", "-c", "read x"], stdin=subprocess.PIPE)
     assert child.stdin is not None
@@ -332,7 +358,7 @@ def test_a_silent_process_is_quiet_and_a_busy_one_is_not(puppet: Puppet, host: H
 @pytest.fixture
 def proc(tmp_path: Path) -> Path:
     """One process with a name made to mislead."""
-    fields = "S 7 42 42 0 -1 4194304 100 23 0 0 250 50 1200 300 20 0 4 0 340500 3133440 390 18446744073709551615 1 1"
+    fields = "S 7 42 42 0 -1 4194304 100 23 31 6 250 50 1200 300 20 0 4 0 340500 3133440 390 18446744073709551615 1 1"
     files = {
         "42/stat": f"42 (a) R 1 (b) {fields}\n",
         "42/io": "rchar: 5000\nwchar: 700\nsyscr: 10\nsyscw: 1\nread_bytes: 4096\nwrite_bytes: 8192\ncancelled_write_bytes: 0\n",
@@ -361,6 +387,7 @@ def test_numbers_from_proc(proc: Path) -> None:
     assert (row.pid, row.ppid, row.session, row.zombie) == (42, 7, 42, False)
     assert (row.started, row.create_time) == (340500, 1000.0 + 3405.0)
     assert (row.cpu, row.reaped_cpu, row.faults, row.reaped_faults) == (3.0, 15.0, 100, 23)
+    assert row.majors == 37
     assert (row.resident, row.threads) == (390 * 4096, 4)
     assert host.io(42) == Io(4096, 8192, 5700)
     assert host.open_fds(42) == 2

@@ -56,6 +56,7 @@ def test_an_orderly_tree_is_counted_exactly(seed: int) -> None:
         sample = world.sample()
         assert sample.cpu_seconds == pytest.approx(world.kernel.spent)
         assert sample.io_read_bytes == world.kernel.spent_io
+        assert sample.major_faults == world.kernel.spent_majors
 
 
 @pytest.mark.parametrize("seed", range(40))
@@ -85,15 +86,17 @@ def test_events_in_the_middle_of_a_pass_are_never_counted_twice(seed: int) -> No
 def test_a_disorderly_tree_never_falls_and_never_has_too_much(seed: int) -> None:
     """Orphans, parents that ignore their children: what was seen once stays counted, what nobody saw may be missing."""
     world = World(seed)
-    kernel, last = world.kernel, 0.0
+    kernel, last, last_majors = world.kernel, 0.0, 0
     for _ in range(40):
         for _ in range(kernel.random.randint(0, 6)):
             act(world, orderly=False)
             for proc in kernel.procs.values():
                 proc.ignores_children = proc.mine and proc.pid % 3 == 0
-        seconds = world.sample().cpu_seconds
+        sample = world.sample()
+        seconds, majors = sample.cpu_seconds, sample.major_faults
         assert seconds is not None and last <= seconds <= kernel.spent + 1e-6
-        last = seconds
+        assert majors is not None and last_majors <= majors <= kernel.spent_majors
+        last, last_majors = seconds, majors
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -149,7 +152,7 @@ def test_an_orphan_is_counted_to_the_last_reading() -> None:
     kernel.exit(leaf)
     kernel.work(world.root, 2.0, io=1000)
     sample = world.sample()
-    assert (sample.cpu_seconds, sample.io_read_bytes, sample.os_processes) == (18.0, 5096, 1)
+    assert (sample.cpu_seconds, sample.io_read_bytes, sample.os_processes, sample.major_faults) == (18.0, 5096, 1, 2)
 
 
 def test_parent_and_child_gone_in_one_interval() -> None:

@@ -55,10 +55,12 @@ class FakeProc:
         moved: tuple[int, int] = (0, 0),
         stored: tuple[int, int] = (0, 0),
         fds: int = 3,
+        majors: tuple[int, int] = (0, 0),
     ) -> None:
         threads = len(waits)
         faults = 100 + ticks
-        fields = f"{ppid} {pid} {pid} 0 -1 0 {faults} {reaped} 0 0 {ticks} 0 {reaped} 0 20 0 {threads} 0 {started} 4096 {pages} 1"
+        fields = f"{ppid} {pid} {pid} 0 -1 0 {faults} {reaped} {majors[0]} {majors[1]} {ticks} 0 {reaped} 0 20 0 {threads} 0 "
+        fields += f"{started} 4096 {pages} 1"
         self.write(f"{pid}/stat", f"{pid} (sh) {state} {fields}\n")
         self.write(
             f"{pid}/io",
@@ -111,9 +113,9 @@ needs_100_hz = pytest.mark.skipif(os.sysconf("SC_CLK_TCK") != 100 or os.sysconf(
 @pytest.mark.parametrize("max_files", [None, 0, 1, 2, 5, 7])
 def test_a_tree_and_its_figures(proc: FakeProc, max_files: int | None) -> None:
     """The same with all files kept, with none, and with a few."""
-    proc.put(40, ticks=250, reaped=50, pages=100, waits=(0.5,), moved=(1000, 200), stored=(4096, 8192))
+    proc.put(40, ticks=250, reaped=50, pages=100, waits=(0.5,), moved=(1000, 200), stored=(4096, 8192), majors=(30, 5))
     proc.put(50, ppid=40, started=200, ticks=100, pages=200, waits=(1.0, 0.25, 0.125), moved=(10, 20), stored=(100, 0), fds=5)
-    proc.put(60, ppid=50, started=300, state="Z", ticks=10, pages=0, stored=(7, 0), fds=0)
+    proc.put(60, ppid=50, started=300, state="Z", ticks=10, pages=0, stored=(7, 0), fds=0, majors=(2, 0))
     proc.put(70, ppid=1, started=300, ticks=9999)
     time, host = Time(), host_of(proc, max_files)
     sampler = sampler_of(host, time)
@@ -130,11 +132,22 @@ def test_a_tree_and_its_figures(proc: FakeProc, max_files: int | None) -> None:
         threads=4,
         open_fds=8,
         os_processes=3,
+        major_faults=30 + 5 + 2,
     )
     time.now += 4
     proc.remove(60)  # its parent waited for it: faults and ticks are handed on
     proc.put(
-        50, ppid=40, started=200, ticks=300, reaped=110, waits=(1.5, 0.25), ran=2, pages=50, moved=(10, 5020), stored=(107, 50)
+        50,
+        ppid=40,
+        started=200,
+        ticks=300,
+        reaped=110,
+        waits=(1.5, 0.25),
+        ran=2,
+        pages=50,
+        moved=(10, 5020),
+        stored=(107, 50),
+        majors=(4, 2),
     )
     sample = sampler.sample({"p": ROOT})["p"]
     assert sample == Sample(
@@ -151,6 +164,7 @@ def test_a_tree_and_its_figures(proc: FakeProc, max_files: int | None) -> None:
         threads=3,
         open_fds=8,
         os_processes=2,
+        major_faults=30 + 5 + 4 + 2,
     )
     assert host.kept_files <= (100 if max_files is None else max_files)
     assert sampler.errors_total == 0

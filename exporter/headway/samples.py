@@ -11,7 +11,7 @@ class Sample(NamedTuple):
     """Totals over the whole tree at `at` (unix s). None is a value that could not be read, never 0.
 
     A tuple, because a pass makes thousands of them and a dataclass costs five times as much to make. Counters (`…_seconds`,
-    `io_…_bytes`) never fall while the root lives: what a child used stays counted after its exit.
+    `io_…_bytes`, `major_faults`) never fall while the root lives: what a child used stays counted after its exit.
     """
 
     at: float
@@ -31,6 +31,7 @@ class Sample(NamedTuple):
     quiet_since: float | None = None  # since when neither CPU nor I/O of the tree moved noticeably; None: it moves, or unknown
     proportional_bytes: int | None = None  # memory with shared pages divided among those who share them; None: not measured
     left_behind: int = 0  # OS processes that had left the tree and live on; said when the root is gone
+    major_faults: int | None = None  # major page faults: those for which the disk was read
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

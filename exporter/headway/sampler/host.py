@@ -16,8 +16,8 @@ class Row(NamedTuple):
 
     `started` tells two processes of one pid apart as long as the host runs, whatever happens to the clock; `create_time` is the
     same moment in unix seconds. `cpu` is CPU time (s) of all its threads, `reaped_cpu` that of the children it waited for, with
-    theirs. `faults` and `reaped_faults` are minor page faults, counted by the kernel in the same two ways. `state` is one of
-    psutil's words (running, sleeping, disk-sleep, stopped, …).
+    theirs. `faults` and `reaped_faults` are minor page faults, counted by the kernel in the same two ways; `majors` are major ones,
+    both ways together. `state` is one of psutil's words (running, sleeping, disk-sleep, stopped, …).
     """
 
     pid: int
@@ -33,6 +33,7 @@ class Row(NamedTuple):
     resident: int | None
     threads: int | None
     state: str | None = None
+    majors: int | None = None
 
 
 class Io(NamedTuple):

@@ -40,7 +40,9 @@ def parse_stat(pid: int, text: bytes, booted: float) -> Row | None:
     if len(fields) < 23 or fields[0] in _DEAD:  # one more than wanted: the last one may be cut
         return None
     # What stands here is said of every process that ran, in every pass: one unpacking costs half of as many look-ups.
-    state, ppid, _, session, _, _, _, faults, reaped_faults, _, _, user, system, reaped_user, reaped_system = fields[:15]
+    state, ppid, _, session, _, _, _, faults, reaped_faults, majors, reaped_majors, user, system, reaped_user, reaped_system = (
+        fields[:15]
+    )
     started = int(fields[19])
     return _new(
         Row,
@@ -58,5 +60,6 @@ def parse_stat(pid: int, text: bytes, booted: float) -> Row | None:
             int(fields[21]) * _PAGE,
             int(fields[17]),
             _STATES.get(state),
+            0 if majors == reaped_majors == b"0" else int(majors) + int(reaped_majors),  # most had none
         ),
     )

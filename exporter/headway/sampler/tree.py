@@ -114,6 +114,7 @@ class Tree:
         self.joined: list[Row] = []  # those whom the last look has taken in
         self.doubted: set[Key] = set()
         self.lost_cpu = 0.0
+        self.lost_majors = 0
         self.lost_wait = 0.0
         self.lost_io = Io(0, 0, 0)
 
@@ -230,6 +231,7 @@ class Tree:
 
     def _lose(self, member: Member) -> None:
         self.lost_cpu += (member.row.cpu or 0.0) + member.row.reaped_cpu
+        self.lost_majors += member.row.majors or 0
         self.lost_wait += member.known_wait
         if member.io is not None:
             had, io = self.lost_io, member.io

@@ -34,8 +34,8 @@ _new: Final = tuple.__new__
 # for every tree.
 _Mark = tuple[float, float, float | None, int | None]
 _NO_MARK: Final[_Mark] = (0.0, 0.0, None, None)
-# Of a tree of one: CPU seconds, bytes resident, share of the limit, bytes read, written, moved.
-_Totals = tuple[float | None, int | None, float | None, int | None, int | None, int | None]
+# Of a tree of one: major page faults, CPU seconds, bytes resident, share of the limit, bytes read, written, moved.
+_Totals = tuple[int | None, float | None, int | None, float | None, int | None, int | None, int | None]
 
 
 class _Tracked:
@@ -47,6 +47,7 @@ class _Tracked:
         "last",
         "limit",
         "limit_until",
+        "majors",
         "process",
         "quiet_mark",
         "quiet_since",
@@ -64,6 +65,7 @@ class _Tracked:
         self.quiet_since: float | None = None
         self.zombie_since: float | None = None
         self.cpu = 0.0
+        self.majors = 0
         self.io = Io(0, 0, 0)
         self.limit: int | None = None
         self.limit_until = -inf
@@ -197,7 +199,7 @@ class TreeSampler:
             tracked.totals, tracked.totals_of = _totals(tracked, row, io), row
         member.fds = fds = figures.fds
         assert tracked.totals is not None
-        cpu, resident, share, read, written, moved = tracked.totals
+        majors, cpu, resident, share, read, written, moved = tracked.totals
         _, before, had, _ = last
         if cpu is None or had is None or monotonic <= before:
             ratio = None
@@ -208,7 +210,8 @@ class TreeSampler:
         wait = None if member.wait is None else tree.lost_wait + member.wait
         quiet = _quiet_since(tracked, mark)
         return _new(
-            Sample, (at, True, row[12], None, cpu, ratio, wait, resident, share, read, written, row[11], fds, 1, quiet, None, 0)
+            Sample,
+            (at, True, row[12], None, cpu, ratio, wait, resident, share, read, written, row[11], fds, 1, quiet, None, 0, majors),
         )
 
     def _read(self, tracked: _Tracked, at: float, monotonic: float) -> Sample:
@@ -217,6 +220,7 @@ class TreeSampler:
         tracked.totals_of = None
         figures = host.figures
         cpu: float | None = tree.lost_cpu
+        majors: int | None = tree.lost_majors
         wait: float | None = tree.lost_wait
         read, written, moved = tree.lost_io
         resident: int | None = 0
@@ -226,8 +230,9 @@ class TreeSampler:
         for member in tree.members.values():
             row = member.row
             # Unpacked once: asking for each figure by its name costs more than reading the file it came from.
-            pid, _, _, _, _, zombie, own_cpu, reaped_cpu, _, _, own_resident, own_threads, _ = row
+            pid, _, _, _, _, zombie, own_cpu, reaped_cpu, _, _, own_resident, own_threads, _, own_majors = row
             cpu = None if cpu is None or own_cpu is None else cpu + own_cpu + reaped_cpu
+            majors = None if majors is None or own_majors is None else majors + own_majors
             resident = None if resident is None or own_resident is None else resident + own_resident
             if zombie:
                 with suppress(ProcessLookupError, PermissionError):  # its last figures count until someone waits for it
@@ -252,6 +257,8 @@ class TreeSampler:
         # Rounding, and figures of two moments where a tree would not hold still, must not make a counter fall.
         if cpu is not None:
             cpu = tracked.cpu = cpu if cpu > tracked.cpu else tracked.cpu
+        if majors is not None:
+            majors = tracked.majors = max(majors, tracked.majors)
         had = tracked.io
         if io_known and (read, written, moved) != had:
             had = tracked.io = Io(max(read, had.read), max(written, had.written), max(moved, had.moved))
@@ -283,6 +290,7 @@ class TreeSampler:
                 _quiet_since(tracked, mark),
                 proportional,
                 0,  # left_behind
+                majors,
             ),
         )
         tracked.last = mark
@@ -345,14 +353,18 @@ def _totals(tracked: _Tracked, row: Row, io: Io | None) -> _Totals:
     cpu = None if row.cpu is None else tree.lost_cpu + row.cpu + row.reaped_cpu
     if cpu is not None:
         cpu = tracked.cpu = cpu if cpu > tracked.cpu else tracked.cpu
+    majors = row.majors
+    if majors is not None:
+        majors += tree.lost_majors
+        majors = tracked.majors = majors if majors > tracked.majors else tracked.majors
     share = None if resident is None or not tracked.limit else resident / tracked.limit
     if io is None:
-        return cpu, resident, share, None, None, None
+        return majors, cpu, resident, share, None, None, None
     (read, written, moved), (lost_read, lost_written, lost_moved), had = io, tree.lost_io, tracked.io
     now = (lost_read + read, lost_written + written, lost_moved + moved)
     if now != had:
         had = tracked.io = Io(*map(max, now, had))
-    return cpu, resident, share, *had
+    return majors, cpu, resident, share, *had
 
 
 def _quiet_since(tracked: _Tracked, mark: _Mark) -> float | None:
