@@ -9,6 +9,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -156,13 +157,18 @@ def test_services_that_died_while_no_exporter_ran(serve: Serve) -> None:
     assert serving.until("off", "error", 30)["reason"].startswith("ended by signal SIGKILL")
 
 
-def test_a_restart_goes_on_when_the_exporter_is_started_again_in_the_middle_of_it(serve: Serve) -> None:
+@pytest.mark.parametrize(
+    ("call", "body"), [("/restart", {"name": "d"}), ("/stop-all", {"for_now": True})], ids=["restart", "stop for now"]
+)
+def test_what_begins_again_does_so_when_the_exporter_is_killed_in_the_middle_of_it(
+    serve: Serve, call: str, body: dict[str, Any]
+) -> None:
     deaf = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True); time.sleep(1000)"
     serving = serve({"d": {"command": [sys.executable, "-c", deaf], "stop_grace": "4s"}})
     before = serving.until("d", "running")
     wait_until(lambda: serving.call("GET", "/d/logs") == ["deaf"], 30, "it to be deaf")
     with ThreadPoolExecutor(1) as threads:
-        asked = threads.submit(serving.call, "POST", "/restart", {"name": "d"})
+        asked = threads.submit(serving.call, "POST", call, body)
         ended = before["process_id"]
         wait_until(lambda: serving.process(ended)["transitions"][-1]["to"] == "stopping", 30, "the end, on the disk")
         serving.exporter.kill()

@@ -132,6 +132,9 @@ class Unit:
         """Ends it with everything below it; it is not started again by itself, or, `for_now`, not by this exporter. Raises
         StoreUnavailable when that could not be written down; what could not be ended is in error afterwards."""
         async with self._lock:
+            if for_now and self.wanted:
+                await self._end_to_begin_anew(by)
+                return
             if not for_now:
                 await self._want(False)
             await self._end(by)
@@ -146,14 +149,18 @@ class Unit:
 
     async def restart(self, by: str) -> None:
         async with self._lock:
-            await self._want(True, restarting=True)
-            try:
-                await self._end(by)
-            finally:
-                self.remembered = replace(self.remembered, restarting=False)
+            await self._end_to_begin_anew(by)
             if self.phase is Phase.STOPPED:
                 self.remembered = replace(self.remembered, failures=0)
                 self.begin()
+
+    async def _end_to_begin_anew(self, by: str) -> None:
+        """If the exporter does not live to see the end, the next one begins it anew. Raises StoreUnavailable."""
+        await self._want(True, restarting=True)
+        try:
+            await self._end(by)
+        finally:
+            self.remembered = replace(self.remembered, restarting=False)
 
     async def adopt(self) -> None:
         """After a start of the exporter: finds out what became of its process, and goes on from there."""
