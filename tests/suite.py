@@ -50,6 +50,7 @@ LONGEST: Final = (
         "test_announcing.py",
         "test_memory_growth.py",
         "test_transcripts.py",
+        "test_used.py",
         "test_verdicts.py",
         "stack/test_verdicts_agree.py",
         "stack/test_announcements.py",

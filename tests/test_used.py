@@ -29,6 +29,7 @@ from headway.used import NOTHING, Used
 from osprocesses import Started
 from registry_world import START, World, in_loop
 from running import RunningExporter, Starter
+from small_disk import small_disk
 from waiting import wait_until
 
 
@@ -348,6 +349,7 @@ async def play(steps: list[tuple[str, int, int]]) -> None:
 
 WORK = """
 signal.signal(signal.SIGUSR1, lambda *_: sys.exit(0))
+signal.signal(signal.SIGUSR2, lambda *_: burn(time.process_time() + 0.6))
 say("ready")
 def burn(seconds):
     while time.process_time() < seconds:
@@ -401,6 +403,24 @@ def test_it_counts_at_the_stop_of_the_exporter_and_goes_on_with_the_next(exporte
         wait_until(lambda: client.get(run["id"])["cpu_seconds"], what="a sample")
         client.update(run["id"], status="done")
         assert value(client, "Burn") == pytest.approx(used, abs=0.15), "not twice"
+
+
+def test_on_a_full_disk_it_stands_still_and_counts_what_it_missed(start_exporter: Starter, start: Started, tmp_path: Path) -> None:
+    script = start(WORK)
+    with small_disk(tmp_path / "disk") as disk:
+        exporter = start_exporter("--sample-interval", "0.2", data_dir=disk.path / "data")
+        with Client(exporter.url, exporter.key) as client:
+            run = client.create("Burn", "task", pid=script.pid)
+            shown = wait_until(lambda: max(0.0, value(client, "Burn")), what="its work, counted")
+            disk.fill()
+            os.kill(script.pid, signal.SIGUSR2)
+            wait_until(lambda: "could not be stored" in "".join(exporter.output), what="a count that fails")
+            assert client.get(run["id"])["cpu_seconds"] > shown + 0.4
+            assert value(client, "Burn") == shown
+            disk.make_room()
+            wait_until(lambda: value(client, "Burn") > shown + 0.4, what="all of its work, counted")
+            assert value(client, "Burn") < shown + 1.2, "once"
+        exporter.stop()
 
 
 def test_of_what_a_rule_finds_nothing_is_lost_when_one_of_two_ends(start_exporter: Starter, start: Started, tmp_path: Path) -> None:

@@ -361,7 +361,9 @@ class Exporter:
             turns.unsubscribe(changed)
 
     async def count_use(self) -> None:
-        """What processes used until now is counted under their names."""
+        """What processes used until now is counted under their names; not while nothing can be stored: it would be undone."""
+        if self.writer.last_error is not None:
+            return
         await in_turns(self.use.counting(), self.way)
 
     async def clean_up(self) -> None:
