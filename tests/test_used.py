@@ -166,14 +166,18 @@ async def test_who_waits_in_a_queue_uses_nothing() -> None:
 @in_loop
 async def test_who_was_lost_and_comes_back_does_not_count_twice() -> None:
     world = World(lease=30.0)
-    world.create(id="far", host="elsewhere", metadata={"tokens_in": 100})
+    world.create(id="far", host="elsewhere", metadata={"tokens_in": 100, "cost_dollars": 2.0})
     world.pass_by(100)
     assert world.status("far") is Status.ORPHANED and used(world).tokens_input == 100
     world.clock.now += 1
     world.update("far", progress={"current": 3})
     assert world.status("far") is Status.RUNNING
-    world.update("far", status="done", metadata={"tokens_in": 130})
+    count(world)
+    world = restarted(world)
+    world.update("far", status="done", metadata={"tokens_in": 130, "cost_dollars": 2.5})
     assert used(world).tokens_input == 130
+    assert world.registry.totals.names["job", Kind.TASK].cost_dollars == 2.5
+    assert world.registry.entries["far"].process.usage is None, "it cannot come back any more"
 
 
 # ── another exporter, a full disk ───────────────────────────────────────────────────────────────────────────────────

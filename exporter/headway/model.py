@@ -323,11 +323,13 @@ class Activity:
 @record
 class Usage:
     """What its OS processes used, as far as they were sampled: kept with the record when it ends, because samples are not.
-    `counted`: up to where that, and the tokens, are among the totals of its name; None of who ended for good."""
+    `counted`: up to where that, and the tokens, are among the totals of its name, and `counted_dollars`, what it cost; None of who
+    ended for good."""
 
     cpu_seconds: float | None = None
     peak_memory_bytes: int | None = None  # resident, of the whole tree at one time
     counted: Used | None = None
+    counted_dollars: float | None = None
 
 
 @record

@@ -48,20 +48,22 @@ class Commits:
         mark, used = None, NOTHING
         if process.status.ended:
             mark, (used, counted) = entry.mark, self._marks.take(entry)
+            dollars = total = cost(process.metadata, self._settings.prices)
             if process.started_at is not None:  # else it was that of who waited
                 usage = entry.usage()
+                if total is not None and usage is not None and usage.counted_dollars is not None:
+                    dollars = max(0.0, total - usage.counted_dollars)
                 # Only who was lost may come back, and goes on from here.
-                kept = counted if process.status is Status.ORPHANED and counted != NOTHING else None
-                if kept is not None or usage is not None:
-                    usage = replace(usage or Usage(), counted=kept)
-                process = entry.process = replace(process, usage=usage)
+                lost = process.status is Status.ORPHANED
+                kept = counted if lost and counted != NOTHING else None
+                usage = replace(usage or Usage(), counted=kept, counted_dollars=total if lost else None)
+                process = entry.process = replace(process, usage=None if usage == Usage() else usage)
             entry.mark = None
             key = self._totals.key_of(process)
             known = self._totals.names.get(key)
             shape = None
             if entry.estimator is not None and process.status is Status.DONE:
                 shape = entry.estimator.shape() or None
-            dollars = cost(process.metadata, self._settings.prices)
             if dollars is not None:
                 self._totals.spent(process.spec.project, dollars)
             stats = (known or NameStats(name=key[0], kind=process.kind)).with_end(process, shape, dollars, used)

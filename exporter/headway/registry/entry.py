@@ -120,13 +120,14 @@ class Entry:
         if sample is None and before is None and not peak:
             return None
         seconds = None if sample is None else sample.cpu_seconds
-        counted = None
+        counted = dollars = None
         if before is not None:
-            counted = before.counted
+            counted, dollars = before.counted, before.counted_dollars
             peak = max(before.peak_memory_bytes or 0, peak)
             if seconds is None or (before.cpu_seconds is not None and before.cpu_seconds > seconds):
                 seconds = before.cpu_seconds
-        return None if seconds is None and not peak and counted is None else Usage(seconds, peak or None, counted)
+        known = seconds is not None or peak or counted is not None or dollars is not None
+        return Usage(seconds, peak or None, counted, dollars) if known else None
 
 
 _RECORD: Final[Any] = vars(Entry)["process"]
