@@ -55,9 +55,10 @@ class Commits:
                     dollars = max(0.0, total - usage.counted_dollars)
                 # Only who was lost may come back, and goes on from here.
                 lost = process.status is Status.ORPHANED
-                kept = counted if lost and counted != NOTHING else None
-                usage = replace(usage or Usage(), counted=kept, counted_dollars=total if lost else None)
-                process = entry.process = replace(process, usage=None if usage == Usage() else usage)
+                if lost or usage is not None:
+                    kept = counted if lost and counted != NOTHING else None
+                    usage = replace(usage or Usage(), counted=kept, counted_dollars=total if lost else None)
+                    process = entry.process = replace(process, usage=None if usage == Usage() else usage)
             entry.mark = None
             key = self._totals.key_of(process)
             known = self._totals.names.get(key)

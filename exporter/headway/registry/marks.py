@@ -100,6 +100,8 @@ class Marks:
         """What it used since that was last taken under its name; and up to where it is counted now, to be kept with its record."""
         process, sample, mark = entry.process, entry.sample, entry.mark
         usage = process.usage
+        if mark is None and usage is None and not process.metadata:
+            return NOTHING, NOTHING
         counted = NOTHING if usage is None or usage.counted is None else usage.counted
         cpu, read, written = 0.0, 0, 0
         if mark is not None and sample is not None:
