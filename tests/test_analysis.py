@@ -39,6 +39,7 @@ from headway.model import (
     State,
     TimedOut,
     Usage,
+    Waiting,
 )
 from headway.samples import Sample
 from headway.view import Limits, View
@@ -290,6 +291,30 @@ def test_stuck_with_evidence() -> None:
     spinning = subject("w", conditions=report(Condition.STUCK, Severity.WARNING, "no output for 90 s; CPU at 1.00 of a core"))
     assert [(s.id, s.severity, s.silent_seconds) for s in stuck([spinning, silent])] == [("s", "high", 90.0), ("w", "medium", 90.0)]
     assert "quiet" in stuck([silent])[0].evidence
+
+
+def asks(id: str, since: float, **more: Any) -> Subject:
+    found = subject(id, name=id, conditions=report(Condition.WAITING), **more)
+    activity = replace(found.process.activity, waiting=Waiting("permission to use Bash", NOW - since))
+    return replace(found, view=replace(found.view, process=replace(found.process, activity=activity)))
+
+
+def test_who_waits_for_a_person_the_longest_first_and_before_all_else() -> None:
+    moment = replace(asks("moment", 5), view=replace(asks("moment", 5).view, conditions=()))
+    hangs = subject("hangs", name="hangs", conditions=report(Condition.STUCK, Severity.CRITICAL, "no output for 9 min"))
+    others = [subject(f"work-{n}", name="work", elapsed=900) for n in range(3)]
+    found = whole([hangs, *others, asks("agent", 90), moment, asks("longer", 3600)])
+    assert [(one.id, one.waiting_for, one.waiting_seconds) for one in found.waiting] == [
+        ("longer", "permission to use Bash", 3600.0),
+        ("agent", "permission to use Bash", 90.0),
+    ]
+    first, second, third = found.recommendations
+    assert [one.about for one in (first, second, third)] == ["longer", "agent", "hangs"]
+    assert (first.priority, first.reason, first.command) == ("high", "for 60 min: permission to use Bash", "headway show longer")
+    text = page(found, [hangs, *others, asks("agent", 90), moment, asks("longer", 3600)], [], [])
+    rows = [line.split(" ")[1] for line in text.partition("running (")[2].splitlines()[1:7]]
+    assert rows == ["agent", "longer", "hangs", "work", "work", "work"]
+    assert "- high longer: for 60 min: permission to use Bash > headway show longer" in text
 
 
 def test_duplicates_with_their_instances() -> None:

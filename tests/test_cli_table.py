@@ -37,6 +37,7 @@ def process(id: str = "p", **fields: Any) -> dict[str, Any]:
         "cpu_ratio": None,
         "memory_bytes": None,
         "log_tail": [],
+        "waiting_for": None,
     }
     assert set(fields) <= set(known)
     return known | fields
@@ -237,3 +238,22 @@ def test_what_ended_alike_is_one_line_and_a_different_error_never() -> None:
     assert found[0].note == "no answer from 10.0.0.7:5432 in 3.5 s", "one of them is the example"
     family = [bad("above"), bad("below", parent_id="above"), bad("beside")]
     assert [row.id for row in folded(family)] == ["above", "below", "beside"]
+
+
+def test_what_waits_for_a_person_comes_first_with_all_above_it_and_says_for_what() -> None:
+    found = [
+        process("new"),
+        process("agent", waiting_for="permission to use Bash", stage="waiting for the user", parent_id="outer"),
+        process("other"),
+        process("outer"),
+        process("asks", waiting_for="approval", summary="so far"),
+    ]
+    assert [line.id for line in rows(found)] == ["outer", "agent", "asks", "new", "other"]
+    assert [line.note for line in rows(found)][1:3] == [
+        "waits for a person: permission to use Bash",
+        "waits for a person: approval",
+    ]
+    loop = [process("a", parent_id="b", waiting_for="x"), process("b", parent_id="a")]
+    assert rows(loop) == rows(list(reversed(loop)))
+    older = {name: value for name, value in process("p", stage="load").items() if name != "waiting_for"}
+    assert row(older).note == "load", "an exporter that knows of no waiting"

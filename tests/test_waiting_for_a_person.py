@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from calling import Api
+from cli import headway
 from headway.api.answers import summary
 from headway.collector import Collector
 from headway.errors import InvalidInput
@@ -157,6 +159,34 @@ async def test_a_record_of_an_exporter_that_knew_of_no_waiting_can_be_read() -> 
     assert decode_process("a", json.dumps(before)).activity == Activity(START)
     waits = world.update("a", waiting_for=BASH)
     assert decode_process("a", encode_process(waits)) == waits
+
+
+def test_pages_and_terminal_say_it_first(exporter: RunningExporter) -> None:
+    api = Api(exporter, exporter.key)
+    asks = api.create(name="Release", type="pipeline", stage="ship", thresholds={"waiting_after": 0})["id"]
+    for name in ("Broken", "Later"):
+        api.update(api.create(name=name)["id"], status="failed", error="no disk")
+    api.update(asks, waiting_for="approval of the release", log="built")
+    wait_until(lambda: api.list("status=waiting"), 30, "the condition")
+
+    def page(path: str) -> Any:
+        return api.raw("GET", path, headers={"Accept": "application/json"}).json()["data"]
+
+    rows = page("/attention")["rows"]
+    assert [row["name"] for row in rows] == ["Release", "Later", "Broken"]
+    assert rows[0]["note"] == "waits for a person: approval of the release · built"
+    assert [(flag["name"], flag["level"]) for flag in rows[0]["flags"]] == [("waiting", "warning")]
+    found = {fact["label"]: fact["text"] for fact in page(f"/processes/{asks}")["facts"]}
+    assert found["waits for"] == "approval of the release" and found["may wait for a person for"] == "0s"
+    assert ["Waiting", 1] in page("/")["counts"]
+    assert [count for label, count in page("/")["counts"] if label == "Waiting"] == [1]
+    shown = headway("show", asks, environ=exporter.client_env).stdout
+    assert re.search(r"waits for +a person: approval of the release \(since \d{4}-", shown) and "waiting after" in shown
+    listed = headway("ps", environ=exporter.client_env).stdout.splitlines()
+    assert "Release" in listed[1] and "waiting" in listed[1]
+    analysed = headway("analyze", environ=exporter.client_env).stdout
+    assert re.search(r"\nHIGH Release: answer it: it waits for a person\n.*: approval of the release\n", analysed)
+    assert re.search(r"\nwaiting for a person\n +NAME.*\n +Release +\S+ +approval of the release", analysed)
 
 
 def test_it_is_shown_listed_and_outlives_the_exporter(exporter: RunningExporter) -> None:

@@ -1,4 +1,5 @@
-"""What is not as it should be among what runs now, with the evidence: time sinks, bottlenecks, stuck ones, duplicates. Pure."""
+"""What is not as it should be among what runs now, with the evidence: what waits for a person, time sinks, bottlenecks, stuck ones,
+duplicates. Pure."""
 
 from __future__ import annotations
 
@@ -44,6 +45,17 @@ class Subject:
 
     def condition(self, condition: Condition) -> ConditionReport | None:
         return next((report for report in self.view.conditions if report.condition is condition), None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waits:
+    """`waiting_for`: what a person is to do before it goes on."""
+
+    id: str
+    name: str
+    kind: Kind
+    waiting_for: str
+    waiting_seconds: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,6 +125,22 @@ class Duplicate:
     cwd: str | None
     host: str | None
     instances: tuple[Instance, ...]
+
+
+def waiting(subjects: Sequence[Subject]) -> list[Waits]:
+    """Those that wait longest first."""
+    found = [
+        Waits(
+            id=process.id,
+            name=process.name,
+            kind=process.kind,
+            waiting_for=waits.what,
+            waiting_seconds=max(0.0, subject.view.now - waits.since),
+        )
+        for subject in subjects
+        if (waits := (process := subject.process).waiting) is not None and subject.condition(Condition.WAITING) is not None
+    ]
+    return sorted(found, key=lambda one: (-one.waiting_seconds, one.id))
 
 
 def time_sinks(subjects: Sequence[Subject]) -> list[TimeSink]:

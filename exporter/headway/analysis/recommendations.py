@@ -10,7 +10,7 @@ import shlex
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
-from headway.analysis.findings import ORDER, Bottleneck, Duplicate, Level, Stuck, Subject, TimeSink
+from headway.analysis.findings import ORDER, Bottleneck, Duplicate, Level, Stuck, Subject, TimeSink, Waits
 from headway.analysis.forecasts import Forecast, Window
 from headway.analysis.history import NameKey
 from headway.analysis.name_advice import about_names
@@ -34,6 +34,7 @@ _SILENT: Final[Mapping[bool | None, str]] = {
 def recommendations(
     *,
     subjects: Sequence[Subject],
+    waiting: Sequence[Waits],
     sinks: Sequence[TimeSink],
     bottlenecks: Sequence[Bottleneck],
     stuck: Sequence[Stuck],
@@ -47,7 +48,7 @@ def recommendations(
 ) -> list[Recommendation]:
     """The most urgent first; one for each process and cause. `lost`: orphaned ones that nobody dismissed."""
     owners = {subject.process.id: subject.service for subject in subjects if subject.service is not None}
-    every: list[Recommendation] = []
+    every: list[Recommendation] = list(_waiting(waiting))
     ended: set[str] = set()  # of whom the end is recommended already: the same command twice helps nobody
     for found in (
         _overdue(subjects, owners),
@@ -72,6 +73,18 @@ def _end(process_id: str, owners: Mapping[str, str]) -> str:
     """What ends a process: a service would be started again, so it is restarted."""
     service = owners.get(process_id)
     return f"headway kill {process_id}" if service is None else f"headway restart {shlex.quote(service)}"
+
+
+def _waiting(found: Sequence[Waits]) -> Iterator[Recommendation]:
+    for one in found:
+        yield Recommendation(
+            priority=Level.HIGH,
+            action="answer it: it waits for a person",
+            about=clean(one.name),
+            id=one.id,
+            reason=brief(f"for {span(one.waiting_seconds)}: {one.waiting_for}", 200),
+            command=f"headway show {one.id}",
+        )
 
 
 def _overdue(subjects: Sequence[Subject], owners: Mapping[str, str]) -> Iterator[Recommendation]:

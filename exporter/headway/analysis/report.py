@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
-from headway.analysis.findings import Subject
+from headway.analysis.findings import Subject, Waits
 from headway.analysis.history import is_failure
 from headway.analysis.messages import normalised, said, telling_line
 from headway.analysis.services import ServiceFact
@@ -74,7 +74,7 @@ def _lines(
         analysis
     )
     ids = _Ids([*(subject.process.id for subject in subjects), *(run.id for run in history)])
-    yield from _running(subjects, detail.running, ids)
+    yield from _running(subjects, analysis.waiting, detail.running, ids)
     yield from _failed(failed, detail, ids)
     yield from _todo(analysis, detail, ids)
     yield from _scheduled(services, analysis.until_at, detail.scheduled)
@@ -112,13 +112,16 @@ def _money(analysis: Analysis) -> str:
     return f", cost ${analysis.costs.dollars:.2f}" if analysis.costs.processes else ""
 
 
-def _running(subjects: Sequence[Subject], most: int, ids: _Ids) -> Iterator[str]:
-    """Those with flags first, then by the time of their start."""
+def _running(subjects: Sequence[Subject], waiting: Sequence[Waits], most: int, ids: _Ids) -> Iterator[str]:
+    """Those that wait for a person first, then the others with flags, then by the time of their start."""
     if not subjects:
         yield "running: nothing"
         return
     yield "running (name, status, progress, left, flags, id):"
-    ordered = sorted(subjects, key=lambda s: (not s.view.conditions, s.process.spec.created_at, s.process.id))
+    waits = {one.id for one in waiting}
+    ordered = sorted(
+        subjects, key=lambda s: (s.process.id not in waits, not s.view.conditions, s.process.spec.created_at, s.process.id)
+    )
     for subject in ordered[:most]:
         view, process = subject.view, subject.process
         ratio = process.progress_ratio

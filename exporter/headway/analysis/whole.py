@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from headway.analysis import findings
-from headway.analysis.findings import Bottleneck, Duplicate, Stuck, Subject, TimeSink
+from headway.analysis.findings import Bottleneck, Duplicate, Stuck, Subject, TimeSink, Waits
 from headway.analysis.forecasts import Forecast, Window, forecasts, window
 from headway.analysis.history import by_name
 from headway.analysis.patterns import Pattern, patterns
@@ -32,6 +32,7 @@ class Analysis:
     active: int
     history_runs: int
     history_complete: bool
+    waiting: Sequence[Waits]
     time_sinks: Sequence[TimeSink]
     bottlenecks: Sequence[Bottleneck]
     stuck: Sequence[Stuck]
@@ -65,11 +66,13 @@ def analyze(
         if (key[1] is Kind.CRON or key[0] in scheduled) and key[0] not in stopped
         if (found := window(key, ended, now, active.get(key))) is not None
     ]
+    waiting = findings.waiting(subjects)
     sinks, stuck = findings.time_sinks(subjects), findings.stuck(subjects)
     bottlenecks, duplicates = findings.bottlenecks(subjects), findings.duplicates(subjects)
     foreseen = forecasts(subjects, runs)
     todo = recommendations(
         subjects=subjects,
+        waiting=waiting,
         sinks=sinks,
         bottlenecks=bottlenecks,
         stuck=stuck,
@@ -87,6 +90,7 @@ def analyze(
         active=len(subjects),
         history_runs=len(history),
         history_complete=complete,
+        waiting=waiting,
         time_sinks=sinks,
         bottlenecks=bottlenecks,
         stuck=stuck,

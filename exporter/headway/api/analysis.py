@@ -50,10 +50,10 @@ class Scope:
 
 
 async def analyze_processes(request: Request) -> Response:
-    """What is slow, why, and what to do: time sinks, bottlenecks, stuck ones, duplicates, forecasts, what is usual of each name
-    (failure rate, durations and their trend, common errors), costs, and recommendations with the command for each. Looks at the
-    newest 10,000 that ended in the `timeframe` (7d), or since `since`. `notice`: that nothing is being stored, and why; null while
-    all is well."""
+    """What is slow, why, and what to do: what waits for a person, time sinks, bottlenecks, stuck ones, duplicates, forecasts,
+    what is usual of each name (failure rate, durations and their trend, common errors), costs, and recommendations with the
+    command for each. Looks at the newest 10,000 that ended in the `timeframe` (7d), or since `since`. `notice`: that nothing is
+    being stored, and why; null while all is well."""
     context, who = context_of(request), caller(request)
     params = parse_params(single(request), AnalyzeParams)
     who.require(Role.VIEWER)

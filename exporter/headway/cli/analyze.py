@@ -20,9 +20,10 @@ if TYPE_CHECKING:
 
 DESCRIPTION = """\
 Says what is slow, why, and what to do. First recommendations, each with its reason in numbers and the command that carries it out;
-nothing is done by itself. Then time sinks, bottlenecks with whom they block, stuck processes, duplicates, what will probably pass
-its timeout or use up the memory, and of each name how often it fails, how long it takes, whether that changes, and its most common
-errors. Looks at the newest 10,000 processes that ended in the timeframe. While nothing is being stored standard error says so."""
+nothing is done by itself. Then what waits for a person, time sinks, bottlenecks with whom they block, stuck processes, duplicates,
+what will probably pass its timeout or use up the memory, and of each name how often it fails, how long it takes, whether that
+changes, and its most common errors. Looks at the newest 10,000 processes that ended in the timeframe. While nothing is being stored
+standard error says so."""
 EXAMPLES = """\
   headway analyze
   headway analyze --project etl --timeframe 30d
@@ -91,6 +92,11 @@ def describe(found: Json, width: int | None = None) -> Iterator[str]:
     yield f"{found['active']} active, {found['history_runs']} ended since {found['since_at']}{more}"
     yield from todo(found["recommendations"], width)
     sections: tuple[tuple[str, tuple[str, ...], list[tuple[str, ...]]], ...] = (
+        (
+            "waiting for a person",
+            ("NAME", "FOR", "WHAT", "ID"),
+            [(w["name"], format_duration(w["waiting_seconds"]), w["waiting_for"], w["id"]) for w in found.get("waiting", ())],
+        ),
         ("time sinks", ("SEVERITY", "NAME", "RATIO", "ELAPSED", "EXPECTED", "LEFT", "ID"), [*map(sink, found["time_sinks"])]),
         ("bottlenecks", ("SEVERITY", "NAME", "CPU", "MEMORY", "BLOCKS", "ID"), [*map(bottleneck, found["bottlenecks"])]),
         (

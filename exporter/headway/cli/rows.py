@@ -83,7 +83,9 @@ def folded(processes: Iterable[Json]) -> list[Row]:
 
 
 def tree(processes: Sequence[Json]) -> list[tuple[int, Json]]:
-    """(depth, process): children under their parent, where both are among `processes`; otherwise in the order given."""
+    """(depth, process): children under their parent, where both are among `processes`; otherwise in the order given, but for those
+    that wait for a person, which come first with all above them."""
+    processes = waiting_first(processes)
     ids = {process["id"] for process in processes}
     children: dict[str, list[Json]] = {}
     for process in processes:
@@ -97,6 +99,17 @@ def tree(processes: Sequence[Json]) -> list[tuple[int, Json]]:
         # Newest come first in an answer; below one parent people expect the order of the work.
         stack += [(depth + 1, child) for child in children.get(process["id"], ())]
     return ordered
+
+
+def waiting_first(processes: Sequence[Json]) -> Sequence[Json]:
+    above: dict[str, str | None] = {process["id"]: process["parent_id"] for process in processes}
+    first: set[str] = set()
+    for process in processes:
+        at: str | None = process["id"] if process.get("waiting_for") else None
+        while at is not None and at in above and at not in first:
+            first.add(at)
+            at = above[at]
+    return sorted(processes, key=lambda process: process["id"] not in first) if first else processes
 
 
 def row(process: Json, depth: int = 0) -> Row:
@@ -124,9 +137,11 @@ def row(process: Json, depth: int = 0) -> Row:
 
 
 def note(process: Json) -> str:
-    """What it achieved, why it failed, where it is, or the last it said; whichever is known first."""
+    """What it waits for, what it achieved, why it failed, where it is, or the last it said; whichever is known first."""
     tail = process["log_tail"]
     ended = process["status"] in ENDED
+    if what := process.get("waiting_for"):
+        return clean(f"waits for a person: {what}").strip()
     candidates = (process["error"], process["summary"]) if ended else (process["summary"], process["stage"])
     return clean(next((text for text in (*candidates, tail[-1] if tail else None) if text), "")).strip()
 

@@ -129,6 +129,7 @@ def facts(process: Json, found: Row) -> list[str]:
         (
             ("progress", " · ".join(part for part in (found.count, found.percent) if part)),
             ("stage", process["stage"]),
+            ("waits for", waits(process)),
             ("rate", found.rate),
             ("time left", found.left + between if found.left else None),
             ("elapsed", found.elapsed),
@@ -141,6 +142,12 @@ def facts(process: Json, found: Row) -> list[str]:
             *((label, moment(process[name])) for label, name in TIMES),
         )
     )
+
+
+def waits(process: Json) -> str | None:
+    """What a person is to do, and since when it waits for that."""
+    what = process.get("waiting_for")
+    return f"a person: {what} (since {moment(process['waiting_since'])})" if what else None
 
 
 def shared(process: Json) -> str:

@@ -14,7 +14,9 @@ Timeframe = Annotated[str | None, Field(description="how far back: 24h, 7d", max
 Name = Annotated[str | None, Field(description="only processes of exactly this name", max_length=256)]
 NARROWER: Final = "ask for one name, type or project, or a shorter timeframe"
 # Of the findings, those that are about something; counts and times stand beside them.
-LISTS: Final = ("recommendations", "time_sinks", "bottlenecks", "stuck", "duplicates", "forecasts", "windows", "patterns")
+LISTS: Final = (
+    *("recommendations", "waiting", "time_sinks", "bottlenecks", "stuck", "duplicates", "forecasts", "windows", "patterns"),
+)
 
 
 class Judging:
@@ -22,10 +24,10 @@ class Judging:
         self.exporter = exporter
 
     async def analyze(self, type: Kind | None = None, name: Name = None, project: Label = None, timeframe: Timeframe = None) -> str:
-        """What is slow, why, and what usually happens: time sinks, bottlenecks with whom they block, stuck ones, duplicates,
-        forecasts, for each name its failure rate, durations with their trend and common errors, and costs. Use it for questions
-        about performance, reliability or cost over time (7 days unless timeframe says otherwise). Only for what to do next,
-        recommend is shorter; for what is wrong right now find_problems is quicker."""
+        """What is slow, why, and what usually happens: what waits for a person, time sinks, bottlenecks with whom they block, stuck
+        ones, duplicates, forecasts, for each name its failure rate, durations with their trend and common errors, and costs. Use it
+        for questions about performance, reliability or cost over time (7 days unless timeframe says otherwise). Only for what to do
+        next, recommend is shorter; for what is wrong right now find_problems is quicker."""
         wanted = given(type=type, name=name, project=project, timeframe=timeframe)
         found = await self.exporter.ask(lambda client: client.analyze(**wanted))
         answer = small(found)

@@ -151,9 +151,9 @@ class Client:
         return dict(self._data("GET", "/api/processes/stats"))
 
     def analyze(self, **filters: Any) -> dict[str, Any]:
-        """What is slow, why, and what to do: `time_sinks`, `bottlenecks`, `stuck`, `duplicates`, `forecasts`, `windows`, `patterns`
-        (of each name failure rate, durations, trend, errors), `costs`, `recommendations` (with the command for each). Filters:
-        type, name, project, timeframe ("7d") or since."""
+        """What is slow, why, and what to do: `waiting`, `time_sinks`, `bottlenecks`, `stuck`, `duplicates`, `forecasts`, `windows`,
+        `patterns` (of each name failure rate, durations, trend, errors), `costs`, `recommendations` (with the command for each).
+        Filters: type, name, project, timeframe ("7d") or since."""
         params = {name: _param(value) for name, value in filters.items() if value is not None}
         return dict(self._data("GET", "/api/processes/analyze", params=params, timeout=self.timeout + ANALYSIS_TIME))
 

@@ -22,7 +22,10 @@ from headway.durations import format_duration
 from headway.errors import HeadwayError
 from headway.registry.lifecycle import needs_attention
 
-EMPTY: Final = "Nothing needs attention: no stuck process, time sink or bottleneck, and no failure that was not dismissed."
+EMPTY: Final = (
+    "Nothing needs attention: nothing waits for a person, no stuck process, time sink or bottleneck, and no failure that was not "
+    "dismissed."
+)
 # The analysis reads up to ten thousand ended processes, so everybody who looks within this time (s) is shown the same one; and it
 # never takes more than this share of the time.
 ANALYSIS_AGE: Final = 4.0

@@ -197,12 +197,14 @@ def facts(view: View) -> list[dict[str, Any]]:
         ("OS state", None if sample is None else sample.state),
         ("command", spec.command),
         ("folder", spec.cwd),
+        ("waits for", None if process.waiting is None else process.waiting.what),
         ("counts as stuck", None if view.serves is None else f"never: it only waits for callers on port {view.serves}"),
     )
     durations: Sequence[tuple[str, float | None]] = (
         ("usual duration", view.expected_duration),
         ("timeout", spec.timeout),
         ("counts as stuck after", view.limits.stuck_after),
+        ("may wait for a person for", view.limits.waiting_after),
         ("CPU time", None if usage is None else usage.cpu_seconds),
     )
     times: Sequence[tuple[str, float | None]] = (
@@ -211,6 +213,7 @@ def facts(view: View) -> list[dict[str, Any]]:
         ("last update", activity.updated_at),
         ("last output", activity.last_output_at),
         ("last progress", activity.last_progress_at),
+        ("waits since", None if process.waiting is None else process.waiting.since),
         ("ended", process.finished_at),
     )
     found = [fact(label, clean(value)) for label, value in texts if value is not None]

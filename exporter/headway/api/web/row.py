@@ -49,7 +49,7 @@ def row(view: View) -> Row:
         "status": status.value,
         "status_text": status.replace("_", " "),
         "mark": MARKS[status],
-        "rank": rank(process, bool(view.conditions)),
+        "rank": rank(view),
         "created": spec.created_at,
         "started": process.started_at,
         "ended": process.finished_at,
@@ -83,13 +83,14 @@ def alike(process: Process) -> str:
 
 
 def note(view: View) -> str:
-    """The one line that says most: how it ended, else what it is at, else what it wrote last."""
+    """The one line that says most: how it ended, else for what it waits or what it is at, else what it wrote last."""
     process = view.process
     if process.status.ended:
         found = process.error or process.activity.summary or ""
         return f"exit code {process.exit_code}" if not found and process.exit_code else found
-    activity = process.activity
-    return " · ".join(part for part in (activity.stage, activity.last_line or activity.summary) if part)
+    activity, waiting = process.activity, process.waiting
+    at = activity.stage if waiting is None else f"waits for a person: {waiting.what}"
+    return " · ".join(part for part in (at, activity.last_line or activity.summary) if part)
 
 
 def left_range(view: View) -> str:
@@ -106,12 +107,14 @@ def level(report: ConditionReport) -> str:
     return "low" if report.severity is Severity.LOW else "warning"
 
 
-def rank(process: Process, flagged: bool) -> int:
-    """Failures first, then what has a condition, then what runs, then what waits, then what is over."""
+def rank(view: View) -> int:
+    """What waits for a person first, then failures, then what has a condition, then what runs, then what is queued, then what is
+    over."""
+    process, conditions = view.process, view.conditions
     if process.status.ended:
         return 0 if needs_attention(process) else 4
-    if flagged:
-        return 1
+    if conditions:
+        return -1 if any(report.condition is Condition.WAITING for report in conditions) else 1
     return 3 if process.status is Status.QUEUED else 2
 
 
@@ -205,6 +208,7 @@ def counts(entries: Iterable[Entry]) -> list[tuple[str, int]]:
     return [
         ("Running", statuses.count(Status.RUNNING)),
         ("Queued", statuses.count(Status.QUEUED)),
+        ("Waiting", conditions.count(Condition.WAITING)),
         ("Done lately", statuses.count(Status.DONE)),
         ("Failed", sum(needs_attention(entry.process) for entry in found if entry.process.status.ended)),
         ("Stuck", conditions.count(Condition.STUCK)),
