@@ -4,12 +4,26 @@ from __future__ import annotations
 
 from typing import Final
 
-from bench.scenarios import clocks, contention, durations, endings, failures, hangs, healthy, memory, restarts, schedules, twins
+from bench.scenarios import (
+    asking,
+    clocks,
+    contention,
+    durations,
+    endings,
+    failures,
+    hangs,
+    healthy,
+    memory,
+    restarts,
+    schedules,
+    twins,
+)
 from bench.scenarios.truth import Scenario
 
 SCENARIOS: Final[tuple[Scenario, ...]] = (
     *healthy.SCENARIOS,
     *hangs.SCENARIOS,
+    *asking.SCENARIOS,
     *durations.SCENARIOS,
     *endings.SCENARIOS,
     *twins.SCENARIOS,

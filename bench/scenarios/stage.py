@@ -16,7 +16,15 @@ from typing import Any, Final
 
 import requests
 from bench.scenarios.prelude import PRELUDE
-from bench.scenarios.truth import CONTENTION_INTERVAL, REPORT_INTERVAL, SAMPLE_INTERVAL, STUCK_AFTER, ZOMBIE_AFTER, Scenario
+from bench.scenarios.truth import (
+    CONTENTION_INTERVAL,
+    REPORT_INTERVAL,
+    SAMPLE_INTERVAL,
+    STUCK_AFTER,
+    WAITING_AFTER,
+    ZOMBIE_AFTER,
+    Scenario,
+)
 
 # The helpers of the tests start exporters and end what is left of whole trees.
 sys.path.append(str(Path(__file__).parents[2] / "tests"))
@@ -27,7 +35,7 @@ from running import RunningExporter
 NOBODY: Final = "64"
 FLAGS: Final = (
     *("--stuck-after", f"{STUCK_AFTER}s", "--zombie-after", f"{ZOMBIE_AFTER}s", "--cleanup-interval", "1s"),
-    *("--sample-interval", f"{SAMPLE_INTERVAL}s", "--cpu-ratio", NOBODY),
+    *("--sample-interval", f"{SAMPLE_INTERVAL}s", "--cpu-ratio", NOBODY, "--waiting-after", f"{WAITING_AFTER}s"),
 )
 SKEWED: Final = Path(__file__).with_name("skewed.py")
 CONFIGURATION: Final = {"thresholds": {"type": {"daemon": {"stuck_after": None}}, "name": {"sleeper-*": {"stuck_after": None}}}}

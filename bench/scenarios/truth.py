@@ -21,6 +21,7 @@ GATES: Final = (
     "overdue",
     "zombie",
     "duplicate",
+    "waiting",
     "orphaned",
     "timed_out",
     "failing",
@@ -31,6 +32,7 @@ RANKS: Final = {"low": 0, "warning": 1, "critical": 2}
 # A minute of real life is six seconds here; what sends and samples is scaled alike.
 STUCK_AFTER: Final = 6.0
 ZOMBIE_AFTER: Final = 4.0
+WAITING_AFTER: Final = 6.0
 REPORT_INTERVAL: Final = 0.1
 SAMPLE_INTERVAL: Final = 0.2
 # CPU is read in hundredths of a second, so that scenarios of contention need the interval of real life.

@@ -99,6 +99,11 @@ run.log("last words")
 made_known(run)
 os.kill(os.getpid(), signal.SIGKILL)
 """,
+    "asks": """
+run = Reporter("asks", "pipeline", thresholds={"waiting_after": 2})
+with run.waiting("approval of the release"):
+    signal.pause()
+""",
     # Its child ends, and it does not take notice.
     "zombie": """
 child = subprocess.Popen(["cat"], stdin=subprocess.PIPE)
@@ -154,6 +159,7 @@ CASES = (
     Case("HeadwayProcessStuck", "critical", "hang", r"written a line or got further for \d+s; CPU and I/O are quiet for \d+s"),
     Case("HeadwayProcessOrphaned", "warning", "lost", r"is gone, and nobody said how it ended"),
     Case("HeadwayProcessZombie", "warning", "zombie", r"ended \d+s ago, and its parent has not waited for it"),
+    Case("HeadwayWaitingForPerson", "warning", "asks", r"has waited for a person for \d+s: approval of the release\."),
     Case("HeadwayProcessDuplicate", "warning", "twice", r"runs the same command in the same directory .* for \d+s now"),
     Case("HeadwayHighFailureRate", "warning", "flaky", r"3 of the last 3 runs of the pipeline flaky ended badly", TRENDS),
     Case("HeadwayCronMissed", "warning", "nightly", r"A run of the cron nightly was due and nothing", TRENDS),
