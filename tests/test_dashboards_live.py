@@ -39,7 +39,20 @@ SOME_ID: Final = "some-id"
 CHOSEN: Final = {**dict.fromkeys(("kind", "project", "task", "agent", "name"), "(?s:.*)"), "id": SOME_ID}
 CREATED: Final = "headway_process_created_timestamp_seconds"
 # Of the processes that WORK makes.
-TITLES: Final = {"Release", "↳ Build images", "Silent", "Later", "Import", "Graph", "Draft", "Soon", "Undead", "Hog", "Starving"}
+TITLES: Final = {
+    "Release",
+    "↳ Build images",
+    "Silent",
+    "Later",
+    "Import",
+    "Graph",
+    "Draft",
+    "Soon",
+    "Undead",
+    "Hog",
+    "Starving",
+    "Asking",
+}
 
 WORK: Final = """
 import contextlib, itertools, os, signal, subprocess, sys, time
@@ -58,6 +71,7 @@ release.update(2)
 child = release.child("Build images", total=100_000, unit="images")
 silent = Reporter("Silent", expected_duration=0.2, timeout=1, thresholds={"stuck_after": 0.5})
 silent.log("about to hang")
+asking = Reporter("Asking").waiting("approval of the release").__enter__()
 later = Reporter("Later", queued=True)
 soon = Reporter("Soon", total=1_000_000, unit="rows", expected_duration=100)
 with contextlib.suppress(ValueError), Reporter("Import", total=10, unit="rows") as failing:
@@ -148,7 +162,7 @@ def flags(folder: Path) -> tuple[str, ...]:
     never = {"command": "exit 1", "restart": {"policy": "never"}}
     services = {"web": {"command": "exec sleep 600"}, "shaky": never, "nightly": {"command": "true", "schedule": cron}}
     (folder / "headway.yaml").write_text(json.dumps({"services": services}))
-    return ("--sample-interval", "0.5", "--zombie-after", "1", "--config", str(folder / "headway.yaml"))
+    return ("--sample-interval", "0.5", "--zombie-after", "1", "--waiting-after", "1", "--config", str(folder / "headway.yaml"))
 
 
 def stop(exporter: RunningExporter) -> None:
