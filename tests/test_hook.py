@@ -107,7 +107,8 @@ def test_a_session_of_claude_code(told: RunningExporter) -> None:
     tell("claude-code", RECORDED["claude-code"])
     found = arrived(told, SESSIONS["claude-code"], status="done")
     assert (found["name"], found["type"], found["project"], found["agent"]) == ("Claude Code", "subagent", "shop", "claude-code")
-    assert found["metadata"] == {"model": "claude-sonnet-4-6", "transcript": RECORDED["claude-code"][0]["transcript_path"]}
+    transcript = RECORDED["claude-code"][0]["transcript_path"]
+    assert found["metadata"] == {"model": "claude-sonnet-4-6", "transcript": transcript, "asked": "make test"}
     assert found["summary"] == "The test used last year's price list; it is fixed."
     log = "\n".join(found["log_tail"])
     assert "Bash: curl -H 'Authorization: Bearer ***' localhost/api" in log and "Bash failed: exit code 7" in log

@@ -81,6 +81,8 @@ LAYERS = (
         "announcing.announcer",
         "transcripts",
         "transcripts.*",
+        "permissions",
+        "permissions.*",
         "expecting.watch",
         "polling.asking",
         "polling.poller",

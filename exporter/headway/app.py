@@ -40,6 +40,7 @@ from headway.keys import bootstrap
 from headway.metrics.host import HealthMetrics
 from headway.model import Process
 from headway.notify import notify, watchdog_interval
+from headway.permissions import looking
 from headway.polling.definition import Integration
 from headway.polling.poller import Poller
 from headway.registry.changes import HostFacts
@@ -145,6 +146,7 @@ class Exporter:
         self.pollers = tuple(Poller(one, self.registry, self.store.get) for one in integrations)
         self.expecting = Expecting(expected, self.registry, settings.data_dir)
         self.following = Following(self.registry)
+        self.permissions = looking.Permissions(self.registry)
         self.announcer = Announcer(self.registry, announce, settings.data_dir)
         self.context = Context(
             settings=settings,
@@ -239,6 +241,7 @@ class Exporter:
         self._tasks.append(asyncio.create_task(self._every(SET_ASIDE_EVERY, self.garbage.tend), name="garbage"))
         self._tasks.append(asyncio.create_task(self._every(PREPARE_EVERY, self.context.scrape.prepare), name="prepare pages"))
         self._tasks.append(asyncio.create_task(self._every(INTERVAL, self.following.look), name="transcripts"))
+        self._tasks.append(asyncio.create_task(self._every(looking.INTERVAL, self.permissions.look), name="permissions"))
         self._tasks.append(asyncio.create_task(self._every(LOOK_EVERY, self.context.elsewhere.look), name="look elsewhere"))
         for one in self.pollers:
             self._tasks.append(asyncio.create_task(self._every(one.integration.every, one.run), name=one.integration.name))

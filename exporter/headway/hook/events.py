@@ -53,6 +53,8 @@ def items(agent: str, event: Mapping[str, Any]) -> list[dict[str, Any]]:
     session_id = process_id(agent, session)
     made = creation(title, agent, event.get("cwd"), os.environ.get("HEADWAY_PARENT_ID"))
     said = saying(name, event)
+    if name == "PermissionRequest":
+        said["metadata"] = {**said.get("metadata", {}), "asked": command(event)}
     child, kind = event.get("agent_id"), word(event.get("agent_type"))
     if not isinstance(child, str) or not child:
         return [item(session_id, made, said | waiting(agent, name, event))]
@@ -119,6 +121,14 @@ def waiting(agent: str, name: str, event: Mapping[str, Any]) -> dict[str, Any]:
     if name in ("PostToolUse", "PostToolUseFailure", "PermissionDenied"):
         return {"waited_for": line(wanted, WAITING_LENGTH)}
     return {"waiting_for": None} if name in GOES_ON else {}
+
+
+def command(event: Mapping[str, Any]) -> str | None:
+    """What a tool is to run, by which the exporter sees that it was allowed; None for other tools."""
+    given = event.get("tool_input")
+    found = given.get("command") if isinstance(given, dict) else None
+    words = " ".join(found) if isinstance(found, list) and all(isinstance(one, str) for one in found) else found
+    return line(words) if isinstance(words, str) and words.strip() else None
 
 
 def asks(event: Mapping[str, Any]) -> bool:
