@@ -25,6 +25,7 @@ from waiting import wait_until
 
 EXAMPLE = Path(__file__).resolve().parent.parent / "exporter" / "headway.yaml"
 FIELDS = {"id": "key", "name": "{label} of {agentId}", "status": "state", "stage": "at", "current": "done", "total": "of.all"}
+FIELDS |= {"waiting_for": "asks"}
 ONE = Integration(
     name="list",
     command=("x",),
@@ -40,11 +41,11 @@ ONE = Integration(
 
 def test_an_entry_by_paths_texts_and_constants() -> None:
     given = {"key": 7, "label": "Prices", "agentId": "main", "state": "ended", "done": 3, "of": {"all": 5.5}, "at": " a\nb "}
-    given |= {"model": "m", "usage": [{"in": 10, "out": 2}]}
+    given |= {"model": "m", "usage": [{"in": 10, "out": 2}], "asks": "permission " + "x" * 200}
     assert item(ONE, given) == Item(
         entry="7",
         status=Status.DONE,
-        texts={"name": "Prices of main", "project": "shop", "stage": "a b"},
+        texts={"name": "Prices of main", "project": "shop", "stage": "a b", "waiting_for": "permission " + "x" * 148 + "…"},
         numbers={"current": 3.0, "total": 5.5},
         metadata={"model": "m", "tokens": {"input": 10, "output": 2}},
     )
@@ -173,6 +174,11 @@ def test_a_life_in_a_list(listed: Listed) -> None:
     assert made["progress"]["current"] == 1 and made["metadata"]["tokens"] == {"input": 100}
     listed.show([session("s1", "Prices", at="writing", done=3, of={"all": 4}, **{"in": 250})])
     moved = listed.until("Prices", stage="writing")
+    assert moved["waiting_for"] is None
+    listed.show([session("s1", "Prices", at="writing", asks="permission to use\nBash")])
+    listed.until("Prices", waiting_for="permission to use Bash")
+    listed.show([session("s1", "Prices", at="writing")])
+    listed.until("Prices", waiting_for=None)
     assert moved["progress"]["current"] == 3 and moved["metadata"]["tokens"] == {"input": 250}
     listed.show([session("s1", "Prices", state="ended")])
     listed.until("Prices", status="done")
@@ -214,13 +220,13 @@ def test_an_answer_that_cannot_be_read_ends_nobody_and_is_told(listed: Listed) -
 
 
 def test_what_an_exporter_made_the_next_one_goes_on_with(listed: Listed) -> None:
-    listed.show([session("r1", "Remembered"), session("r2", "Ended meanwhile")])
-    listed.until("Remembered", status="running")
+    listed.show([session("r1", "Remembered", asks="an answer"), session("r2", "Ended meanwhile")])
+    listed.until("Remembered", status="running", waiting_for="an answer")
     listed.until("Ended meanwhile", status="running")
     listed.exporter.stop()
     listed.show([session("r1", "Remembered", at="after")])
     listed.exporter.start()
-    listed.until("Remembered", status="running", stage="after")
+    listed.until("Remembered", status="running", stage="after", waiting_for=None)
     listed.until("Ended meanwhile", status="done")
     assert len(listed.of("Remembered")) == 1
     listed.show([])

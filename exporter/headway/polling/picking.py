@@ -20,7 +20,8 @@ MOST_ENTRIES: Final = 1000
 TEXT_MAX: Final = 1000
 LABEL_MAX: Final = 200
 NUMBERS: Final = ("current", "total")
-LONG: Final = ("description", "summary", "error", "log")
+# Of texts that are not as long as a label.
+LENGTHS: Final = {**dict.fromkeys(("description", "summary", "error", "log"), TEXT_MAX), "waiting_for": 160}
 
 
 class Unexpected(Exception):
@@ -57,7 +58,7 @@ def item(integration: Integration, given: object) -> Item:
         if name in NUMBERS:
             if isinstance(found, int | float) and not isinstance(found, bool) and math.isfinite(found) and found >= 0:
                 numbers[name] = float(found)
-        elif (words := text(found, TEXT_MAX if name in LONG else LABEL_MAX)) is not None:
+        elif (words := text(found, LENGTHS.get(name, LABEL_MAX))) is not None:
             texts[name] = words
     entry = texts.pop("id", None)
     if entry is None:

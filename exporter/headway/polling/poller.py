@@ -28,6 +28,8 @@ log = logging.getLogger(__name__)
 LABELS: Final = ("user", "project", "task", "attempt", "group", "description", "cwd")
 # Lists that are being rewritten may lack an entry once.
 MISSED: Final = 2
+# The field that says what a person is to do.
+WAITING_FOR: Final = "waiting_for"
 T = TypeVar("T", CreateIn, UpdateIn)
 
 
@@ -150,7 +152,7 @@ class Poller:
             outcomes.append(outcome)
         known.missed = 0
         said = self._said(found)
-        news = {name: value for name, value in said.items() if known.said.get(name) != value}
+        news = {name: value for name, value in said.items() if name not in known.said or known.said[name] != value}
         if not outcomes or news:
             outcomes.append(self.registry.update(known.process_id, form({"alive": True} | news, UpdateIn)))
         known.said = said
@@ -178,6 +180,8 @@ class Poller:
     def _said(self, found: Item) -> dict[str, Any]:
         """The fields of an update."""
         said: dict[str, Any] = {name: found.texts[name] for name in ("stage", "summary", "log") if name in found.texts}
+        if WAITING_FOR in self.integration.fields:  # without a text it goes on
+            said[WAITING_FOR] = found.texts.get(WAITING_FOR)
         if found.status.ended:
             said["status"] = found.status
             if found.status is Status.FAILED:

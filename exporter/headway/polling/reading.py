@@ -22,7 +22,7 @@ SECTION: Final = "integrations"
 NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}")
 # Of a process: id and those that may be taken from an entry.
 FIELDS: Final = (
-    *("id", "name", "status", "stage", "summary", "error", "log", "current", "total", "unit", "parent"),
+    *("id", "name", "status", "stage", "waiting_for", "summary", "error", "log", "current", "total", "unit", "parent"),
     *("user", "project", "task", "attempt", "agent", "group", "description", "cwd"),
 )
 STATUSES: Final = {status.value: status for status in (Status.RUNNING, Status.DONE, Status.FAILED, Status.CANCELLED)}
