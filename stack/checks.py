@@ -50,7 +50,10 @@ def exporter(layout: Layout, every: Mapping[str, Service], environ: Mapping[str,
 
 
 def alertmanager(service: Service, amtool: str) -> None:
-    """What it would be started with: receivers, routes, templates. Raises Problem."""
+    """What it would be started with: receivers, routes, templates. Raises Problem. An `amtool` of another version is not asked: it
+    knows other fields."""
+    if services.version(amtool) != services.version(service.command[0]):
+        return
     text = next(text for path, text in service.secret_files.items() if path.suffix == ".yml")
     with _file(text) as path:
         said = _asked((amtool, "check-config", str(path)))

@@ -152,7 +152,7 @@ def alertmanager(layout: Layout, ports: Ports, binary: str, environ: Mapping[str
     rendered = subprocess.run(
         (
             *(str(layout.venv / "bin/headway"), "alerting", "render"),
-            *("--for", _version(binary), "--exporter", ports.url("exporter")),
+            *("--for", version(binary), "--exporter", ports.url("exporter")),
             *("--base", str(layout.root / "alerting/alertmanager.yml"), "--secrets", str(secrets_folder(layout, environ))),
         ),
         env={**environ, _WEBHOOK: url},
@@ -250,12 +250,12 @@ def configuration(every: Mapping[str, Service]) -> str:
     return json.dumps({"services": services}, indent=1) + "\n"
 
 
-def _version(binary: str) -> str:
-    """What an Alertmanager says of itself: 0.25 on standard error, newer ones on standard output."""
+def version(binary: str) -> str:
+    """What an Alertmanager, or amtool, says of itself: 0.25 on standard error, newer ones on standard output."""
     done = subprocess.run((binary, "--version"), stdin=subprocess.DEVNULL, capture_output=True, text=True)
     found = re.search(r"version v?(\d+\.\d+)", done.stdout + done.stderr)
     if found is None:
-        raise Problem(f"{binary} --version does not say which Alertmanager it is")
+        raise Problem(f"{binary} --version does not say of which Alertmanager it is")
     return found[1]
 
 

@@ -12,7 +12,7 @@ import requests
 
 from cli import headway
 from headway.alerting.client import Alertmanager, moment
-from headway.alerting.version import BINARIES
+from headway.alerting.version import BINARIES, Version, version_of
 from live_stack import ROOT, free_ports
 from waiting import wait_until
 
@@ -23,6 +23,11 @@ def binaries() -> list[str]:
     installed = next((found for name in BINARIES if (found := shutil.which(name, path=path))), "alertmanager")
     other = os.environ.get("HEADWAY_TEST_ALERTMANAGER")
     return [installed, other] if other else [installed]
+
+
+def relays_teams(binary: str) -> bool:
+    """Whether messages to Microsoft Teams go through the exporter: Alertmanager knows its cards from 0.28 on."""
+    return version_of(binary) < Version(0, 28)
 
 
 # An alert as the rules make it: its labels, what it says, its links.

@@ -36,7 +36,7 @@ def alertmanager(tmp_path_factory: pytest.TempPathFactory, standins: StandIns, t
 
 @pytest.fixture
 def where(alertmanager: RunningAlertmanager, standins: StandIns) -> dict[str, str]:
-    path = f"{ROOT / '.headway/bin'}:/usr/bin:/bin"
+    path = f"{Path(alertmanager.binary).parent}:{ROOT / '.headway/bin'}:/usr/bin:/bin"
     secrets = {"HEADWAY_ALERTING_SECRETS": str(standins.folder)}
     return {"HEADWAY_ALERTMANAGER_URL": alertmanager.url, "PATH": path, **secrets}
 
@@ -67,6 +67,15 @@ def test_check_says_what_is_on_and_that_a_test_alert_arrived(
     assert standins.mail.wait(lambda m: m["Subject"] == head)
     assert [m["attachments"][0]["title"] for m in standins.slack.messages] == [head], "not the one for critical alerts"
     assert "secret=1" not in done.stdout and "pass word" not in done.stdout
+
+
+def test_amtool_of_another_version_is_not_asked(
+    alertmanager: RunningAlertmanager, standins: StandIns, where: dict[str, str]
+) -> None:
+    """It knows the fields of its own version: those of a newer Alertmanager would be mistakes."""
+    done = headway("alerting", "check", *base(alertmanager), "--for", "0.99", environ=where)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "the configuration was not checked: it is for Alertmanager 0.99, and /" in done.stdout
 
 
 def test_a_critical_one_goes_to_everybody(alertmanager: RunningAlertmanager, standins: StandIns, where: dict[str, str]) -> None:

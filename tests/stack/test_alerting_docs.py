@@ -8,7 +8,7 @@ from pathlib import Path
 
 import yaml
 
-from alertmanagers import RunningAlertmanager, binaries
+from alertmanagers import RunningAlertmanager, binaries, relays_teams
 from live_stack import ROOT
 from mailserver import part
 from running import Starter
@@ -51,24 +51,30 @@ def test_the_messages_are_those_that_arrive(tmp_path: Path, tools: None, start_e
     finally:
         alertmanager.stop()
         standins.close()
-    body = ["".join(run["text"] for run in one["inlines"]) for one in teams["content"]["body"]]
-    buttons = " ".join(f"[{action['title']}]" for action in teams["content"]["actions"])
     shown = {
         "Slack": f"{slack['title']}\n{slack['text']}",
         "Discord": f"{discord['title']}\n{discord['description']}",
         "Telegram": telegram,
         "Telegram, as it is shown": telegram_text(telegram),
-        "Microsoft Teams": "\n".join([*body, buttons]),
         "e-mail": f"Subject: {mail['Subject']}\n\n{part(mail, 'text/plain').strip()}",
         "resolved, in Slack": f"{over['title']}\n{over['text']}",
     }
     shown = {name: same(text, alertmanager.url) for name, text in shown.items()}
     documented = dict(re.findall(r"^\*\*([^*\n]+)\*\*\n\n```text\n(.*?)\n```$", DOCUMENT, re.M | re.S))
+    card = documented.pop("Microsoft Teams")
+    if relays_teams(alertmanager.binary):  # else the card is one of Alertmanager's own
+        body = ["".join(run["text"] for run in one["inlines"]) for one in teams["content"]["body"]]
+        buttons = " ".join(f"[{action['title']}]" for action in teams["content"]["actions"])
+        assert card == same("\n".join([*body, buttons]), alertmanager.url)
     assert documented == shown
     (example,) = re.findall(r"^\*\*webhook\*\*\n\n```json\n(.*?)\n```$", DOCUMENT, re.M | re.S)
     (alert,) = webhook["alerts"]
     alert["startsAt"] = "2026-03-01T02:35:00.123+01:00"
-    assert json.loads(example) == json.loads(same(json.dumps(webhook), alertmanager.url)), json.dumps(webhook, indent=2)
+    told = json.loads(same(json.dumps(webhook), alertmanager.url))
+    documented = json.loads(example)
+    assert documented == {name: told[name] for name in documented}, "newer ones tell more"
+    if relays_teams(alertmanager.binary):
+        assert told == documented
 
 
 def test_the_messages_of_the_readme_are_the_same() -> None:

@@ -227,7 +227,9 @@ def test_the_failure_of_a_task_is_told_whatever_has_failed_before(alertmanager: 
     (said,) = standins.slack.wait(lambda m: m["attachments"][0]["title"] == "🟠 New failed")["attachments"]
     assert said["text"].startswith("The task x (y) failed 4s ago: no space left.\n")
     titles = [m["attachments"][0]["title"] for m in standins.slack.messages]
-    assert titles == ["🟠 3 × Failed: Old", "🟠 New failed"], "what was told is not told again"
+    # Newer Alertmanagers may send the first of those that come together before the third is in; other tests may have more to say.
+    assert [t for t in titles if t in ("🟠 3 × Failed: Old", "🟠 New failed")] == ["🟠 3 × Failed: Old", "🟠 New failed"]
+    assert not any("Old" in title for title in titles[titles.index("🟠 3 × Failed: Old") + 1 :]), "what was told is not told again"
 
 
 @pytest.mark.parametrize("letter", ("n", "&", "*", "🚚"))
@@ -294,7 +296,7 @@ def test_what_says_it_all_silences_the_rest(alertmanager: RunningAlertmanager, s
         more = {"id": one, "name": f"job {one}"} if one else {}
         return {"alertname": f"Headway{alert}", "severity": severity, "instance": instance, **more}
 
-    # What silences comes first: Alertmanager learns of inhibition and of what is to be said on two ways, which race within a post.
+    # What silences comes first: Alertmanager learns of inhibition and of what is to be said on two ways, which race.
     alertmanager.fire_all(
         [
             (of("ExporterDown", "critical", "", gone), {}),
@@ -302,6 +304,7 @@ def test_what_says_it_all_silences_the_rest(alertmanager: RunningAlertmanager, s
             (of("ProcessTimeSink", "critical", "c"), {}),
         ]
     )
+    wait_until(lambda: len(sent(standins, gone, calm)) >= 3, 30, "what silences the rest")
     alertmanager.fire_all(
         [
             (of("ProcessStuck", "critical", "a", gone), {}),

@@ -18,7 +18,7 @@ from headway.alerting.receivers import Block, block
 from headway.alerting.rendering import EVERYTHING
 from headway.alerting.routes import routes_taken
 from headway.alerting.secrets import CRITICAL, FILES, WEBHOOK_VARIABLE, Secret, read_secrets
-from headway.alerting.version import Version, find_binary, parse_version
+from headway.alerting.version import Version, find_binary, parse_version, version_of
 from headway.cli.exits import CommandError, Exit
 from headway.durations import format_duration
 from headway.errors import Unreachable
@@ -72,7 +72,7 @@ def check(args: argparse.Namespace, text_for: TextFor) -> int:
     blocks = [(secret, block(secret, target(args, version))) for secret in secrets]
     print("\n".join(picture(secrets_folder(args), blocks)))
     text = text_for(args, version)
-    valid = amtool_says(text)
+    valid = amtool_says(text, version)
     loaded = sections_of(status["config"]["original"]) if status is not None else None
     if loaded is not None and one_webhook_more(loaded, sections_of(text)):
         print(f"the running Alertmanager has one webhook more: that of {WEBHOOK_VARIABLE}, which make up remembers")
@@ -105,11 +105,14 @@ def unpacked() -> Path:
     return Path(os.environ.get("HEADWAY_SHELL") or ".headway/env").parent / "bin"
 
 
-def amtool_says(text: str) -> bool:
-    """Whether the rendered configuration is valid; says what is wrong with it."""
+def amtool_says(text: str, version: Version) -> bool:
+    """Whether the rendered configuration is valid for this Alertmanager; says what is wrong with it."""
     amtool = find_binary("amtool", os.environ.get("PATH", os.defpath), unpacked())
     if amtool is None:
         print("the configuration was not checked: there is no amtool here")
+        return True
+    if (known := version_of(amtool)) != version:  # it knows other fields: those of its own version
+        print(f"the configuration was not checked: it is for Alertmanager {version}, and {amtool} is of {known}")
         return True
     with tempfile.NamedTemporaryFile("w", suffix=".yml") as file:  # mode 0600
         file.write(text)
