@@ -22,7 +22,7 @@ examples:
   headway run -- python train.py                run a command and track it
   ID=$(headway report create --name "Nightly dump" --total 3); headway report done "$ID"
   headway ps --watch                            what is running, redrawn every 2 seconds
-  headway ps --state undismissed,stuck          what needs attention
+  headway ps --state undismissed,stuck,waiting  what needs attention
   headway show 0192f0c1                         one process: conditions, history, output
   headway up                                    start the services of the configuration
   headway key create --name ci --role reporter --out ci.key

@@ -33,13 +33,14 @@ and the like) are one line then, which says how often; a state or --name lists e
 EXAMPLES = """\
   headway ps                                what is active now, and what ended badly and was not dismissed
   headway ps --watch                        the same, redrawn every 2 seconds
+  headway ps --state waiting                what waits for a person: a permission, an answer, an approval
   headway ps --state undismissed,stuck      what needs attention
   headway ps --names                        what keeps failing, and which schedules missed a run
   headway ps --all --project etl --limit 100
   headway ps --json | jq -r '.[] | select(.eta_seconds > 600) | .id'
 """
 STATES: Final = (
-    "a status (queued, running, failed, …), a condition (stuck, time_sink, …), active, undismissed, ended, completed or all"
+    "a status (queued, running, failed, …), a condition (waiting, stuck, …), active, undismissed, ended, completed or all"
 )
 REDRAW: Final = 2.0
 ACTIVE: Final = "active"
