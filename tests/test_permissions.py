@@ -17,6 +17,7 @@ from headway import Client
 from headway.hook import events
 from headway.permissions.commands import SLACK, Asked, Command, answered, since
 from headway.permissions.looking import Permissions
+from headway.schemas.reports import CurrentIn, ProgressItem
 from registry_world import START, World, in_loop
 from running import Starter
 from test_hook import call
@@ -116,6 +117,19 @@ async def test_nothing_is_read_where_nobody_asked_to_run_anything(monkeypatch: p
     world.update("question", waiting_for="an answer to its question")
     world.update("else", waiting_for="permission to use Bash")
     await Permissions(world.registry).look()
+
+
+@in_loop
+async def test_no_record_is_made_of_progress_for_it() -> None:
+    world = World()
+    world.create(id="a", progress={"current": 0, "total": 9})
+    world.clock.now += 1
+    world.update("a", progress={"current": 1})
+    entry = world.registry.entries["a"]
+    item = ProgressItem(id="a", progress=CurrentIn(current=2.0))
+    assert world.registry.advance(iter([(0, item, entry)]), world.clock.now + 1) is None and entry.told is not None
+    await Permissions(world.registry).look()
+    assert entry.told is not None
 
 
 @in_loop
