@@ -33,6 +33,7 @@ def scripts(lock: Path) -> Mapping[str, Sequence[str]]:
         "shell script (headway report)": (str(FOLDER / "measure.sh"),),
         "shell script (curl)": (str(FOLDER / "count.sh"),),
         "a restore that fails (track)": (*PYTHON, "demo.restore"),
+        "a release that waits for a person (SDK)": (*PYTHON, "demo.ask"),
         "a job that goes silent (SDK)": (*PYTHON, "demo.wait", str(lock)),
     }
     if shutil.which("curl") is None:

@@ -25,6 +25,7 @@ def test_it_works_fails_and_goes_silent_as_announced(live: LiveStack) -> None:
         "Measure folders": "done",
         "Count lines": "done",
         "Restore backup": "failed",
+        "Release notes": "done",
         "Nightly sync": "done",
     }, done.stdout
     assert "ended before" in ended["Restore backup"]["error"]
@@ -32,8 +33,8 @@ def test_it_works_fails_and_goes_silent_as_announced(live: LiveStack) -> None:
     assert steps == {"List files", "Hash files", "Compress first half", "Compress second half", "Publish figures"}
     assert int(ended["Count lines"]["summary"].removesuffix(" lines")) > 1000
     assert ended["Measure folders"]["progress"]["current"] == ended["Measure folders"]["progress"]["total"] > 3
-    trips = 'headway_gate_trips_total{gate="stuck",name="Nightly sync"} >= 1'
-    live.wait_for(trips)
+    for gate, name in (("stuck", "Nightly sync"), ("waiting", "Release notes")):
+        live.wait_for(f'headway_gate_trips_total{{gate="{gate}",name="{name}"}} >= 1')
     assert processes(live, "active") == {}
 
 
