@@ -73,6 +73,19 @@ def test_what_a_hook_says_of_the_command() -> None:
     assert [asked(given) for given in ({"file_path": "a"}, {"command": " "}, {"command": 7}, {"command": [7]}, None)] == [None] * 5
 
 
+def test_gemini_cli_says_it_with_the_question() -> None:
+    details = {"type": "exec", "title": "Confirm Shell Command", "command": "npm run build", "rootCommand": "npm"}
+    event = {"session_id": "s", "hook_event_name": "Notification", "notification_type": "ToolPermission", "details": details}
+    (item,) = events.items("gemini", event)
+    assert (item["waiting_for"], item["metadata"]["asked"]) == ("permission to run npm", "npm run build")
+    (item,) = events.items("gemini", {**event, "details": {"type": "edit", "fileName": "a.py"}})
+    assert (item["waiting_for"], item["metadata"]["asked"]) == ("permission to change a.py", None)
+    (item,) = events.items(
+        "claude-code", {**event, "notification_type": "permission_prompt", "message": "Claude needs your approval"}
+    )
+    assert "asked" not in item.get("metadata", {}), "what a request for a permission said of it stands"
+
+
 @pytest.fixture
 def sleeper(tmp_path: Path) -> Iterator[Any]:
     """Starts a command as an agent does, in a folder below."""

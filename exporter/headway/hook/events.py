@@ -53,7 +53,7 @@ def items(agent: str, event: Mapping[str, Any]) -> list[dict[str, Any]]:
     session_id = process_id(agent, session)
     made = creation(title, agent, event.get("cwd"), os.environ.get("HEADWAY_PARENT_ID"))
     said = saying(name, event)
-    if name == "PermissionRequest":
+    if name == "PermissionRequest" or (agent == "gemini" and name == "Notification" and asks(event)):
         said["metadata"] = {**said.get("metadata", {}), "asked": command(event)}
     child, kind = event.get("agent_id"), word(event.get("agent_type"))
     if not isinstance(child, str) or not child:
@@ -101,7 +101,8 @@ def saying(name: str, event: Mapping[str, Any]) -> dict[str, Any]:
 
 def waiting(agent: str, name: str, event: Mapping[str, Any]) -> dict[str, Any]:
     """Whether it waits for a person from this event on (`waiting_for`), or goes on: whatever it waited for (None), or if it waited
-    for just that (`waited_for`), as of several tools at once one may be done while another needs a permission.
+    for just that (`waited_for`), as of several tools at once one may be done while another needs a permission. Gemini CLI asks in
+    other words than it calls the tool by: any end of one will do.
 
     No event tells that a permission was given: the next one that shows it is the end of the tool. What was refused is over with
     the next tool, prompt, or end of the turn. Where hooks run in the background, the beginning of a tool may be written after the
@@ -118,14 +119,14 @@ def waiting(agent: str, name: str, event: Mapping[str, Any]) -> dict[str, Any]:
         if asks(event):
             return {"waiting_for": line(asked(event), WAITING_LENGTH)}
         return {"waiting_for": None} if rests(event) or event.get("notification_type") in ANSWERED else {}
-    if name in ("PostToolUse", "PostToolUseFailure", "PermissionDenied"):
+    if name in ("PostToolUse", "PostToolUseFailure", "PermissionDenied") and agent != "gemini":
         return {"waited_for": line(wanted, WAITING_LENGTH)}
-    return {"waiting_for": None} if name in GOES_ON else {}
+    return {"waiting_for": None} if name in GOES_ON or name == "PostToolUse" else {}
 
 
 def command(event: Mapping[str, Any]) -> str | None:
     """What a tool is to run, by which the exporter sees that it was allowed; None for other tools."""
-    given = event.get("tool_input")
+    given = event.get("tool_input") or event.get("details")
     found = given.get("command") if isinstance(given, dict) else None
     words = " ".join(found) if isinstance(found, list) and all(isinstance(one, str) for one in found) else found
     return line(words) if isinstance(words, str) and words.strip() else None

@@ -14,7 +14,7 @@ from headway.schemas.reports import UpdateIn
 
 # The key in the metadata of a session or sub-agent that holds the command, as `headway hook` puts it there.
 ASKED: Final = "asked"
-PERMISSION: Final = "permission to use "
+PERMISSION: Final = "permission to "
 INTERVAL: Final = 5.0
 MOST: Final = 200
 # Processes that are looked at before others have their turn: half a millisecond.
@@ -55,7 +55,9 @@ class Permissions:
         if entry is None or entry.process.waiting is not waiting:  # it was told of meanwhile
             return
         try:
-            self.registry.update(process_id, UpdateIn(waiting_for=None, stage=waiting.what.removeprefix(PERMISSION)))
+            self.registry.update(
+                process_id, UpdateIn(waiting_for=None, stage=waiting.what.removeprefix(PERMISSION).removeprefix("use "))
+            )
         except HeadwayError:
             return
 
