@@ -149,7 +149,7 @@ def test_what_inhibits_is_an_alert_that_exists() -> None:
     content = yaml.safe_load(BASE.read_text())
     for rule in content["inhibit_rules"]:
         for matcher in rule["source_matchers"] + rule["target_matchers"]:
-            label, _, value = re.fullmatch(r'(\w+) (=|=~|!=) "(.+)"', matcher).groups()  # type: ignore[union-attr]
+            label, _, value = re.fullmatch(r'(\w+) (=|=~|!=|!~) "(.+)"', matcher).groups()  # type: ignore[union-attr]
             if label in known:
                 assert any(re.fullmatch(value, one) for one in known[label]), matcher
             assert label in ("alertname", "severity", "gate", "outcome"), "nothing is matched against names of processes"

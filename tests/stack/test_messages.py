@@ -340,6 +340,25 @@ def test_what_says_it_all_silences_the_rest(alertmanager: RunningAlertmanager, s
     assert severities == {"critical"}
 
 
+def test_that_it_was_ended_at_its_timeout_is_told_at_once(alertmanager: RunningAlertmanager, standins: StandIns) -> None:
+    """That it runs past its timeout goes on for half a minute after its end, under the same name and critical."""
+    late = LABELS | {"alertname": "HeadwayProcessTimedOut", "name": "Late", "id": f"late-{time.time():.0f}"}
+    past, ended = late | {"gate": "overdue", "severity": "critical"}, late | {"gate": "timed_out", "severity": "warning"}
+
+    def told() -> list[tuple[str, str]]:
+        alerts = [alert for message in list(standins.webhook.messages) for alert in message["alerts"]]
+        return [(a["labels"]["gate"], a["status"]) for a in alerts if a["labels"].get("id") == late["id"]]
+
+    alertmanager.fire(past, SAID)
+    wait_until(lambda: ("overdue", "firing") in told(), 30, "that it is late")
+    # Its first message waits a moment, and then for five minutes where it was not to be said.
+    alertmanager.fire(ended, SAID)
+    wait_until(lambda: ("timed_out", "firing") in told(), 30, "its end")
+    assert ("overdue", "resolved") not in told(), "which is not over yet for Prometheus"
+    alertmanager.fire(past, SAID, resolve=True)
+    wait_until(lambda: ("overdue", "resolved") in told(), 30, "that it runs no more")
+
+
 def test_a_receiver_that_is_away_is_told_when_it_is_back(alertmanager: RunningAlertmanager, standins: StandIns) -> None:
     away = (standins.slack, standins.teams, standins.telegram, standins.discord)
     for one in away:
