@@ -174,8 +174,14 @@ def test_pages_and_terminal_say_it_first(exporter: RunningExporter) -> None:
 
     rows = page("/attention")["rows"]
     assert [row["name"] for row in rows] == ["Release", "Later", "Broken"]
-    assert rows[0]["note"] == "waits for a person: approval of the release · built"
+    assert rows[0]["note"] == "ship · built", "the flag says for what"
     assert [(flag["name"], flag["level"]) for flag in rows[0]["flags"]] == [("waiting", "warning")]
+    api.update(asks, thresholds={"waiting_after": 3600})
+    wait_until(lambda: not api.list("status=waiting"), 30, "it may wait")
+    (row,) = [one for one in page("/")["rows"] if one["id"] == asks]
+    assert (row["note"], row["flags"], row["rank"]) == ("waits for a person: approval of the release · built", [], 2)
+    api.update(asks, thresholds={"waiting_after": 0})
+    wait_until(lambda: api.list("status=waiting"), 30, "the condition")
     found = {fact["label"]: fact["text"] for fact in page(f"/processes/{asks}")["facts"]}
     assert found["waits for"] == "approval of the release" and found["may wait for a person for"] == "0s"
     assert ["Waiting", 1] in page("/")["counts"]

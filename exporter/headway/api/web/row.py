@@ -89,7 +89,8 @@ def note(view: View) -> str:
         found = process.error or process.activity.summary or ""
         return f"exit code {process.exit_code}" if not found and process.exit_code else found
     activity, waiting = process.activity, process.waiting
-    at = activity.stage if waiting is None else f"waits for a person: {waiting.what}"
+    # Beside the condition, which says for what, too, it would be there twice.
+    at = activity.stage if waiting is None or asks(view) else f"waits for a person: {waiting.what}"
     return " · ".join(part for part in (at, activity.last_line or activity.summary) if part)
 
 
@@ -114,8 +115,13 @@ def rank(view: View) -> int:
     if process.status.ended:
         return 0 if needs_attention(process) else 4
     if conditions:
-        return -1 if any(report.condition is Condition.WAITING for report in conditions) else 1
+        return -1 if asks(view) else 1
     return 3 if process.status is Status.QUEUED else 2
+
+
+def asks(view: View) -> bool:
+    """Whether it has waited for a person for long enough to say so."""
+    return any(report.condition is Condition.WAITING for report in view.conditions)
 
 
 def elapsed(found: Mapping[str, Any], now: float) -> str:
