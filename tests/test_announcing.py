@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 import requests
 
+from cli import headway
 from headway import Client
 from headway.announcing.announcer import Announcer
 from headway.announcing.outbox import Letter, Outbox
@@ -322,6 +323,43 @@ def test_a_cron_job_that_is_good_again_is_told_once(start_exporter: Starter, man
         "d": "Nightly dump is done again",
         "last": "Last is done",
     }
+
+
+@pytest.mark.parametrize("end", ["stop", "kill"])
+def test_other_rules_count_for_what_ends_from_then_on(start_exporter: Starter, manager: Manager, tmp_path: Path, end: str) -> None:
+    configuration = tmp_path / "headway.yaml"
+    configuration.write_text("announce: {type: {task: never}}\n")
+    flags = ("--config", str(configuration), "--alertmanager-url", manager.url, "--announce-failures-after", "0")
+    exporter = start_exporter(*flags)
+    with Client(exporter.url, exporter.key) as client:
+        client.create("Quiet", "task", id="before")
+        client.update("before", status="done")
+        client.create("Backfill", "pipeline", id="told")  # it is on the disk until when ends were judged
+        client.update("told", status="done")
+        wait_until(lambda: manager.names() == ["Backfill is done"], 30, "what the rules announce")
+        file = exporter.data_dir / "announcements.json"
+        wait_until(lambda: '"told"' in file.read_text().partition('"sent"')[2], 30, "its note")
+        client.create("Quiet", "task", id="between", started_age=1)
+        if end == "stop":
+            exporter.stop()
+        else:
+            exporter.kill()
+        configuration.write_text("announce: {type: {task: always}}\n")
+        exporter.start()
+        client.update("between", status="done")
+        wait_until(lambda: "Quiet is done" in manager.names(), 30, "what ended under the new rules")
+    assert [one["labels"]["id"] for one in manager.alerts] == ["told", "between"]
+
+
+def test_without_alertmanager_nothing_is_announced_and_nothing_waits(start_exporter: Starter) -> None:
+    exporter = start_exporter("--alertmanager-url", "none")
+    with Client(exporter.url, exporter.key) as client:
+        client.create("Backfill", "pipeline", id="one")
+        client.update("one", status="done")
+        wait_until(lambda: client.get("one")["status"] == "done", 30)
+    assert pending(exporter) == 0 and not (exporter.data_dir / "announcements.json").exists()
+    done = headway("alerting", "check", HEADWAY_ALERTMANAGER_URL="none")
+    assert done.returncode == 2 and "HEADWAY_ALERTMANAGER_URL is none: give --alertmanager URL" in done.stderr
 
 
 @in_loop

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from cli import headway
 from headway import Client, Reporter
 from headway.reporter import link, sender
 from headway.reporter.client import ApiError
@@ -573,3 +574,34 @@ def test_a_real_exporter_that_wants_a_key(
     assert Client(exporter.url, exporter.key).get("guarded")["status"] == "done"
     (warning,) = messages(warnings)
     assert "HEADWAY_KEY" in warning
+
+
+def test_the_id_of_a_run_that_has_ended_is_warned_of(start_exporter: Starter, tmp_path: Path) -> None:
+    """In a crontab with a fixed --id each further run, and its failure, would be lost without a word."""
+    exporter = start_exporter()
+    environ = exporter.environ_of_runs(tmp_path)
+    words = "headway: 'Dump' is not kept: the earlier process with the id dump-1 has ended"
+    words += "; give each run an id of its own, or none\n"
+    flags = ("run", "--id", "dump-1", "--name", "Dump", "--")
+    first = headway(*flags, "true", environ=environ)
+    assert (first.returncode, first.stderr) == (0, "")
+    second = headway(*flags, "sh", "-c", "exit 5", environ=environ)
+    assert (second.returncode, second.stderr) == (5, words)
+    script = "from headway import Reporter\nr = Reporter('Dump', id='dump-1', total=9)\nr.update(3)\nr.{}\n"
+    for end in ("done()", "fail('no space')"):
+        done = run_script(script.format(end), exporter.url, tmp_path / "spool")
+        assert done.stderr == words, end
+    with Client(exporter.url, exporter.key) as client:
+        assert client.get("dump-1")["status"] == "done"
+
+
+def test_a_batch_says_that_what_it_creates_has_ended_before(start_exporter: Starter) -> None:
+    exporter = start_exporter()
+    with Client(exporter.url, exporter.key) as client:
+        item = {"id": "b", "seq": 5, "create": {"name": "x", "type": "task"}, "status": "done"}
+        (first,) = client.batch([item])
+        assert "ended_before" not in first
+        (again,) = client.batch([item])
+        assert "ended_before" not in again and again["duplicate"] is True, "the same, sent once more"
+        (later,) = client.batch([{**item, "seq": 6}])
+        assert later["ended_before"] is True

@@ -244,6 +244,23 @@ async def test_a_silent_reporter_elsewhere_is_given_up_after_its_lease() -> None
 
 
 @in_loop
+async def test_who_waits_for_a_person_and_cannot_be_watched_is_not_given_up_meanwhile() -> None:
+    """A shell script that waits for an approval says nothing else until it has it. After a day nobody believes that it does."""
+    world = World(lease=300.0)
+    world.create(id="a", host="elsewhere")
+    world.update("a", waiting_for="approval of the import")
+    world.create(id="gone", host="elsewhere")
+    world.update("gone", waiting_for="an answer")
+    world.pass_by(86399)
+    assert world.status("a") is Status.RUNNING
+    world.update("a", waiting_for=None)
+    world.pass_by(299)
+    assert (world.status("a"), world.status("gone")) == (Status.RUNNING, Status.ORPHANED)
+    world.pass_by(1)
+    assert world.status("a") is Status.ORPHANED
+
+
+@in_loop
 async def test_conditions_come_and_go_and_are_counted_once() -> None:
     world = World(stuck_after=60.0)
     world.create(id="a", progress={"total": 10})

@@ -141,7 +141,12 @@ class Settings:
         "Where Grafana is, for links; none where there is none: they lead to the exporter's own pages then.",
     )
     prometheus_url: str = _setting("http://127.0.0.1:9090", URL, _ADDRESSES, "Where Prometheus is, for links and trends.")
-    alertmanager_url: str = _setting("http://127.0.0.1:9093", URL, _ADDRESSES, "Where Alertmanager is, for links.")
+    alertmanager_url: str | None = _setting(
+        "http://127.0.0.1:9093",
+        URL_OR_NONE,
+        _ADDRESSES,
+        "Where Alertmanager is: it is told what ended (docs/announcements.md), and pages link to it; none: nobody is told.",
+    )
     alerting_secrets: Path = _setting(
         Path("alerting/secrets"),
         PATH,

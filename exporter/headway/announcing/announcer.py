@@ -39,7 +39,7 @@ TIMEOUT: Final = 5.0
 
 
 class Announcer:
-    """`url`: of Alertmanager. `delivered` and `given_up` count since the start."""
+    """`delivered` and `given_up` count since the start."""
 
     def __init__(self, registry: Registry, rules: Sequence[AnnounceRule], data_dir: Path) -> None:
         settings = registry.settings
@@ -47,7 +47,7 @@ class Announcer:
         self.rules = rules
         self.delivered = self.given_up = 0
         self._outbox = Outbox.open(data_dir, registry.clock())
-        self._url = f"{settings.alertmanager_url}/api/v2/alerts"
+        self._url = None if settings.alertmanager_url is None else f"{settings.alertmanager_url}/api/v2/alerts"
         self._links = {"external_url": settings.external_url, "grafana_url": settings.grafana_url or ""}
         self._changed = asyncio.Event()
         self._told = False
@@ -62,16 +62,23 @@ class Announcer:
             self._links["external_url"] = url
 
     async def run(self) -> None:
-        """Until it is cancelled."""
+        """Until it is cancelled; where there is no Alertmanager, nothing."""
+        if self._url is None:
+            return
         # Whoever looks at this exporter has not seen it for a while: its alerts have as long as ever to say it before.
         self._outbox.wait_anew(self.registry.clock() + self.registry.settings.announce_failures_after, FAILURES)
+        self._outbox.judge_by(repr(self.rules))
         seen = self.registry.feed.version
         for entry in list(self.registry.entries.values()):
             self._consider(entry)
         await self._save()  # what ends meanwhile is news
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._watch(seen))
-            tasks.create_task(self._deliver())
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._watch(seen))
+                tasks.create_task(self._deliver())
+        finally:
+            with contextlib.suppress(StoreUnavailable):
+                self._outbox.save(self._text())
 
     async def _watch(self, seen: int) -> None:
         async with contextlib.aclosing(news(self.registry, PAUSE, seen)) as following:
@@ -132,6 +139,7 @@ class Announcer:
         letters = {key: box.pending[key] for key in keys}
         stale = [key for key, letter in letters.items() if now - letter.finished_at >= STALE and letter.attempts]
         alerts = [letter.alert | times(letter.finished_at, now + LIVES) for key, letter in letters.items() if key not in stale]
+        assert self._url is not None
         refused = await asyncio.to_thread(post, self._url, alerts) if alerts else None
         if refused is None or refused.final:
             box.drop([key for key in keys if key not in stale], now)
@@ -155,8 +163,13 @@ class Announcer:
             log.warning("%d ends were not announced within an hour", len(stale))
         await self._save()
 
+    def _text(self) -> str:
+        # What ended within the pause may not have been looked at.
+        self._outbox.looked_at = self.registry.clock() - 2 * PAUSE
+        return self._outbox.text()
+
     async def _save(self) -> None:
-        text = self._outbox.text()
+        text = self._text()
         try:
             await asyncio.to_thread(self._outbox.save, text)
         except StoreUnavailable as error:

@@ -32,12 +32,15 @@ class Letter:
 
 @dataclass(slots=True)
 class Outbox:
-    """`since`: what ended before is of no interest. `sent`: when each was delivered or given up, by id; forgotten after a while."""
+    """`since`: what ended before is of no interest. `sent`: when each was delivered or given up, by id; forgotten after a while.
+    `rules`: those in force, in words ("" is unknown); `looked_at`: until when all ends were judged by them."""
 
     path: Path
     since: float
     pending: dict[str, Letter] = field(default_factory=dict)
     sent: dict[str, float] = field(default_factory=dict)
+    rules: str = ""
+    looked_at: float = 0.0
 
     @classmethod
     def open(cls, data_dir: Path, now: float) -> Outbox:
@@ -46,7 +49,8 @@ class Outbox:
         try:
             said = json.loads(path.read_text(encoding="utf-8"))
             pending = {key: Letter(**letter) for key, letter in said["pending"].items()}
-            return cls(path, float(said["since"]), pending, {key: float(at) for key, at in said["sent"].items()})
+            sent = {key: float(at) for key, at in said["sent"].items()}
+            return cls(path, float(said["since"]), pending, sent, str(said.get("rules", "")), float(said.get("looked_at", 0.0)))
         except FileNotFoundError:
             return cls(path, now)
         except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
@@ -57,6 +61,12 @@ class Outbox:
                 pass
             return cls(path, now)
 
+    def judge_by(self, rules: str) -> None:
+        """Other rules than before count for what ends from then on: what was judged by the old ones stays so."""
+        if self.rules and self.rules != rules:
+            self.since = max(self.since, self.looked_at)
+        self.rules = rules
+
     def forget(self, before: float) -> None:
         """What was sent before that time (unix s) is asked for by nobody any more."""
         self.sent = {key: at for key, at in self.sent.items() if at >= before}
@@ -64,7 +74,13 @@ class Outbox:
 
     def text(self) -> str:
         """What the file is to hold. Quick: it is asked for on the event loop, with every hundred letters of up to a thousand."""
-        whole = {"since": self.since, "pending": self.pending, "sent": self.sent}
+        whole = {
+            "since": self.since,
+            "rules": self.rules,
+            "looked_at": self.looked_at,
+            "pending": self.pending,
+            "sent": self.sent,
+        }
         try:
             return _encode(whole).decode()
         except UnicodeEncodeError:  # a name out of a command line that is no UTF-8

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, cast
 
 import msgspec
@@ -21,7 +21,7 @@ from headway.api.processes import single
 from headway.errors import Conflict, Forbidden, HeadwayError, InvalidInput, StoreUnavailable
 from headway.keys import Role
 from headway.model import Orphaned, Process
-from headway.registry.changes import about_state, pid_missing, same_creation
+from headway.registry.changes import FINAL, about_state, pid_missing, same_creation
 from headway.registry.entry import Entry
 from headway.registry.outcome import Outcome
 from headway.schemas.decoding import decode, parse_params
@@ -184,6 +184,8 @@ def said(outcome: Outcome | None) -> bytes:
         words += b',"duplicate":true'
     if outcome.ignored is not None:
         words += b',"ignored":' + msgspec.json.encode(outcome.ignored._asdict())
+    if outcome.ended_before:
+        words += b',"ended_before":true'
     if outcome.pid_missing:
         words += b',"warnings":[%b]' % PID_MISSING
     return words
@@ -196,7 +198,8 @@ def told(context: Context, entry: Entry, who: Caller) -> bytes:
 
 async def batch(request: Request) -> Response:
     """Many updates in one request. Each item has a result of its own, with `status` and `error`, or with `cancel_requested`,
-    `duplicate` and `ignored` as a single update has them; a wrong one does not stop the others. With the header
+    `duplicate` and `ignored` as a single update has them, and `ended_before` where what an item creates has ended already, as an
+    earlier process of this id; a wrong one does not stop the others. With the header
     `Headway-Durable` the answer comes when log lines and progress are on the disk too, which else follows within a second."""
     parse_params(single(request), NoParams)
     durable = DURABLE in request.headers
@@ -347,8 +350,12 @@ async def apply(
         if item.create.id is not UNSET and item.create.id != item.id:
             raise InvalidInput("create.id: must be the id of the item, or absent", field="create.id")
         outcomes.append(await create(context, who, item.create, item.id, archive))
+    earlier = bool(outcomes) and not outcomes[0].created and type(outcomes[0].process.state) in FINAL
     entry = context.registry.entries.get(item.id)
     if entry is None or not who.sees(entry.process.spec.user):
         entry = await context.active_entry(item.id, who)
-    outcomes.append(context.registry.update(entry.process.id, item))
+    outcome = context.registry.update(entry.process.id, item)
+    if earlier and not outcome.duplicate:  # else it is the item that ended it, sent once more
+        outcome = replace(outcome, ended_before=True)
+    outcomes.append(outcome)
     return outcomes

@@ -48,6 +48,8 @@ def alertmanager_help() -> str:
 def find_alertmanager(url: str | None) -> Alertmanager:
     row = SETTINGS["alertmanager_url"]
     found = url or os.environ.get(row.variable) or row.default
+    if found == "none":
+        raise CommandError(f"{row.variable} is none: give --alertmanager URL to ask one all the same", Exit.USAGE)
     return Alertmanager(found if "://" in found else f"http://{found}")
 
 

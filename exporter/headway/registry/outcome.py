@@ -67,7 +67,8 @@ class Ignored(NamedTuple):
 
 @dataclass(slots=True)  # not frozen: one is made for every update
 class Outcome:
-    """What a verb did. Await `stored` (if any) before telling the caller. `pid_missing`: an update named a pid that nobody has."""
+    """What a verb did. Await `stored` (if any) before telling the caller. `pid_missing`: an update named a pid that nobody has.
+    `ended_before`: what is reported anew has ended for good, as an earlier process of this id."""
 
     process: Process
     stored: asyncio.Future[None] | None = None
@@ -75,6 +76,7 @@ class Outcome:
     duplicate: bool = False
     ignored: Ignored | None = None
     pid_missing: bool = False
+    ended_before: bool = False
 
     @property
     def cancel_requested(self) -> bool:

@@ -25,6 +25,8 @@ log = logging.getLogger(__name__)
 
 # A script's last words may arrive a moment after its end was seen: so long is waited for them (s).
 LAST_WORDS: Final = 5.0
+# Nobody is expected to report while a person is waited for; but after so long (s) the person, or it, has gone.
+WAITING_LEASE: Final = 86400.0
 # Processes that are looked at before others may have their turn: one or two milliseconds.
 STEP: Final = 50
 # Forecasts that are due and are made in one look, at most: this share of all, so that those of processes that began together come
@@ -148,6 +150,8 @@ class Watch:
                 self.orphan(entry, entry.gone_since, "its OS process was gone before it was reported")
                 continue
             lease = process.spec.lease or self.registry.settings.lease
+            if process.waiting is not None:  # it has said why nothing is heard of it, and a person is told
+                lease = max(lease, WAITING_LEASE)
             # While nobody watched it could not be heard, and what was heard by another clock does not count.
             watched = entry.contact_at > now or entry.contact_at < self.watching_since
             heard = self.watching_since if watched else entry.contact_at

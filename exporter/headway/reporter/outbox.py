@@ -312,6 +312,8 @@ class Outbox:
         elif status == 404 and not item.create:
             item.create = True  # it lost its memory, or never had it
         elif status == 409 and problem.get("field") != "id":
+            if item.create:
+                self._ended_before()
             self._created = True
             self._mute_until = now + REFUSED_PAUSE
             self._dispose(item)
@@ -328,11 +330,17 @@ class Outbox:
 
     def _heard(self, item: Item, result: dict[str, Any]) -> None:
         self._created = self._created or item.create
+        if result.get("ended_before"):
+            self._ended_before()
         if result.get("cancel_requested") and not self.reporter._cancel_requested:
             self.reporter._cancel_requested = True
             if self.reporter._raise_on_cancel:
                 self.reporter._call(Attention.CANCEL)
         self._dispose(item)
+
+    def _ended_before(self) -> None:
+        words = f"{self.reporter.name!r} is not kept: the earlier process with the id {self.reporter.id} has ended"
+        self._complain("", f"{words}; give each run an id of its own, or none")
 
     def _dispose(self, item: Item) -> None:
         self.finished = self.finished or item.final
