@@ -103,6 +103,21 @@ def test_a_pid_needs_an_admin(exporter: RunningExporter, start: Started) -> None
     assert done.returncode == 0 and done.stdout == f"pid {script.pid} ended by SIGTERM\n" and not runs(script.pid)
 
 
+def test_whom_nobody_may_end_is_left_alone_and_costs_the_exit_code(exporter: RunningExporter, admin: Api, start: Started) -> None:
+    environ = exporter.client_env
+    for flags in ([], ["--yes"], ["--json", "--yes"]):
+        done = headway("kill", "--pid", "1", *flags, environ=environ)
+        assert done.returncode == Exit.FAILED and ("left alone" in done.stderr or "--json" in flags), flags
+    assert headway("kill", "--pid", "1", "--dry-run", environ=environ).returncode == 0
+    assert exporter.process is not None
+    own = track(admin, exporter.process.pid)
+    assert headway("kill", own, environ=environ).returncode == Exit.FAILED
+    script = start(IDLE, ready=True)
+    track(admin, script, executor=True)
+    spared = headway("kill", "--all-except-executors", "--yes", environ=environ)
+    assert spared.returncode == 0 and "left alone" in spared.stderr and runs(script.pid)
+
+
 @pytest.mark.parametrize(
     "args", [[], ["--all", "some-id"], ["--all", "--task", "t"], ["--all", "--grace", "2h"], ["--all", "--yes", "--signal", "STOP"]]
 )
@@ -137,12 +152,19 @@ def test_a_group_is_paused_resumed_and_asked_to_end(exporter: RunningExporter, a
     done = headway("resume", "--group", "g", environ=environ)
     assert done.returncode == 0 and len(done.stdout.splitlines()) == 2, done.stderr
     again = headway("resume", "--group", "g", environ=environ)
-    assert again.returncode == 0 and "nothing was resumed" in again.stderr and again.stdout == ""
+    assert (again.returncode, again.stdout) == (0, "")
+    assert again.stderr == "headway: nothing was resumed: nothing of the group g is paused\n"
     wrong = headway("pause", "--group", "gg", environ=environ)
     assert wrong.returncode == Exit.NOT_FOUND and "no process has the group gg" in wrong.stderr
     asked = headway("cancel", "--group", "g", environ=environ)
     assert asked.returncode == 0 and len(asked.stdout.splitlines()) == 3, asked.stderr
     assert f"headway: {bare} has not said that it listens" in asked.stderr
+    for script, process_id in ((one, first), (other, second)):
+        headway("kill", process_id, environ=environ)
+        assert not runs(script.pid)
+    admin.update(bare, status="done")
+    over = headway("pause", "--group", "g", environ=environ)
+    assert "nothing was paused: nothing of the group g is active; what belonged to it has ended" in over.stderr
     assert headway("pause", environ=environ).returncode == Exit.USAGE
     assert headway("cancel", first, "--group", "g", environ=environ).returncode == Exit.USAGE
 

@@ -70,7 +70,11 @@ def run(args: argparse.Namespace) -> int:
         return Exit.OK
     # All ids first: a mistake in the last must not come after the end of the first.
     found = [connection.resolve(wanted)["id"] for wanted in args.id]
-    codes = [tell(connection.kill(one, args.signal, args.grace), args.json) for one in dict.fromkeys(found)]
+    codes = []
+    for one in dict.fromkeys(found):
+        outcome = connection.kill(one, args.signal, args.grace)
+        tell(outcome, args.json)
+        codes.append(verdict(outcome))
     return max(codes)
 
 
@@ -95,15 +99,18 @@ def by_scope(connection: Connection, scope: dict[str, Any], args: argparse.Names
                 "nobody can be asked here: give --yes to end them all the same, or --dry-run to see whom", Exit.USAGE
             )
         show_plan(plan, args.json and args.dry_run)
-        if args.dry_run or not plan["killed"]:
+        if args.dry_run:
             return Exit.OK
+        if not plan["killed"]:
+            return verdict(plan, scope)
         if not agreed(plan["killed_count"]):
             print("headway: nothing was ended", file=sys.stderr)
             return Exit.FAILED
     outcome = connection.kill_scope(scope, False, args.signal, args.grace)
     if empty(outcome):
         return matched_nothing(connection, scope, outcome if args.json else None)
-    return tell(outcome, args.json)
+    tell(outcome, args.json)
+    return verdict(outcome, scope)
 
 
 def empty(outcome: Json) -> bool:
@@ -118,13 +125,16 @@ def matched_nothing(connection: Connection, scope: Json, shown: Json | None) -> 
     return Exit.NOT_FOUND
 
 
-def why_nothing(connection: Connection, scope: Json) -> str:
+def why_nothing(connection: Connection, scope: Json, state: str = "active") -> str:
+    """Why nothing of a scope is in this state."""
     kind = scope["type"]
     wanted = scope.get(f"{kind}_id")
     if wanted is None:
         return "nothing is active"
     ended, _ = connection.processes({kind: wanted, "state": "all"}, 1)
     if ended:
+        if state != "active" and connection.processes({kind: wanted, "state": "active"}, 1)[0]:
+            return f"nothing of the {kind} {clean(wanted)} is {state}"
         return f"nothing of the {kind} {clean(wanted)} is active; what belonged to it has ended"
     from difflib import get_close_matches
 
@@ -159,8 +169,7 @@ def show_plan(plan: Json, as_json: bool) -> None:
     left(plan)
 
 
-def tell(outcome: Json, as_json: bool) -> Exit:
-    """What happened; the exit code says whether all of it did."""
+def tell(outcome: Json, as_json: bool) -> None:
     if as_json:
         print(json.dumps(outcome, indent=2))
     else:
@@ -171,7 +180,12 @@ def tell(outcome: Json, as_json: bool) -> Exit:
             word = f", {hit['status']}" if hit["status"] not in (None, "killed") else ""
             print(f"{hit['id'] or 'pid ' + str(hit['pid'])}{name} {how}{more}{word}")
         left(outcome)
-    return Exit.FAILED if outcome["failed"] or outcome["survivors"] else Exit.OK
+
+
+def verdict(outcome: Json, scope: Json | None = None) -> Exit:
+    """Whether what was to end has ended. Whom --all-except-executors leaves alone, nobody asked to end."""
+    spared = outcome["skipped"] and not outcome["killed"] and (scope or {}).get("type") != "all_except_executors"
+    return Exit.FAILED if outcome["failed"] or outcome["survivors"] or spared else Exit.OK
 
 
 def left(outcome: Json) -> None:

@@ -54,7 +54,7 @@ def by_scope(connection: Connection, scope: Mapping[str, str], verb: str) -> Exi
     """Each that is in the state for it; what was reported below another is paused, and goes on, with that one."""
     found = active_in(connection, scope, STATE[verb])
     if not found:
-        known = say_nothing_found(connection, scope, f"nothing was {verb}d")
+        known = say_nothing_found(connection, scope, f"nothing was {verb}d", STATE[verb])
         return Exit.OK if known else Exit.NOT_FOUND
 
     def act(process_id: str) -> None:

@@ -38,11 +38,11 @@ def active_in(connection: Connection, scope: Mapping[str, str], state: str = "ac
     return found[::-1]
 
 
-def say_nothing_found(connection: Connection, scope: Mapping[str, str], what: str) -> bool:
-    """Says what was found instead; whether anything ever was in this scope."""
+def say_nothing_found(connection: Connection, scope: Mapping[str, str], what: str, state: str = "active") -> bool:
+    """Says why nothing in this scope is in this state; whether anything ever was in the scope."""
     ((kind, word),) = scope.items()
     there, _ = connection.processes({**scope, "state": "all"}, 1)
-    print(f"headway: {what}: {why_nothing(connection, {'type': kind, f'{kind}_id': word})}", file=sys.stderr)
+    print(f"headway: {what}: {why_nothing(connection, {'type': kind, f'{kind}_id': word}, state)}", file=sys.stderr)
     return bool(there)
 
 

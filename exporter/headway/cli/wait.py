@@ -65,7 +65,10 @@ def run(args: argparse.Namespace) -> int:
                     good = good and row["status"] == "done"
                     if not args.quiet:
                         print(ending(row), flush=True)
-            if not waiting and not (scope and active_in(connection, scope)):
+            if scope and not waiting:
+                # Whom the last look finds is waited for, though it may have ended at the next one.
+                waiting.update((row["id"], row) for row in active_in(connection, scope))
+            if not waiting:
                 return Exit.OK if good else Exit.FAILED
             away = False
         except CommandError as error:
