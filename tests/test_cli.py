@@ -299,6 +299,21 @@ def test_no_keys_yet(tmp_path: Path) -> None:
 # ── serve ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.parametrize(
+    ("folder", "why"),
+    [
+        ("/proc/none", "it cannot be made: No such file or directory"),
+        (__file__, "it is not a directory"),
+        (f"{__file__}/below", "it cannot be made: Not a directory"),
+    ],
+)
+def test_a_data_directory_that_cannot_be_made_is_said(folder: str, why: str) -> None:
+    done = headway("serve", "--listen", "127.0.0.1:0", "--data-dir", folder)
+    assert (done.returncode, done.stdout) == (Exit.USAGE, "")
+    assert done.stderr.startswith(f"headway: the data directory {folder} cannot be used: {why}; make it, ")
+    assert "--data-dir or HEADWAY_DATA_DIR" in done.stderr and done.stderr.count("\n") == 1
+
+
 def test_serve_runs_until_told_to_stop(tmp_path: Path) -> None:
     log = tmp_path / "log"
     with log.open("w") as file:

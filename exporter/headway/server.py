@@ -17,7 +17,7 @@ from headway.configuration import Resolved
 from headway.effective import values
 from headway.errors import ConfigError
 from headway.notify import notify
-from headway.store.lock import DataDirLock
+from headway.store.lock import DataDirLock, make_data_dir
 
 SHUTDOWN_GRACE = 5
 # How long a thread that samples or renders keeps the interpreter while the event loop waits for it (s; Python's own is 5 ms).
@@ -59,7 +59,7 @@ def serve(resolved: Resolved) -> int:
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
     host, port = settings.address
     check_port(host, port)  # before any file is made: a key of an exporter that never ran would be taken for the one to use
-    settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_data_dir(settings.data_dir)
     with DataDirLock(settings.data_dir):
         exporter = Exporter(
             settings,

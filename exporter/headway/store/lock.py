@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 from pathlib import Path
@@ -10,6 +11,24 @@ from typing import Final
 from headway.errors import ConfigError
 
 LOCK_NAME: Final = "exporter.lock"
+
+
+def make_data_dir(path: Path) -> None:
+    """With all that is above it, unless it is there. Raises ConfigError."""
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except FileExistsError:
+        raise _unusable(path, f"it is {os.strerror(errno.ENOTDIR).lower()}") from None
+    except OSError as error:
+        raise _unusable(path, f"it cannot be made: {error.strerror}") from None
+
+
+def _unusable(path: Path, why: str) -> ConfigError:
+    return ConfigError(
+        f"the data directory {path} cannot be used: {why}; make it, give uid {os.geteuid()} "
+        "the right to write there, or choose another with --data-dir or HEADWAY_DATA_DIR",
+        field="data_dir",
+    )
 
 
 class DataDirLock:
@@ -25,11 +44,7 @@ class DataDirLock:
         try:
             fd = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
-            raise ConfigError(
-                f"the data directory {self.path} cannot be used: {file.name}: {error.strerror}; make it, give uid {os.geteuid()} "
-                "the right to write there, or choose another with --data-dir or HEADWAY_DATA_DIR",
-                field="data_dir",
-            ) from None
+            raise _unusable(self.path, f"{file.name}: {error.strerror}") from None
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
