@@ -58,6 +58,13 @@ def test_nobody_near_by_is_said_as_elsewhere(url: str) -> None:
     assert done.returncode == Exit.UNREACHABLE and done.stderr.startswith(
         f"headway: the exporter at {url.rstrip('/')} cannot be reached: "
     )
+
+
+@pytest.mark.parametrize("verb", ["show", "output", "wait"])
+def test_nobody_near_by_is_no_fault_of_the_name_that_was_asked_for(verb: str) -> None:
+    done = headway(verb, "Sync mails", "--url", "http://127.0.0.1:1")
+    assert done.returncode == Exit.UNREACHABLE
+    assert "http://127.0.0.1:1 cannot be reached: Connection refused. " in done.stderr, done.stderr
     assert "headway serve" in done.stderr and len(done.stderr.splitlines()) == 1
 
 

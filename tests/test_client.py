@@ -296,6 +296,11 @@ def test_unreachable_names_the_address_and_what_to_do(url: str) -> None:
 def test_refused_is_said_in_words() -> None:
     with pytest.raises(Unreachable, match="cannot be reached: Connection refused"):
         Client(NOWHERE).stats()
+    try:
+        raise ValueError("an error of somebody else's: this")
+    except ValueError:
+        with pytest.raises(Unreachable, match="cannot be reached: Connection refused"):
+            Client(NOWHERE).stats()
 
 
 def test_a_stream_that_breaks_is_unreachable(start_exporter: Starter) -> None:

@@ -83,7 +83,7 @@ def test_down_then_up(server: RecordingServer, warnings: pytest.LogCaptureFixtur
 @pytest.mark.parametrize("status", [500, 502, 503, 507, 429, 401, 403, 404, 302])
 def test_misbehaving_then_well(server: RecordingServer, warnings: pytest.LogCaptureFixture, status: int) -> None:
     server.status = status
-    server.body = b'{"title": "No", "detail": "not today"}'
+    server.body = b'{"title": "No", "detail": "not today."}'
     reporter = Reporter("patient")
     reporter.update(3, "a line")
     wait_until(lambda: len(server.requests) >= 3, what="three tries")
@@ -95,6 +95,7 @@ def test_misbehaving_then_well(server: RecordingServer, warnings: pytest.LogCapt
     (warning,) = messages(warnings)
     assert str(status) in warning
     assert "not today" in warning
+    assert not {"?.", "..", ";."} & {warning[at : at + 2] for at in range(len(warning))}, warning
     if status in (401, 403):
         assert "HEADWAY_KEY" in warning
 

@@ -439,7 +439,7 @@ class Link {
     }
     if (status === 401 || status === 403) throw new Undelivered("key", `${said()}; set HEADWAY_KEY to a key with the role reporter`);
     if (status === 200) throw new Undelivered("foreign", `${this.url} does not answer like a Headway exporter`);
-    if (status < 500 && status !== 408 && status !== 429) throw new Undelivered("foreign", `${said()}; is it a Headway exporter?`);
+    if (status < 500 && status !== 408 && status !== 429) throw new Undelivered("foreign", `${said().replace(/\.+$/, "")}; that seems to be no Headway exporter`);
     throw new Undelivered("down", said(), retryAfter);
   }
 
@@ -552,7 +552,7 @@ class Hub {
     } catch (error) {
       link.failed(error.retryAfter ?? 0);
       const what = error instanceof Undelivered ? error.message : `internal error in the reporter: ${error?.stack ?? error}`;
-      warn(`${error.reason ?? "internal"} ${link.url}`, `${what}. The script goes on; what it reports is kept and sent later.`);
+      warn(`${error.reason ?? "internal"} ${link.url}`, `${what.replace(/\.+$/, "")}. The script goes on; what it reports is kept and sent later.`);
       this.relieve(link, boxes);
     }
   }

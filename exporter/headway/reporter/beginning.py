@@ -35,16 +35,17 @@ def resolve(client: Client, wanted: str, by_name: bool = False) -> dict[str, Any
     try:
         return _with_id(client, wanted)
     except NotOne as error:
-        named = (
-            [] if error.ids or not wanted.strip() or len(wanted) > LONGEST_NAME else client.list(name=wanted, state="all", limit=1)
-        )
-        if not named and by_name and isinstance(error, NoId):
-            raise NotOne(f"no process has the name {wanted[:80]!r}") from None
-        if not named:
-            raise
-        if not by_name:
-            raise NotOne(f"{wanted[:80]!r} is a name and no id; its newest run is {named[0]['id']}", [named[0]["id"]]) from None
-        return client.get(named[0]["id"])
+        missing = error
+    named: Sequence[dict[str, Any]] = ()
+    if not missing.ids and wanted.strip() and len(wanted) <= LONGEST_NAME:
+        named = client.list(name=wanted, state="all", limit=1)
+    if not named and by_name and isinstance(missing, NoId):
+        raise NotOne(f"no process has the name {wanted[:80]!r}")
+    if not named:
+        raise missing
+    if not by_name:
+        raise NotOne(f"{wanted[:80]!r} is a name and no id; its newest run is {named[0]['id']}", [named[0]["id"]])
+    return client.get(named[0]["id"])
 
 
 def _with_id(client: Client, wanted: str) -> dict[str, Any]:

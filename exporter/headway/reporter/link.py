@@ -134,7 +134,7 @@ class Link:
         if status in (400, 413, 422):
             return Refused(status, said)
         if 300 <= status < 500 and status not in (408, 429):
-            return Undelivered("foreign", f"{said}; is it a Headway exporter?")
+            return Undelivered("foreign", f"{said.rstrip('.')}; that seems to be no Headway exporter")
         return Undelivered("failing", said, retry_after=_retry_after(answer))
 
     def succeeded(self) -> None:
@@ -183,6 +183,9 @@ def root_cause(error: BaseException) -> str:
     """The innermost reason in a chain of wrapped errors, short: "Connection refused"."""
     found: BaseException = error
     for _ in range(10):
+        # The system's own words. What was being handled when it said them (__context__) has nothing to do with it.
+        if isinstance(found, ConnectionError) or getattr(found, "strerror", None):
+            break
         inner = getattr(found, "reason", None) or next((a for a in found.args if isinstance(a, BaseException)), None)
         inner = inner or found.__cause__ or found.__context__
         if not isinstance(inner, BaseException):

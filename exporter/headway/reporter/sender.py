@@ -189,7 +189,7 @@ class Sender:
             self._spool_at.pop(link, None)
             # Whether it is down, starting or failing: one outage, one warning. A refused key is something else to do.
             cause = DOWN if error.cause in ("unreachable", "failing") else error.cause
-            self._warn(cause, link.url, f"{error}. The script goes on; what it reports is kept and sent later.")
+            self._warn(cause, link.url, f"{str(error).rstrip('.')}. The script goes on; what it reports is kept and sent later.")
         except Exception as error:  # one exporter must not hold back what is for another
             link.failed(clock())
             link.close()
