@@ -416,6 +416,17 @@ def test_a_name_that_varies_by_moments_needs_none() -> None:
     assert [one for one in whole(history=history).recommendations if "thresholds" in one.command] == []
 
 
+def test_what_is_over_has_a_name_only_where_there_is_one() -> None:
+    def said(*names: str) -> tuple[str, str | None, str]:
+        gone = [process(f"{name}-{n}", Orphaned(T0, T0 + 3), name=name) for n, name in enumerate(names)]
+        (one,) = [one for one in whole((), gone).recommendations if one.command == "headway cleanup"]
+        return one.about, one.id, one.reason
+
+    assert said("x") == ("x", "x-0", "1 orphaned: it will not say more")
+    assert said("x", "x") == ("x", None, "2 orphaned: they will not say more")
+    assert said("x", "y", "y") == ("3 processes", None, "3 orphaned: they will not say more")
+
+
 def test_services_in_error_and_missing_runs() -> None:
     services = [ServiceFact(name="web", status="error", reason="exit code 3, given up", gave_up=True)]
     history = [ended(i, kind=Kind.CRON) for i in range(270)]  # the last began 27,200 s before

@@ -9,7 +9,8 @@ from headway.analysis.findings import Level
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recommendation:
-    """`about`: the name; `id`: the process, or None when it is about the name. `action` in words, `command` to carry it out."""
+    """`about`: the name, or how many processes where they have several; `id`: the process, or None when it is about no single one.
+    `action` in words, `command` to carry it out."""
 
     priority: Level
     action: str

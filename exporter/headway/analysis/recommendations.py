@@ -216,15 +216,16 @@ def _zombies(subjects: Sequence[Subject], lost: Sequence[Process]) -> Iterator[R
     zombies = [subject for subject in subjects if subject.condition(Condition.ZOMBIE) is not None]
     if not zombies and not lost:
         return
-    first = zombies[0].process if zombies else lost[0]
+    over = [*(zombie.process for zombie in zombies), *lost]
+    names = {clean(process.name) for process in over}
     counts = [f"{len(lost)} orphaned"] if lost else []
     counts += [f"{len(zombies)} zombie"] if zombies else []
     yield Recommendation(
         priority=Level.LOW,
         action="take what is over out of the active view",
-        about=clean(first.name),
-        id=first.id,
-        reason=f"{' and '.join(counts)}: they will not say more",
+        about=names.pop() if len(names) == 1 else f"{len(over)} processes",
+        id=over[0].id if len(over) == 1 else None,
+        reason=f"{' and '.join(counts)}: {'it' if len(over) == 1 else 'they'} will not say more",
         command="headway cleanup",
     )
 
