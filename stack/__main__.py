@@ -80,7 +80,8 @@ def logs(layout: Layout, arguments: Sequence[str]) -> int:
     wanted = [argument for argument in arguments if argument != "follow"]
     for name in wanted:
         if name not in services.NAMES:
-            raise Problem(f"there is no service {name}: there are {', '.join(services.NAMES)}")
+            own = f"there are {', '.join(services.NAMES)}"
+            raise Problem(f"there is no service {name}: {own}; headway logs {name} shows one of the configuration")
     names = wanted or services.NAMES
     paths = [path for name in names if (path := layout.log(name)).exists()]
     if paths and "follow" in arguments:

@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
 import threading
@@ -528,6 +529,11 @@ def test_mistakes_on_the_command_line(shared_exporter: RunningExporter) -> None:
     ):
         said = headway("mcp", *flags, environ={"HEADWAY_URL": shared_exporter.url})
         assert said.returncode == Exit.USAGE and words in said.stderr, flags
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        where = f"127.0.0.1:{taken.getsockname()[1]}"
+        said = headway("mcp", "--http", where, environ={"HEADWAY_URL": shared_exporter.url})
+    assert said.returncode == Exit.FAILED and f"cannot listen on {where}: Address already in use" in said.stderr
+    assert "choose another address with --http HOST:PORT" in said.stderr
 
 
 def test_without_the_extra_it_says_what_to_install(tmp_path: Path) -> None:

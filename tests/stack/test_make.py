@@ -60,7 +60,7 @@ def test_up_twice_status_down_twice(stack: LiveStack) -> None:
     assert checked.returncode == 0 and f"runs at {stack.url('alertmanager')}" in checked.stdout, checked.stdout + checked.stderr
     assert f"put its secret into {ROOT / 'alerting/secrets/slack.url'}" in checked.stdout, "wherever the shell is"
     wrong = stack.make("logs", SERVICE="nope")
-    assert wrong.returncode != 0 and "there is no service nope" in wrong.stdout
+    assert wrong.returncode != 0 and "there is no service nope" in wrong.stdout and "headway logs nope" in wrong.stdout
 
     again = stack.up()
     assert "everything runs already" in again and stack.pids() == pids

@@ -68,7 +68,11 @@ def run(args: argparse.Namespace) -> int:
     try:
         serve(Server(Exporter(url, keyed=True)), *where, args.allowed_host, ready)
     except OSError as error:
-        raise CommandError(f"cannot listen on {args.http}: {error.strerror or error}", Exit.FAILED) from None
+        raise CommandError(
+            f"cannot listen on {args.http}: {error.strerror or error}; choose another address with --http HOST:PORT, or end what "
+            "uses it",
+            Exit.FAILED,
+        ) from None
     return Exit.OK
 
 
