@@ -19,6 +19,7 @@ from typing import Any, Final
 
 from demo import budget
 from headway import Client
+from headway.reporter.client import ApiError, Unreachable
 
 FOLDER: Final = Path(__file__).parent
 PYTHON: Final = (sys.executable, "-m")
@@ -52,10 +53,29 @@ def said(process: Mapping[str, Any]) -> str:
     return str(process["name"]) + ("" if current is None else f" {current:,.0f}") + conditions
 
 
-def look(client: Client, begun: float) -> None:
-    """A line about everything of this demonstration that runs."""
-    running = [said(process) for process in client.list(group="demo", status="running", limit=50)]
-    print(f"{time.monotonic() - begun:4.0f} s  {' · '.join(running) or 'nothing runs'}", flush=True)
+class Lookout:
+    """Says how far everything of this demonstration is. An exporter that does not answer is said once, until it does again."""
+
+    def __init__(self, client: Client, begun: float) -> None:
+        self.client, self.begun = client, begun
+        self.away = False
+
+    def look(self) -> None:
+        try:
+            processes = self.client.list(group="demo", status="running", limit=50)
+        except (ApiError, Unreachable) as error:
+            if not self.away:
+                why = error.reason if isinstance(error, Unreachable) else error
+                self.say(f"{self.client.url} does not answer ({why}); the scripts go on, and report when it is back")
+            self.away = True
+            return
+        if self.away:
+            self.say(f"{self.client.url} is back")
+        self.away = False
+        self.say(" · ".join(map(said, processes)) or "nothing runs")
+
+    def say(self, words: str) -> None:
+        print(f"{time.monotonic() - self.begun:4.0f} s  {words}", flush=True)
 
 
 def end(children: Mapping[str, subprocess.Popen[bytes]]) -> None:
@@ -86,7 +106,7 @@ def main() -> int:
                     print(f"starting {what}", flush=True)
                     # A session of its own: Ctrl-C comes here only, and is passed on once.
                     children[what] = subprocess.Popen(command, start_new_session=True, stdin=subprocess.DEVNULL)
-                watch(client, children, begun, seconds)
+                watch(Lookout(client, begun), children, seconds)
                 fcntl.flock(lock, fcntl.LOCK_UN)
                 for child in children.values():
                     child.wait(_GOODBYE * 4)
@@ -98,11 +118,11 @@ def main() -> int:
     return 0
 
 
-def watch(client: Client, children: Mapping[str, subprocess.Popen[bytes]], begun: float, seconds: float) -> None:
+def watch(lookout: Lookout, children: Mapping[str, subprocess.Popen[bytes]], seconds: float) -> None:
     """Until only the one that waits for our lock is left, and its time is up as well."""
     *working, _ = children.values()
-    while any(child.poll() is None for child in working) or time.monotonic() - begun < seconds:
-        look(client, begun)
+    while any(child.poll() is None for child in working) or time.monotonic() - lookout.begun < seconds:
+        lookout.look()
         time.sleep(min(_LOOK, max(0.5, seconds / 10)))
 
 
@@ -113,3 +133,5 @@ if __name__ == "__main__":
     except KeyboardInterrupt:
         print("\ninterrupted: everything was ended")
         sys.exit(130)
+    except (ApiError, Unreachable) as error:
+        sys.exit(f"demo: {error}")

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
 from pathlib import Path
+from threading import Event
 
 from demo import budget
 from demo.files import ROOTS, readable
@@ -59,13 +60,15 @@ def digest(run: Reporter, files: Sequence[Path]) -> int:
         return twins
 
 
-def compress(run: Reporter, name: str, files: Sequence[Path], deadline: float) -> tuple[int, int]:
+def compress(run: Reporter, name: str, files: Sequence[Path], deadline: float, stop: Event) -> tuple[int, int]:
     """Compresses them, keeping only how large they are: (before, after) in bytes. At the deadline the rest is left out: others may
-    take the processor that was there when they were chosen."""
+    take the processor that was there when they were chosen. Raises KeyboardInterrupt when it is told to stop."""
     whole = sum(path.stat().st_size for path in files)
     with run.child(name, total=round(whole / MEGABYTE, 1), unit="MB") as step:
         before = after = 0
         for path in files:
+            if stop.is_set():
+                raise KeyboardInterrupt
             content = path.read_bytes()
             before += len(content)
             after += len(lzma.compress(content))
@@ -87,10 +90,14 @@ def main() -> None:
         twins = digest(run, files[:: max(1, len(files) // 4000)])
         run.update(2, stage="compress")
         chosen = choose(files, 0.9 * seconds - (time.monotonic() - begun))
-        half = len(chosen) // 2
+        half, stop = len(chosen) // 2, Event()
+        parts = (("Compress first half", chosen[:half]), ("Compress second half", chosen[half:]))
         with ThreadPoolExecutor(2) as threads:
-            parts = (("Compress first half", chosen[:half]), ("Compress second half", chosen[half:]))
-            sizes = [work.result() for work in [threads.submit(compress, run, name, part, begun + seconds) for name, part in parts]]
+            works = [threads.submit(compress, run, name, part, begun + seconds, stop) for name, part in parts]
+            try:
+                sizes = [work.result() for work in works]
+            finally:
+                stop.set()  # Ctrl-C comes here alone, and the threads are waited for
         run.update(3, stage="publish")
         before, after = (sum(side) for side in zip(*sizes, strict=True))
         with publish:
