@@ -49,20 +49,23 @@ SAID = {
     "summary": "A process writes nothing and gets no further",
     "description": "The cron Nightly import (0192f0c1-8f7a) runs, but has written no line for 2m 5s; usual are 10s.",
 }
-INTERVALS = tuple((f"group_interval: {given}", "1s") for given in ("30s", "5m"))
+INTERVALS = tuple(f"group_interval: {given}" for given in ("30s", "5m"))
 
 
 class RunningAlertmanager:
-    """`quick`: groups are told of at once and every second, so that tests need not wait for what people want."""
+    """`quick`: groups are told of at once and every second (`news`), so that tests need not wait for what people want."""
 
-    def __init__(self, folder: Path, binary: str, secrets: Path, exporter: str = "", *, quick: bool = True, **environ: str) -> None:
+    def __init__(
+        self, folder: Path, binary: str, secrets: Path, exporter: str = "", *, quick: bool = True, news: str = "1s", **environ: str
+    ) -> None:
         self.folder, self.binary = folder, binary
         self.port = free_ports(1)[0]
         self.config = folder / "alertmanager.yml"
         base = folder / "base.yml"
         text = (ROOT / "alerting/alertmanager.yml").read_text()
         if quick:
-            for setting, value in (("group_wait: 3s", "300ms"), ("group_wait: 20s", "300ms"), *INTERVALS):
+            waits = (("group_wait: 3s", "300ms"), ("group_wait: 20s", "300ms"))
+            for setting, value in (*waits, *((interval, news) for interval in INTERVALS)):
                 assert setting in text
                 text = text.replace(setting, f"{setting.split(':')[0]}: {value}")
         base.write_text(text)

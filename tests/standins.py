@@ -258,6 +258,12 @@ class StandIns:
         mail = {"to": "ops@example.org", "from": "headway@example.org", "smarthost": self.mail.address, "require_tls": False}
         self.put("email.yml", json.dumps(mail | {"username": "headway", "password": "pass word: 1"}))
 
+    def only_webhook(self) -> None:
+        """Before an Alertmanager is configured: the other receivers are not switched on."""
+        for path in self.folder.iterdir():
+            if path.name != "webhook.url":
+                path.unlink()
+
     def put(self, name: str, text: str) -> None:
         (self.folder / name).write_text(text)
         (self.folder / name).chmod(0o600)

@@ -115,6 +115,7 @@ def test_the_end_of_a_process_has_its_route(tools: None) -> None:
         ({"alertname": "HeadwayProcessStuck", "severity": "info", "kind": "task"}, [("everything", 20, 300)]),
         ({"alertname": "HeadwayWaitingForPerson", "gate": "waiting", "kind": "subagent"}, [("everything", 3, 30)]),
         ({"alertname": "Watchdog"}, [("nobody", 3, 30)]),
+        ({"alertname": "ExporterAway", "severity": "none"}, [("nobody", 3, 30)]),
     ],
 )
 def test_when_a_message_goes_is_found_out(labels: dict[str, str], expected: list[tuple[str, float, float]], tools: None) -> None:
@@ -242,8 +243,8 @@ def test_a_linter_finds_nothing_but_what_is_meant(secrets: Path, tmp_path: Path,
     assert {one for one in found if not known.fullmatch(one)} == {
         "empty-receiver receivers[nobody]",
         "global-resolve-timeout-missing global",  # whoever sends to it says until when an alert holds
-        "route-unknown-alertname route.routes[1]",  # HeadwayProcessEnded comes from the exporter
-        "inhibit-unknown-alertname inhibit_rules[3]",  # the same
+        "route-unknown-alertname route.routes[2]",  # HeadwayProcessEnded comes from the exporter
+        "inhibit-unknown-alertname inhibit_rules[4]",  # the same
     }, done.stderr
 
 

@@ -83,6 +83,20 @@ def test_every_alert_has_a_unit_test() -> None:
     assert {f"alertname: {rule['alert']}" for rule in ALERTS if f"alertname: {rule['alert']}" not in tested} == set()
 
 
+def test_what_keeps_the_ends_back_is_over_before_they_are_heard_of() -> None:
+    """Groups are evaluated at moments of their own, and the rules of one in their order."""
+    (down,) = [rule for rule in ALERTS if rule["alert"] == "HeadwayExporterDown"]
+    holders = []
+    for path in RULES:
+        for group in yaml.safe_load(path.read_text())["groups"]:
+            gates = [(rule.get("alert"), rule.get("labels", {}).get("gate")) for rule in group["rules"]]
+            if any(gate in ("failed", "orphaned", "timed_out") for _, gate in gates):
+                holders.append(group["rules"][0])
+    (away,) = holders
+    assert away["alert"] == "ExporterAway" and "keep_firing_for" not in away
+    assert (away["expr"], away["for"]) == (down["expr"], down["for"])
+
+
 def test_alerts_link_to_the_dashboard_that_shows_them() -> None:
     for rule in ALERTS:
         url = rule["annotations"]["dashboard_url"]

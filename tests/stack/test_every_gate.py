@@ -452,7 +452,7 @@ def test_an_exporter_whose_disk_is_full(world: World, brittle: RunningExporter) 
 
 
 def test_an_exporter_that_is_gone_and_nothing_else_about_it(world: World, brittle: RunningExporter) -> None:
-    firing = f'ALERTS{{instance="{at(brittle)}",alertstate="firing",alertname!="HeadwayExporterDown"}}'
+    firing = f'ALERTS{{instance="{at(brittle)}",alertstate="firing",alertname!~"HeadwayExporterDown|ExporterAway"}}'
     Client(brittle.url, brittle.key).update(Client(brittle.url, brittle.key).create("bad", "pipeline")["id"], status="failed")
     world.alert(lambda a: a["labels"].get("name") == "bad", "something fires there")
     assert world.prometheus.query(firing)

@@ -13,6 +13,7 @@ from urllib.parse import quote
 import pytest
 
 from alertmanagers import LABELS, LINKS, PROCESS, SAID, RunningAlertmanager, binaries
+from live_stack import fetch
 from mailserver import part
 from running import RunningExporter
 from standins import StandIns, telegram_text
@@ -338,6 +339,35 @@ def test_what_says_it_all_silences_the_rest(alertmanager: RunningAlertmanager, s
         if a["labels"].get("id") == "c" and a["labels"]["instance"] == calm
     }
     assert severities == {"critical"}
+
+
+def test_what_ended_is_told_when_its_exporter_is_back(alertmanager: RunningAlertmanager, standins: StandIns) -> None:
+    """HeadwayExporterDown goes on for a while then. What was known before it went is kept back by ExporterAway."""
+    moment = f"{time.time():.0f}"
+    back, away = f"back:{moment}", f"away:{moment}"
+    down = {"alertname": "HeadwayExporterDown", "severity": "critical", "gate": "exporter"}
+    alertmanager.fire_all([(down | {"instance": machine}, {}) for machine in (back, away)])
+    alertmanager.fire({"alertname": "ExporterAway", "severity": "none", "gate": "exporter", "instance": away})
+    wait_until(lambda: len(sent(standins, back, away)) == 1, 30, "that they are down")
+    ends = [
+        {"alertname": f"HeadwayProcess{alert}", "severity": severity, "gate": gate, "name": gate, "id": f"{gate}-{machine}"}
+        | ({"outcome": "done", "batch": "1"} if gate == "ended" else {})
+        | {"instance": machine}
+        for machine in (back, away)
+        for alert, severity, gate in (
+            ("Failed", "warning", "failed"),
+            ("TimedOut", "warning", "timed_out"),
+            ("Orphaned", "warning", "orphaned"),
+            ("Ended", "info", "ended"),
+            ("Stuck", "warning", "stuck"),
+        )
+    ]
+    alertmanager.fire_all([(labels, SAID) for labels in ends])
+    told = {f"{gate}-{back}" for gate in ("failed", "timed_out", "orphaned", "ended")} | {f"ended-{away}"}
+    wait_until(lambda: told <= {one for _, one in sent(standins, back, away)}, 30, "how they ended")
+    known = fetch(f"{alertmanager.url}/api/v2/alerts", filter=f'instance=~"{back}|{away}"')
+    held = {alert["labels"].get("id") for alert in known if alert["status"]["inhibitedBy"]}
+    assert held == {f"stuck-{back}", f"stuck-{away}", *(f"{gate}-{away}" for gate in ("failed", "timed_out", "orphaned"))}
 
 
 def test_that_it_was_ended_at_its_timeout_is_told_at_once(alertmanager: RunningAlertmanager, standins: StandIns) -> None:
