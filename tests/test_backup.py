@@ -208,6 +208,12 @@ def test_a_restore_into_an_empty_data_directory(tmp_path: Path) -> None:
     assert not list((tmp_path / "new").glob("*restor*"))
 
 
+def test_a_restore_into_a_directory_that_cannot_be_made(tmp_path: Path) -> None:
+    copy = filled(tmp_path / "copy.db", 10)
+    with pytest.raises(ConfigError, match=r"it is not a directory; make it, .* --data-dir"):
+        run("restore", copy, "--data-dir", copy)
+
+
 def test_a_restore_is_refused_while_an_exporter_runs(tmp_path: Path) -> None:
     data = tmp_path / "data"
     filled(data / "headway.db", 10)

@@ -71,10 +71,10 @@ def run(args: argparse.Namespace) -> int:
 
 def run_restore(args: argparse.Namespace) -> int:
     from headway.store.copying import restore
-    from headway.store.lock import DataDirLock
+    from headway.store.lock import DataDirLock, make_data_dir
 
     data_dir = resolve(args).settings.data_dir
-    data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_data_dir(data_dir)
     with DataDirLock(data_dir):
         done = restore(args.file, data_dir / DATABASE, stamp(), progress("restored"))
     say(f"{done.processes:,} processes are back in {done.path}")

@@ -21,7 +21,8 @@ DESCRIPTION = """\
 Ends the OS processes of tracked processes with everything below them, children first: a polite signal, and SIGKILL for those that
 live after the grace. It says what was ended once that was seen. By scope it shows first what it would end, and asks. Never ended
 are init, the kernel's threads, the exporter and what it runs below. A scope of which nothing is active is said, with
-exit code 5. Needs a key of the role operator; --pid of an OS process that is not tracked needs admin."""
+exit code 5; if all is left alone, the exit code is 1. Needs a key of the role operator;
+--pid of an OS process that is not tracked needs admin."""
 EXAMPLES = """\
   headway kill 0192f0c1-8f7a
   headway kill 0192f0c1-8f7a --signal INT --grace 30s
