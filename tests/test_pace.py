@@ -40,6 +40,19 @@ async def test_a_pause_is_no_time_worked() -> None:
 
 
 @in_loop
+async def test_while_a_person_is_waited_for_nobody_knows_how_long_it_takes() -> None:
+    world = World()
+    world.create(id="a", progress={"total": 100})
+    steady(world, "a", 1, 30)
+    world.update("a", waiting_for="approval")
+    assert pace(world)[1] is None
+    world.update("a", eta_seconds=50)
+    assert pace(world)[1] == 50, "the reporter knows better"
+    world.update("a", eta_seconds=None, waiting_for=None)
+    assert pace(world)[1] == pytest.approx(70.0, rel=0.05)
+
+
+@in_loop
 async def test_a_pause_by_the_exporter_and_one_that_a_restart_saw_are_none_either() -> None:
     world = World()
     world.create(id="a", progress={"total": 100})

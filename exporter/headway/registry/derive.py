@@ -109,6 +109,8 @@ def own_pace(entry: Entry, now: float, *, patient: bool = False) -> Pace:
             eta, eta_range = max(0.0, activity.total - activity.current) / rate, None
     if activity.ends_at is not None:
         eta, eta_range = max(0.0, activity.ends_at - now), None
+    elif activity.waiting is not None and activity.waiting.until is None:
+        eta, eta_range = None, None  # nobody knows how long the person takes
     return rate, eta, eta_range
 
 
