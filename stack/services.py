@@ -19,6 +19,10 @@ from stack.service import Service
 
 NAMES: Final = ("exporter", "alertmanager", "prometheus", "grafana")  # in the order of their start
 SUPERVISED: Final = NAMES[1:]
+# Prometheus says for a quarter of an hour that an alert is over, and Alertmanager compares a message only with the last one of its
+# group: what is over has to be said again within the shortest group_interval (30 s), or it is news each time. Evaluations come
+# every 5 s, so this is every 25 s. Four times as long an alert holds when nothing more is said: no less, for Prometheus may begin anew.
+RESEND_DELAY: Final = "24s"
 _CONFIG: Final = "HEADWAY_CONFIG"
 _WEBHOOK: Final = "HEADWAY_WEBHOOK_URL"
 
@@ -121,6 +125,7 @@ def prometheus(layout: Layout, ports: Ports, binary: str, environ: Mapping[str, 
             "--storage.tsdb.retention.time=30d",
             f"--web.listen-address={HOST}:{ports.prometheus}",
             *_reached_at(environ.get("HEADWAY_PROMETHEUS_URL") or ports.url("prometheus")),
+            f"--rules.alert.resend-delay={RESEND_DELAY}",
             # Serves the runbook at /user/runbook.txt, where alerts point to; every browser shows that, not every one Markdown.
             f"--web.user-assets={folder / 'assets'}",
         ),
