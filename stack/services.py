@@ -21,7 +21,7 @@ NAMES: Final = ("exporter", "alertmanager", "prometheus", "grafana")  # in the o
 SUPERVISED: Final = NAMES[1:]
 # Prometheus says for a quarter of an hour that an alert is over, and Alertmanager compares a message only with the last one of its
 # group: what is over has to be said again within the shortest group_interval (30 s), or it is news each time. Evaluations come
-# every 5 s, so this is every 25 s. Four times as long an alert holds when nothing more is said: no less, for Prometheus may begin anew.
+# every 5 s, so this is every 25 s. Four times as long an alert holds when nothing more is said: Prometheus may begin anew then.
 RESEND_DELAY: Final = "24s"
 _CONFIG: Final = "HEADWAY_CONFIG"
 _WEBHOOK: Final = "HEADWAY_WEBHOOK_URL"
