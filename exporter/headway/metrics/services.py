@@ -32,7 +32,7 @@ SCHEDULE_FAMILIES: Final[tuple[Family, ...]] = (
     Family(name="headway_missed_runs_total", type=C, scope=O, labels=("name", "kind", "reason"),
            help="Runs that were due and did not begin: late (nothing started them in time) or overlap (one still ran)."),
     Family(name="headway_last_missed_run_timestamp_seconds", type=G, scope=O, unit="seconds", labels=("name", "kind", "reason"),
-           help="When a run of this schedule was last found missed (unix time), by the same reasons."),
+           help="When a run of this schedule was last found missed, and was not made up at once (unix time), by the same reasons."),
 )
 # fmt: on
 

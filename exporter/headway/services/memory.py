@@ -19,8 +19,8 @@ FILE: Final = "services.json"
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Remembered:
     """`wanted`: None until somebody or the configuration has said. `launched_at`, `last_run_at`, `seen_due` in unix seconds;
-    `seen_due`: up to then the schedule was looked at; `late_at`, `overlapped_at`: when a run was last found missed, and
-    left out. `pid` and `create_time` are of the OS process of `process_id`.
+    `seen_due`: up to then the schedule was looked at; `late_at`, `overlapped_at`: when a run was last found missed and not
+    made up, and left out. `pid` and `create_time` are of the OS process of `process_id`.
     `restarting`: its process is being ended to be started anew, which the next exporter does if this one does not get there.
     `over`: why it was given up, or failed and is not to be started again; a new start of the machine is a new beginning, and so is
     another definition than `failed_as`, which is the mark of the one that failed last."""

@@ -250,7 +250,7 @@ class Supervisor:
             seen_due=now,
             missed=known.missed + due.missed,
             overlapped=known.overlapped + due.overlapped,
-            late_at=now if due.missed else known.late_at,
+            late_at=now if due.missed and due.run is None else known.late_at,  # one that is made up now is not missed any more
             overlapped_at=now if due.overlapped else known.overlapped_at,
         )
         if due.missed:
