@@ -14,7 +14,7 @@ import pytest
 from headway.app import Exporter
 from headway.errors import StoreUnavailable
 from headway.schemas.decoding import decode
-from headway.schemas.reports import CreateIn
+from headway.schemas.reports import CreateIn, UpdateIn
 from headway.settings import Settings
 
 
@@ -125,5 +125,111 @@ def test_a_disk_that_hangs_keeps_readers_waiting_for_a_moment_only(held: Held, m
         held.create("b")
         status, answer = await held.get("/api/processes")
         assert (status, {one["id"] for one in answer["data"]}) == (200, {"a", "b"})
+
+    play(held, scenario)
+
+
+class Reading:
+    """Holds the first read of `what` in the store, until `go_on`."""
+
+    def __init__(self, held: Held, what: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._begun, self._going_on = threading.Event(), threading.Event()
+        read = getattr(held.exporter.store, what)
+
+        def slow(*args: Any) -> Any:
+            found = read(*args)
+            self._begun.set()
+            assert self._going_on.wait(30)
+            return found
+
+        monkeypatch.setattr(held.exporter.store, what, slow)
+
+    async def begun(self) -> None:
+        assert await asyncio.to_thread(self._begun.wait, 30)
+
+    def go_on(self) -> None:
+        self._going_on.set()
+
+
+def told(held: Held, **said: Any) -> asyncio.Future[None] | None:
+    return held.exporter.registry.update("a", decode(json.dumps(said).encode(), UpdateIn)).stored
+
+
+@pytest.mark.parametrize("what", ["children", "transitions"])
+def test_one_that_is_shown_as_ended_is_shown_whole(held: Held, what: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its end is told while the answer is made."""
+
+    async def scenario() -> None:
+        await held.create("a")
+        told(held, log="the first line")
+        reading = Reading(held, what, monkeypatch)
+        asked = asyncio.ensure_future(held.get("/api/processes/a"))
+        await reading.begun()
+        stored = told(held, status="failed", exit_code=3, log=["the last line", "its last word"])
+        assert stored is not None
+        await stored
+        reading.go_on()
+        status, answer = await asked
+        found = answer["data"]
+        assert (status, found["status"], found["exit_code"]) == (200, "failed", 3)
+        assert found["log_tail"] == ["the first line", "the last line", "its last word"]
+        assert [step["to"] for step in found["transitions"]] == ["running", "failed"]
+        assert found["totals"]["by_status"] == {"failed": 1}
+
+    play(held, scenario)
+
+
+def test_an_end_that_is_undone_while_the_answer_is_made_is_not_shown(held: Held, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("headway.api.context.SETTLED_WITHIN", 30.0)
+
+    async def scenario() -> None:
+        await held.create("a")
+        reading = Reading(held, "transitions", monkeypatch)
+        asked = asyncio.ensure_future(held.get("/api/processes/a"))
+        await reading.begun()
+        held.open.clear()
+        held.full = True
+        end = told(held, status="done")
+        assert end is not None
+        reading.go_on()
+        assert not (await asyncio.wait([asked], timeout=0.2))[0], "it waits for the disk"
+        held.open.set()
+        with pytest.raises(StoreUnavailable):
+            await end
+        status, answer = await asked
+        assert (status, answer["data"]["status"], answer["data"]["finished_at"]) == (200, "running", None)
+
+    play(held, scenario)
+
+
+@pytest.mark.parametrize("change", ["dismissed", "taken back into memory"])
+def test_one_that_leaves_or_enters_memory_while_the_answer_is_made(
+    held: Held, change: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scenario() -> None:
+        await held.create("a")
+        stored = told(held, status="done", log="said")
+        assert stored is not None
+        await stored
+        if change != "dismissed":
+            held.exporter.registry.roll.drop(["a"])
+        reading = Reading(held, "transitions", monkeypatch)
+        asked = asyncio.ensure_future(held.get("/api/processes/a"))
+        await reading.begun()
+        if change == "dismissed":
+            dismissal = held.exporter.registry.dismiss("a").stored
+            assert dismissal is not None
+            await dismissal
+            assert "a" not in held.exporter.registry.entries
+        else:
+            lines = held.exporter.store.lines("a", 10)
+            process = held.exporter.store.get("a")
+            assert process is not None
+            held.exporter.registry.recall(process, lines)
+            told(held, log="said late")
+        reading.go_on()
+        _, answer = await asked
+        assert answer["data"]["log_tail"] == (["said"] if change == "dismissed" else ["said", "said late"])
+        assert (answer["data"]["dismissed_at"] is not None) is (change == "dismissed")
 
     play(held, scenario)

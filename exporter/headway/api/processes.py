@@ -23,6 +23,8 @@ from headway.schemas.queries import ListParams, NoParams
 
 # Children deeper than this are listed by id only; a tree of work that people make has a few levels.
 MAX_NESTING: Final = 32
+# How often one process is read anew because its status changed meanwhile; a read takes a millisecond.
+LOOKS: Final = 10
 
 
 async def list_processes(request: Request) -> Response:
@@ -52,9 +54,7 @@ async def get_process(request: Request) -> Response:
     """One process with its whole log tail, its history of statuses, its children (nested) and their totals."""
     context, who = context_of(request), caller(request)
     parse_params(single(request), NoParams)
-    await context.settled()
-    process = await context.find(request.path_params["id"], who)
-    return data(await detail(context, process, who))
+    return data(await detail(context, request.path_params["id"], who))
 
 
 async def dismiss_process(request: Request) -> Response:
@@ -123,23 +123,35 @@ async def stats(request: Request) -> Response:
     )
 
 
-async def detail(context: Context, process: Process, who: Caller) -> dict[str, Any]:
+async def detail(context: Context, process_id: str, who: Caller) -> dict[str, Any]:
+    """All of it as of one moment: of one that is shown as ended every line that was told with its end, or before, is there. Raises
+    NotFound."""
+    for _ in range(LOOKS):
+        await context.settled()
+        process = await context.find(process_id, who)
+        entry = context.registry.entries.get(process_id)
+        below = await descendants(context, process, who)
+        transitions = await context.read(context.store.transitions, process_id)
+        lines = await context.read(context.store.lines, process_id, context.settings.log_tail_lines) if entry is None else ()
+        if context.registry.entries.get(process_id) is entry and (entry is None or not moved_on(process, entry.process)):
+            break
+    # Nothing is waited for from here on.
     now = context.registry.clock()
-    entry = context.registry.entries.get(process.id)
-    if entry is not None:
-        log = [line.text for line in entry.log.tail()]
-    else:
-        log = [line.text for line in await context.read(context.store.lines, process.id, context.settings.log_tail_lines)]
-    below = await descendants(context, process, who)
+    process = process if entry is None else entry.process
     body = context.summary(process, now, who)
-    transitions = await context.read(context.store.transitions, process.id)
     body |= {
-        "log_tail": log,
+        "log_tail": [line.text for line in (lines if entry is None else entry.log.tail())],
         "children": nest(context, process, below, now, who),
         "totals": answers.totals(flat(process, below)),
         "transitions": [{"at": answers.timestamp(t.at), "from": t.before, "to": t.after, "cause": t.cause} for t in transitions],
     }
     return body
+
+
+def moved_on(before: Process, after: Process) -> bool:
+    """Whether what is in its history differs: that is not in what was read before, and may still be undone."""
+    asked = before.cancel_requested_at != after.cancel_requested_at or before.dismissed_at != after.dismissed_at
+    return asked or before.state is not after.state
 
 
 async def descendants(context: Context, process: Process, who: Caller) -> dict[str, list[Process]]:
