@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -177,6 +178,53 @@ def test_a_child_left_behind_does_not_hold_it_up(notes: Callable[[], list[dict[s
         assert time.monotonic() - begun < 30
     finally:
         os.kill(int((tmp_path / "pid").read_text()), signal.SIGKILL)
+
+
+def test_a_child_left_behind_that_goes_on_writing_does_not_hold_it_up(
+    notes: Callable[[], list[dict[str, Any]]], tmp_path: Path
+) -> None:
+    writes = f"echo $$ > {tmp_path}/pid; while :; do echo more; sleep 0.02; done"
+    done = run("sh", "-c", f"sh -c '{writes}' & while [ ! -s {tmp_path}/pid ]; do sleep 0.01; done; echo said")
+    pid = int((tmp_path / "pid").read_text())
+    try:
+        assert (done.returncode, notes()[-1]["exit_code"]) == (0, 0)
+        assert b"said\n" in done.stdout
+    finally:
+        with contextlib.suppress(ProcessLookupError):  # nobody reads what it writes any more
+            os.kill(pid, signal.SIGKILL)
+
+
+# Runs its arguments, and finds out about their end while output of both kinds is still in the pipes, with no time to wait for it.
+LATE = """
+import os, sys
+from headway.supervisor import command
+
+class Watcher:
+    seen = b""
+    def output(self, data):
+        if not self.seen:
+            open(os.environ["GO_ON"], "w").close()
+            while open(f"/proc/{started.pid}/stat").read().rpartition(")")[2].split()[0] != "Z":
+                pass
+        self.seen += data
+    def paused(self): ...
+    def resumed(self): ...
+    def tick(self): ...
+
+command.TICK, command.DRAIN = 0.0, 0.0
+watcher = Watcher()
+started = command.Command(sys.argv[1:], quiet=True)
+ending = started.wait(watcher)
+print(ending.status, sorted(watcher.seen.split()))
+"""
+
+
+def test_what_was_written_before_the_end_is_read_however_late(tmp_path: Path) -> None:
+    go_on = tmp_path / "go on"
+    said = 'echo one; while [ ! -e "$GO_ON" ]; do sleep 0.01; done; echo two; echo three >&2; exit 3'
+    command = [sys.executable, "-c", LATE, "sh", "-c", said]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30, env={**os.environ, "GO_ON": str(go_on)})
+    assert (done.stdout, done.stderr) == ("3 [b'one', b'three', b'two']\n", "")
 
 
 # ── on a terminal ───────────────────────────────────────────────────────────────────────────────────────────────────

@@ -22,8 +22,10 @@ from headway.supervisor.terminal import RawMode, become_controlling, copy_size, 
 
 CHUNK: Final = 65_536
 TICK: Final = 0.5  # s between two looks at the clock
-# After its end, for what is still in the pipe. A child it left behind may hold the pipe open for ever; nobody waits for that.
+# After its end, for what is still in the pipe (s). A child it left behind may hold the pipe open for ever, or write into it; nobody
+# waits for that.
 DRAIN: Final = 0.3
+LONGEST_DRAIN: Final = 5.0
 NOT_FOUND: Final = 127
 NOT_EXECUTABLE: Final = 126
 FORWARDED: Final = (
@@ -254,13 +256,20 @@ class Command:
         write_all(self._master, data)
 
     def _drain(self, ready: selectors.BaseSelector, watcher: Watcher) -> None:
-        """What it wrote before its end and is still under way."""
-        deadline = time.monotonic() + DRAIN
-        while self._sources and (left := deadline - time.monotonic()) > 0:
-            found = [key.fd for key, _ in ready.select(left) if key.data == "output"]
+        """What it wrote before its end and is still under way. What is there is read however late we are."""
+        for key in list(ready.get_map().values()):
+            if key.data != "output":
+                ready.unregister(key.fd)
+        now = time.monotonic()
+        deadline, latest = now + DRAIN, now + LONGEST_DRAIN
+        while self._sources:
+            left = min(deadline, latest) - time.monotonic()
+            found = [key.fd for key, _ in ready.select(max(0.0, left))]
             for fd in found:
                 if self._pass_on(fd, ready, watcher):
                     deadline = time.monotonic() + DRAIN / 3
+            if left <= 0 and (not found or time.monotonic() >= latest):
+                return
 
     def _close(self, fd: int, ready: selectors.BaseSelector | None) -> None:
         if self._sources.pop(fd, None) is None:
