@@ -165,6 +165,30 @@ def test_lines_of_who_ended_do_not_wait_behind_many_others() -> None:
     play(scenario)
 
 
+@pytest.mark.parametrize("how", ["written behind", "committed"])
+def test_no_record_is_stored_before_the_lines_that_were_told_before_it(how: str) -> None:
+    """Else who repeats them, because the exporter was killed in between, has been heard by the record, and they are lost."""
+
+    async def scenario(writer: Writer, trial: Trial) -> None:
+        first = await held(writer, trial)
+        for number in range(1, 12_001):
+            writer.behind(process("chatty", current=number), [line("chatty", number)])
+        writer.behind(process("a", current=1), [line("a", 1)])
+        if how == "committed":  # somebody asks it to cancel: no change of status
+            writer.commit(processes=[process("a", current=1)])
+        await until(lambda: not writer._behind and not writer._behind_lines, "what is written behind is handed over")
+        trial.open.set()
+        await first
+        await until(lambda: trial.get("a") and trial.get("chatty"), "all arrive")
+        for process_id, last in (("a", 1), ("chatty", 12_000)):
+            place = next(i for i, batch in enumerate(trial.batches) if any(p.id == process_id for p in batch.processes))
+            stored = [found for batch in trial.batches[: place + 1] for found in batch.lines if found.process_id == process_id]
+            assert [found.number for found in stored] == list(range(1, last + 1))
+        assert max(len(batch.lines) for batch in trial.batches) <= 5000
+
+    play(scenario)
+
+
 def test_of_a_commit_and_a_later_record_in_one_group_the_record_is_written() -> None:
     async def scenario(writer: Writer, trial: Trial) -> None:
         first = await held(writer, trial)

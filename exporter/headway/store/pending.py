@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, islice
 from typing import ClassVar, Final, Protocol
@@ -90,11 +90,6 @@ class Group:
     @property
     def process_ids(self) -> set[str]:
         return {process.id for commit in self.commits for process in commit.processes}
-
-    @property
-    def changed(self) -> set[str]:
-        """Processes whose status changes in this group."""
-        return {t.process_id for commit in self.commits for t in commit.transitions if t.before is not None}
 
     @property
     def name_keys(self) -> set[NameKey]:
@@ -247,17 +242,22 @@ class Pending:
         if self._undone or self._undone_names:
             self._undone, self._undone_names, self._unborn = set(), set(), set()
 
-    def handful(self, first: Collection[str] = (), *, everything: bool = False) -> Handful:
+    def handful(self, first: Callable[[], Collection[str]] = tuple, *, everything: bool = False) -> Handful:
         """What goes into the next transaction: all that is to be forgotten, all lines of the processes `first`, and the oldest of
-        the rest, or `everything`."""
+        the rest, or `everything`. A record never goes before lines that were told before it: who is asked to repeat them by an
+        exporter that was killed in between is believed to have been heard already (`seq`)."""
         records, lines = (None, None) if everything else (RECORDS_AT_ONCE, LINES_AT_ONCE)
-        if lines is not None and first and len(self._lines) > lines:
-            before = [line for line in self._lines if line.process_id in first]
+        ready: Iterator[tuple[str, Process]] = iter(self._processes.items())
+        if lines is not None and len(self._lines) > lines:
+            whole = first()
+            before = [line for line in self._lines if line.process_id in whole]
             if before:
-                self._lines = deque([*before, *(line for line in self._lines if line.process_id not in first)])
+                self._lines = deque([*before, *(line for line in self._lines if line.process_id not in whole)])
                 lines = max(lines, len(before))
+            left = {line.process_id for line in islice(self._lines, lines, None)}
+            ready = ((process_id, found) for process_id, found in self._processes.items() if process_id not in left)
         return Handful(
-            dict(islice(self._processes.items(), records)),
+            dict(islice(ready, records)),
             dict(islice(self._names.items(), records)),
             list(islice(self._lines, lines)),
             list(self._forget),

@@ -357,7 +357,8 @@ class Writer:
         return group
 
     def _write(self, group: Group) -> None:
-        handful = self._pending.handful(group.changed, everything=any(commit.barrier for commit in group.commits))
+        everything = any(commit.barrier for commit in group.commits)
+        handful = self._pending.handful(lambda: group.process_ids, everything=everything)
         started = time.monotonic()
         batch = group.batch(handful)
         try:
