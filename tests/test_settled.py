@@ -3,62 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from headway.app import Exporter
 from headway.errors import StoreUnavailable
-from headway.schemas.decoding import decode
-from headway.schemas.reports import CreateIn, UpdateIn
-from headway.settings import Settings
-
-
-class Held:
-    """An exporter whose disk the test lets wait or fail, asked without a server."""
-
-    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.exporter = Exporter(Settings(data_dir=folder))
-        self.app = self.exporter.app()
-        self.open = threading.Event()
-        self.open.set()
-        self.full = False
-        write = self.exporter.store.write
-
-        def held(batch: Any) -> None:
-            assert self.open.wait(30)
-            if self.full:
-                raise StoreUnavailable("the disk is full")
-            write(batch)
-
-        monkeypatch.setattr(self.exporter.store, "write", held)
-
-    def create(self, process_id: str) -> asyncio.Future[None]:
-        body = json.dumps({"name": "job", "type": "task", "id": process_id}).encode()
-        stored = self.exporter.registry.create(decode(body, CreateIn)).stored
-        assert stored is not None
-        return stored
-
-    async def get(self, path: str) -> tuple[int, Any]:
-        target, _, query = path.partition("?")
-        said: list[dict[str, Any]] = []
-
-        async def receive() -> dict[str, Any]:
-            return {"type": "http.request", "body": b"", "more_body": False}
-
-        async def send(message: dict[str, Any]) -> None:
-            said.append(message)
-
-        headers: Sequence[tuple[bytes, bytes]] = [(b"host", b"127.0.0.1:14323")]
-        scope = {"type": "http", "http_version": "1.1", "method": "GET", "path": target, "raw_path": target.encode()}
-        scope |= {"query_string": query.encode(), "headers": headers, "client": ("127.0.0.1", 40000), "scheme": "http"}
-        await self.app(scope, receive, send)  # type: ignore[arg-type]
-        content = b"".join(message.get("body", b"") for message in said)
-        return said[0]["status"], json.loads(content) if content.startswith(b"{") else content
+from held_disk import Held, play
 
 
 @pytest.fixture
@@ -66,19 +19,6 @@ def held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Held]:
     found = Held(tmp_path, monkeypatch)
     yield found
     found.exporter.store.close()
-
-
-def play(held: Held, scenario: Any) -> None:
-    async def run() -> None:
-        held.exporter.writer.start(asyncio.get_running_loop())
-        try:
-            await asyncio.wait_for(scenario(), 60)
-        finally:
-            held.full = False
-            held.open.set()
-            await held.exporter.writer.close()
-
-    asyncio.run(run())
 
 
 @pytest.mark.parametrize("path", ["/api/processes", "/api/processes/b", "/api/processes?state=all"])
@@ -151,21 +91,17 @@ class Reading:
         self._going_on.set()
 
 
-def told(held: Held, **said: Any) -> asyncio.Future[None] | None:
-    return held.exporter.registry.update("a", decode(json.dumps(said).encode(), UpdateIn)).stored
-
-
 @pytest.mark.parametrize("what", ["children", "transitions"])
 def test_one_that_is_shown_as_ended_is_shown_whole(held: Held, what: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its end is told while the answer is made."""
 
     async def scenario() -> None:
         await held.create("a")
-        told(held, log="the first line")
+        held.update("a", log="the first line")
         reading = Reading(held, what, monkeypatch)
         asked = asyncio.ensure_future(held.get("/api/processes/a"))
         await reading.begun()
-        stored = told(held, status="failed", exit_code=3, log=["the last line", "its last word"])
+        stored = held.update("a", status="failed", exit_code=3, log=["the last line", "its last word"])
         assert stored is not None
         await stored
         reading.go_on()
@@ -189,7 +125,7 @@ def test_an_end_that_is_undone_while_the_answer_is_made_is_not_shown(held: Held,
         await reading.begun()
         held.open.clear()
         held.full = True
-        end = told(held, status="done")
+        end = held.update("a", status="done")
         assert end is not None
         reading.go_on()
         assert not (await asyncio.wait([asked], timeout=0.2))[0], "it waits for the disk"
@@ -208,7 +144,7 @@ def test_one_that_leaves_or_enters_memory_while_the_answer_is_made(
 ) -> None:
     async def scenario() -> None:
         await held.create("a")
-        stored = told(held, status="done", log="said")
+        stored = held.update("a", status="done", log="said")
         assert stored is not None
         await stored
         if change != "dismissed":
@@ -226,7 +162,7 @@ def test_one_that_leaves_or_enters_memory_while_the_answer_is_made(
             process = held.exporter.store.get("a")
             assert process is not None
             held.exporter.registry.recall(process, lines)
-            told(held, log="said late")
+            held.update("a", log="said late")
         reading.go_on()
         _, answer = await asked
         assert answer["data"]["log_tail"] == (["said"] if change == "dismissed" else ["said", "said late"])

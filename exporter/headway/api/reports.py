@@ -46,6 +46,8 @@ PID_MISSING: Final = (
     b'"pid: no OS process of this host has it, so that its end cannot be seen; give the pid of one that runs, or leave pid away. '
     b'For a process of a container or of another host send pid_namespace or host, too"'
 )
+# From here on a status says «not now» rather than «not so».
+SERVER_ERROR: Final = 500
 # A header of a batch, see there.
 DURABLE: Final = "headway-durable"
 
@@ -199,7 +201,8 @@ def told(context: Context, entry: Entry, who: Caller) -> bytes:
 async def batch(request: Request) -> Response:
     """Many updates in one request. Each item has a result of its own, with `status` and `error`, or with `cancel_requested`,
     `duplicate` and `ignored` as a single update has them, and `ended_before` where what an item creates has ended already, as an
-    earlier process of this id; a wrong one does not stop the others. With the header
+    earlier process of this id; a wrong one does not stop the others. After one that cannot be taken now (5xx) none of the same
+    process is, so that all can be sent again in their order. With the header
     `Headway-Durable` the answer comes when log lines and progress are on the disk too, which else follows within a second."""
     parse_params(single(request), NoParams)
     durable = DURABLE in request.headers
@@ -219,9 +222,13 @@ async def update_many(context: Context, who: Caller, body: Body, durable: bool) 
     if len(unknown) > 1:
         with suppress(HeadwayError):  # then each item says so itself
             archived = await context.archive.find_all(unknown)
+    later: dict[str, HeadwayError] = {}  # whom nothing can be taken of now: what comes after it would make that old news
     for item in items:
         if isinstance(item, WrongItem):
             results.append(refused(item.id, item.error))
+            continue
+        if later and item.id in later:
+            results.append(refused(item.id, later[item.id]))
             continue
         try:
             if everyone and not isinstance(item, BatchItem) and item.id in entries:
@@ -234,14 +241,23 @@ async def update_many(context: Context, who: Caller, body: Body, durable: bool) 
                         waiting.append((len(results), outcome))
         except HeadwayError as error:
             results.append(refused(item.id, error))
+            if error.status >= SERVER_ERROR:
+                later[item.id] = error
             continue
         results.append(accepted(item, outcome))
+    unborn: dict[str, int] = {}
     for index, outcome in waiting:
         assert outcome.stored is not None
         try:
             await outcome.stored
         except HeadwayError as error:
             results[index] = refused(outcome.process.id, error)
+            if outcome.created and outcome.process.id not in entries:
+                unborn[outcome.process.id] = index
+    if unborn:  # what was said of it afterwards is undone with its creation
+        for index, item in enumerate(items):
+            if unborn.get(item.id or "", index) < index:
+                results[index] = results[unborn[item.id or ""]]
     if durable:
         with suppress(StoreUnavailable):  # then it is kept in memory and tried again, as what is written behind always is
             await context.writer.flush()

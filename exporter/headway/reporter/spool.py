@@ -21,7 +21,7 @@ from typing import Any, Final
 
 from headway.ids import new_id
 from headway.places import spool_folder
-from headway.reporter.link import Link, Undelivered, encode
+from headway.reporter.link import Link, Undelivered, divided, encode
 
 # A cron job on a machine whose exporter was removed must not fill the disk: then the oldest files go.
 MAX_FILES: Final = 5000
@@ -82,15 +82,21 @@ def deliver(folder: Path, link: Link, now: Callable[[], float] = time.time) -> t
                 continue
             refused, left = [], [item for item in items if item not in ours]
             failing = False
-            for index, result in link.deliver([encode(_aged(item, now())) for item in ours]) if ours else ():
-                if result["status"] == 200:
-                    delivered += 1
-                elif 400 <= result["status"] < 500 and result["status"] not in LATER:
-                    refused.append(ours[index])
-                    refusals.append(str((result.get("error") or {}).get("detail", result["status"])))
-                else:
-                    left.append(ours[index])
-                    failing = failing or result["status"] >= 500
+            bodies = [encode(_aged(item, now())) for item in ours]
+            for part in divided(bodies) if ours else ():
+                if failing:  # what comes after it waits with it: taken before, it would make that old news
+                    left += ours[part.start : part.stop]
+                    continue
+                for place, result in link.deliver(bodies[part.start : part.stop]):
+                    item = ours[part.start + place]
+                    if result["status"] == 200:
+                        delivered += 1
+                    elif 400 <= result["status"] < 500 and result["status"] not in LATER:
+                        refused.append(item)
+                        refusals.append(str((result.get("error") or {}).get("detail", result["status"])))
+                    else:
+                        left.append(item)
+                        failing = failing or result["status"] >= 500
             _settle(path, left, refused)
             if failing:
                 raise Undelivered("failing", f"{link.url} cannot store now what ended scripts left behind")
