@@ -228,6 +228,29 @@ def test_a_reporter_that_threads_use_until_the_end(server: RecordingServer, tmp_
     assert server.final("x")["summary"] == "by a thread"
 
 
+def test_the_last_words_are_kept_however_late_the_thread_lets_go(tmp_path: Path) -> None:
+    """As on a machine that has no time for it: the thread has begun to put them into words."""
+    code = """
+        import threading, time
+        from headway import Reporter
+        from headway.reporter.hub import hub
+        r = Reporter('late', id='late')
+        while hub().sender is None:
+            time.sleep(0.01)
+        held = threading.Event()
+        def hold():
+            with hub().sender.lock:
+                held.set()
+                time.sleep(1.5)
+        threading.Thread(target=hold, daemon=True).start()
+        held.wait()
+        r.log('the last line')
+    """
+    assert run_script(code, NOWHERE, tmp_path, HEADWAY_EXIT_WAIT="0").returncode == 0
+    (final,) = [item for item in spooled(tmp_path) if "status" in item]
+    assert (final["status"], final["log"]) == ("done", ["the last line"])
+
+
 def test_without_a_home_the_spool_is_in_the_temporary_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As in containers that run under a user whom no file knows."""
     monkeypatch.setattr(os, "geteuid", lambda: tmp_path.stat().st_uid or 4242)

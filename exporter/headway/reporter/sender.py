@@ -30,6 +30,8 @@ MAX_WARNINGS: Final = 100
 MAX_NAMED: Final = 3
 # Processes that have ended and are kept in memory while their exporter is away; more of them go to the spool.
 MAX_ENDED: Final = 1000
+# At the end of the interpreter, until the thread has let go of what is left to say: a moment, if the machine has time for it (s).
+LEAVE_WAIT: Final = 10.0
 # Reporters whose news is put into words at a time.
 PART: Final = 200
 # The cause of a warning: the exporter does not answer, or not well.
@@ -280,7 +282,7 @@ class Sender:
 
     def leave(self) -> None:
         """The interpreter ends: what has not arrived goes to the spool. The thread touches nothing any more."""
-        if not self.lock.acquire(timeout=1.0):
+        if not self.lock.acquire(timeout=LEAVE_WAIT):
             return  # cannot be: nothing waits while it holds the lock
         try:
             self._left = True
