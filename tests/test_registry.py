@@ -344,11 +344,35 @@ async def test_what_was_mended_stays_without_the_setting_and_while_nothing_can_b
         world.clock.now += 1
         world.create(id="good")
         world.update("good", status="done")
+        world.clock.now += 65
         world.writer.full = True
         assert dismiss_mended(world.registry) == []
         assert world.registry.entry("f").process.dismissed_at is None
     world.writer.full = False
     assert dismiss_mended(world.registry) == ["f"]
+
+
+@in_loop
+@pytest.mark.parametrize(("after", "told_after"), [(60.0, 65.0), (0.0, 5.0)])
+async def test_a_failure_is_not_dismissed_before_it_was_told_however_soon_it_is_mended(after: float, told_after: float) -> None:
+    """Prometheus has to see it, or the announcer to say it: each failure is told once."""
+    world = World(mended_retention=0.0, announce_failures_after=after)
+    world.create(id="f")
+    world.update("f", status="failed", age=0)
+    world.create(id="good")
+    world.clock.now += 0.2
+    world.update("good", status="done")
+    assert dismiss_mended(world.registry) == []
+    world.clock.now += told_after - 0.3
+    assert dismiss_mended(world.registry) == []
+    world.clock.now += 0.2
+    assert dismiss_mended(world.registry) == ["f"]
+    # One that is heard of late, out of the spool: it is news from then on.
+    world.create(id="late", started_age=7200)
+    world.update("late", status="failed", age=7000)
+    assert dismiss_mended(world.registry) == []
+    world.clock.now += told_after + 0.1
+    assert dismiss_mended(world.registry) == ["late"]
 
 
 @in_loop
