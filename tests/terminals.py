@@ -67,6 +67,22 @@ class Terminal:
         assert self._code is not None
         return self._code
 
+    def hang_up(self, seconds: float = 20) -> int:
+        """Closes the terminal under the program, as a closed window or a broken connection does, and waits for its end: its exit
+        code, or minus the number of the signal that ended it."""
+        os.close(self.fd)
+        self.fd = -1
+
+        def ended() -> bool:
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            if pid:
+                self._code = os.waitstatus_to_exitcode(status)
+            return pid != 0
+
+        wait_until(ended, seconds, "the end of the program after its terminal was closed")
+        assert self._code is not None
+        return self._code
+
     def close(self) -> None:
         if self._code is None:
             try:
@@ -74,4 +90,5 @@ class Terminal:
                 os.waitpid(self.pid, 0)
             except (ProcessLookupError, ChildProcessError):
                 pass
-        os.close(self.fd)
+        if self.fd != -1:
+            os.close(self.fd)

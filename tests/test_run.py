@@ -237,6 +237,35 @@ def test_on_a_terminal_a_bar_is_progress_and_ctrl_c_a_cancellation(environ: dict
     assert record("run-bar")["status"] == "cancelled"
 
 
+@pytest.mark.parametrize("ignores", [False, True], ids=["it ends with it", "it goes on"])
+def test_the_terminal_is_closed_under_it(environ: dict[str, str], record: Record, tmp_path: Path, ignores: bool) -> None:
+    """A window that is closed, a connection that breaks: how the command ended is what is told, not that we lost our terminal."""
+    code = f"""
+        import pathlib, signal, time
+        if {ignores}:
+            signal.signal(signal.SIGHUP, lambda *_: pathlib.Path({str(tmp_path / "closed")!r}).touch())
+        print("ready", flush=True)
+        while not pathlib.Path({str(tmp_path / "closed")!r}).exists():
+            time.sleep(0.02)
+        raise SystemExit(7)
+    """
+    given_id = f"run-closed-{ignores}"
+    person = Terminal([HEADWAY, "run", "--id", given_id, "--", *python(code)], environ={**surroundings(), **environ})
+    try:
+        person.wait_for("ready")
+        status = person.hang_up()
+    finally:
+        person.close()
+    wait_until(lambda: record(given_id)["finished_at"], 30, "its end")
+    found = record(given_id)
+    told = (status, found["status"], found["exit_code"], found["signal"], found["error"])
+    if ignores:
+        assert told == (7, "failed", 7, None, "exit code 7: ready")
+    else:
+        assert told == (128 + signal.SIGHUP, "killed", None, signal.SIGHUP, "ended by signal SIGHUP")
+    assert "Traceback" not in "\n".join(found["log_tail"])
+
+
 def test_an_expression_of_ones_own(environ: dict[str, str], record: Record) -> None:
     expression = r"page (?P<current>\d+) out of (?P<total>\d+)"
     code = "print('page 3 out of 9'); print('5/6')"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib
 import io
 import os
@@ -169,5 +170,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def fail(message: str, code: Exit) -> int:
-    print(f"headway: {message}", file=sys.stderr)
+    with contextlib.suppress(OSError):  # the terminal is gone; the exit code says it
+        print(f"headway: {message}", file=sys.stderr)
     return code

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import sys
 import threading
@@ -413,4 +414,6 @@ class Stopper:
 
 
 def warn(words: str) -> None:
-    print(f"headway: {words}", file=sys.stderr)
+    """One line on stderr; that its terminal is gone changes nothing for the run."""
+    with contextlib.suppress(OSError):
+        print(f"headway: {words}", file=sys.stderr, flush=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import struct
@@ -62,6 +63,8 @@ class RawMode:
             tty.setraw(self._fd, termios.TCSADRAIN)
 
     def leave(self) -> None:
-        if self._before is not None:
-            termios.tcsetattr(self._fd, termios.TCSADRAIN, self._before)
-            self._before = None
+        """Does nothing where the terminal is gone: its window was closed, the connection to it broke."""
+        before, self._before = self._before, None
+        if before is not None:
+            with contextlib.suppress(termios.error):
+                termios.tcsetattr(self._fd, termios.TCSADRAIN, before)
