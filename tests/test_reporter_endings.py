@@ -79,6 +79,57 @@ def test_what_was_caught_is_no_ending(server: RecordingServer, tmp_path: Path) -
     assert server.final("before")["status"] == server.final("after")["status"] == "done"
 
 
+@pytest.mark.parametrize("call", ["sys.exit(3)", "exit(3)", "argparse.ArgumentParser().parse_args(['--wrong'])"])
+def test_a_sys_exit_that_was_caught_is_no_ending(server: RecordingServer, tmp_path: Path, call: str) -> None:
+    code = f"""
+        import argparse, sys
+        from headway import Reporter
+        x = Reporter("x", id="x")
+        try:
+            {call}
+        except SystemExit:
+            pass
+        x.update(1)
+    """
+    assert run_script(code, server, tmp_path).returncode == 0
+    assert server.final("x")["status"] == "done"
+
+
+@pytest.mark.parametrize(
+    "leaving",
+    [
+        "sys.exit(3)",
+        "caught = None\ntry: sys.exit(9)\nexcept SystemExit: pass\nsys.exit(3)",
+        "def leave():\n    try: sys.exit(3)\n    except SystemExit as error:\n        kept = error\n        raise\nleave()",
+        "import gc\ntry: sys.exit(3)\nfinally: [gc.collect() for _ in range(3)]",
+        "import contextlib\nwith contextlib.ExitStack() as stack:\n    stack.callback(print, 'x')\n    sys.exit(3)",
+        "import asyncio\nasync def main(): sys.exit(3)\nasyncio.run(main())",
+        "import atexit, gc\natexit.register(gc.collect)\ndef leave():\n    try: sys.exit(3)\n    except SystemExit as e:\n"
+        "        kept = e\n        raise\nleave()",
+    ],
+    ids=["plain", "the second", "in a cycle", "collected on the way", "callbacks", "asyncio", "collected at the end"],
+)
+def test_a_sys_exit_that_ends_the_script_is_its_end(server: RecordingServer, tmp_path: Path, leaving: str) -> None:
+    run = run_script(f"import sys\nfrom headway import Reporter\nx = Reporter('x', id='x')\n{leaving}", server, tmp_path)
+    assert run.returncode == 3
+    assert (server.final("x")["status"], server.final("x")["exit_code"]) == ("failed", 3)
+
+
+def test_a_system_exit_can_be_sent_to_who_has_no_headway(server: RecordingServer, tmp_path: Path) -> None:
+    code = """
+        import pickle, sys
+        from headway import Reporter
+        x = Reporter("x", id="x")
+        try:
+            sys.exit(3)
+        except SystemExit as error:
+            sent = pickle.dumps(error)
+            print(repr(pickle.loads(sent)), b"headway.reporter" in sent)
+    """
+    assert run_script(code, server, tmp_path).stdout == "SystemExit(3) False\n"
+    assert server.final("x")["status"] == "done"
+
+
 def test_sys_exit_of_a_thread_is_no_ending(server: RecordingServer, tmp_path: Path) -> None:
     code = """
         import sys, threading

@@ -2,8 +2,8 @@
 
 A script that ends with status 0 succeeded: done. One that ends by an exception or another status failed, with the error. Ctrl-C
 is a cancellation. Python keeps an unhandled exception in sys.last_value, but no trace of an exit status, so `sys.exit` and the
-builtins `exit` and `quit` are wrapped to note it. Not seen: `raise SystemExit(1)`, which looks like success; os._exit and signals,
-after which nothing is said and the exporter notices that the process is gone.
+builtins `exit` and `quit` are wrapped to note it, and to notice that somebody caught it. Not seen: `raise SystemExit(1)`, which
+looks like success; os._exit and signals, after which nothing is said and the exporter notices that the process is gone.
 """
 
 from __future__ import annotations
@@ -24,15 +24,16 @@ if TYPE_CHECKING:
 TRACE_FRAMES: Final = 8
 _watching = False
 _watching_child: int | None = None
-_status: Any = None
+_exits = 0  # calls of sys.exit so far
+_noted: tuple[int, Any] | None = None  # the latest that may be how the script ends: its number, its status
 _old_error: BaseException | None = None
 _worker_error: BaseException | None = None
 
 
 def watch() -> None:
     """A reporter begins: from the first one on it is watched how this OS process ends."""
-    global _watching, _watching_child, _old_error, _status
-    _status = None  # whoever called sys.exit was caught, the script goes on
+    global _watching, _watching_child, _old_error, _noted
+    _noted = None  # whoever called sys.exit was caught, the script goes on
     multiprocessing = sys.modules.get("multiprocessing.process")
     if multiprocessing is not None and _watching_child != os.getpid() and multiprocessing.parent_process() is not None:
         # Children of multiprocessing run these at their end. Until Python 3.12 the exception that ends them is then being handled;
@@ -124,7 +125,7 @@ def _at_child_end() -> None:
 
 
 def _exit() -> BaseException | None:
-    return SystemExit(_status) if _status not in (None, 0) else None
+    return SystemExit(_noted[1]) if _noted is not None and _noted[1] not in (None, 0) else None
 
 
 def _note_worker_errors() -> None:
@@ -150,8 +151,11 @@ def _note_exits() -> None:
     system_exit = sys.exit
 
     def exit(status: Any = None, /) -> NoReturn:
-        _note(status)
-        system_exit(status)
+        try:
+            system_exit(status)
+        except SystemExit as error:
+            _note(status, error)
+            raise
 
     exit.__doc__ = system_exit.__doc__
     sys.exit = exit
@@ -160,13 +164,47 @@ def _note_exits() -> None:
         call = quitter.__call__
 
         def quit(self: Any, code: Any = None) -> None:
-            _note(code)
-            call(self, code)
+            try:
+                call(self, code)
+            except SystemExit as error:
+                _note(code, error)
+                raise
 
         quitter.__call__ = quit
 
 
-def _note(status: Any) -> None:
-    global _status
+def _note(status: Any, error: SystemExit) -> None:
+    global _exits, _noted
     if threading.current_thread() is threading.main_thread():  # elsewhere it ends a thread, not the process
-        _status = status
+        _exits += 1
+        _noted = (_exits, status)
+        error.__dict__["_headway"] = _Caught(_exits)
+
+
+class _Caught:
+    """Rides on a SystemExit and goes with it. Where the script still runs then, somebody has caught it, and it is no ending. One
+    that nobody catches goes when the script is left, or later; so does one that was caught and kept, which is taken for the end."""
+
+    __slots__ = ("_number",)
+
+    def __init__(self, number: int) -> None:
+        self._number = number
+
+    def __del__(self) -> None:
+        global _noted
+        try:
+            if _noted is not None and _noted[0] == self._number and _script_runs():
+                _noted = None
+        except Exception:
+            return  # the interpreter is being taken apart
+
+    def __reduce__(self) -> tuple[type, tuple[()]]:
+        return bool, ()  # another OS process has no use for it
+
+
+def _script_runs() -> bool:
+    """Whether the main thread is in the script, and not in what the interpreter does after it."""
+    frame = sys._current_frames().get(threading.main_thread().ident or 0)
+    while frame is not None and frame.f_back is not None:
+        frame = frame.f_back
+    return frame is not None and frame.f_code.co_name in ("<module>", "_run_module_as_main")
