@@ -396,15 +396,16 @@ def test_a_failure_waits_for_an_alert_to_say_it(start_exporter: Starter, manager
     wait = ("--announce-failures-after", "6")
     exporter = start_exporter("--alertmanager-url", manager.url, *wait)
     client = Client(exporter.url, exporter.key)
-    for number, status in enumerate(("failed", "failed", "failed", "done")):
+    for number, status in enumerate(("failed", "failed", "failed", "done", "killed", "killed")):
         client.create("Crawl", "pipeline", id=f"crawl-{number}")
         client.update(f"crawl-{number}", status=status)
-    wait_until(lambda: pending(exporter) == 4, 30, "all to wait", interval=0.1)
+    wait_until(lambda: pending(exporter) == 6, 30, "all to wait", interval=0.1)
     client.dismiss("crawl-1")
-    wait_until(lambda: len(batches_of(manager)) == 3, 60, "three announcements")
+    client.dismiss("crawl-5")
+    wait_until(lambda: len(batches_of(manager)) == 4, 60, "four announcements")
     assert manager.alerts[0]["labels"]["id"] == "crawl-3", "a good end is told at once"
     batches = batches_of(manager)
-    assert set(batches) == {"crawl-0", "crawl-2", "crawl-3"}
+    assert set(batches) == {"crawl-0", "crawl-2", "crawl-3", "crawl-4"}
     assert batches["crawl-0"] == batches["crawl-2"] != batches["crawl-3"]
 
 

@@ -13,7 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 
 from headway.collector import Collector
 from headway.metrics.own import OwnMetrics
-from headway.model import Condition, ConditionReport, Kind, Running, Severity, Status
+from headway.model import Condition, ConditionReport, Kind, Running, Severity, State, Status
 from headway.names import NameStats
 from headway.samples import Sample
 from headway.view import View
@@ -83,6 +83,21 @@ def test_active_families_go_with_the_end_and_the_rest_with_the_removal() -> None
     assert number(collector, 'headway_process_status_code{id="p1"') == 11
     collector.remove("p1")
     assert not [line for line in lines(collector) if "p1" in line]
+
+
+@pytest.mark.parametrize(
+    ("state", "shown"),
+    [
+        (ended_state(Status.KILLED, signal=9), 0),
+        (ended_state(Status.KILLED, signal=15, requested=True), 1),
+        (ended_state(Status.FAILED, exit_code=137), None),
+    ],
+    ids=["by nobody knows whom", "on request", "it has failed"],
+)
+def test_who_killed_it(state: State, shown: float | None) -> None:
+    collector = new()
+    collector.put(view("p1", state))
+    assert number(collector, 'headway_process_kill_requested{id="p1"') == shown
 
 
 def test_dismissal_shows_until_the_removal() -> None:

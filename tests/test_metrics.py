@@ -89,6 +89,7 @@ def test_after_the_end_only_what_stays_true_is_shown() -> None:
             "items_done",
             "items_expected",
             "exit_code",
+            "kill_requested",
             "result_info",
             "value",
             "dismissed",
@@ -326,7 +327,7 @@ def test_gzip_is_one_member_of_reused_pieces(module: str, monkeypatch: pytest.Mo
 
 
 def golden_collector() -> Collector:
-    """One running process with every family, one paused with next to nothing, a queued one, two ended, totals of two names."""
+    """One running process with every family, one paused with next to nothing, a queued one, three ended, totals of two names."""
     collector = Collector(OwnMetrics(version="1.2.3"))
     sample = Sample(
         at=START + 9,
@@ -390,8 +391,10 @@ def golden_collector() -> Collector:
         metadata={"values": {"nodes": 412}},
     )
     failed = view("0198-fail", ended_state(Status.FAILED, START + 61, exit_code=1, error="no column: phone"), name="Import")
+    killed = view("0198-kill", ended_state(Status.KILLED, START + 62, signal=9), name="Import")
     collector.put(done)
     collector.put(failed)
+    collector.put(killed)
     collector.put_name(NameStats(name="Graph maintenance", kind=Kind.TASK).with_end(done.process, used=Used(61.5, 4096, 0, 12, 3)))
     collector.put_name(NameStats(name="Import", kind=Kind.TASK).with_end(failed.process).with_gate_trip("stuck"))
     collector.set_status_counts({Status.RUNNING: 1, Status.PAUSED: 1, Status.QUEUED: 1, Status.DONE: 1, Status.FAILED: 1})

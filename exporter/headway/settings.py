@@ -244,8 +244,8 @@ class Settings:
         60.0,
         duration(),
         _ENDS,
-        "An end that alerts tell of (failed, timed out, orphaned) is announced after so long, and only where no alert has told it. "
-        "Longer than a scrape and an evaluation of Prometheus; 0 where there is none.",
+        "An end that alerts tell of (failed, timed out, orphaned, killed by someone unknown) is announced after so long, and only "
+        "where no alert has told it. Longer than a scrape and an evaluation of Prometheus; 0 where there is none.",
     )
     cleanup_interval: float = _setting(60.0, duration(least=1), _ENDS, "How often what has faded or is too old is cleaned up.")
     active_retention: float = _setting(

@@ -23,6 +23,7 @@ from headway.alerting.version import Version, parse_version
 from headway.announcing.rule import FAILURES
 from headway.announcing.words import ALERT as ENDED
 from headway.errors import ConfigError
+from headway.model import Status
 from live_stack import ROOT
 from standins import CHAT, TOKEN
 
@@ -146,7 +147,7 @@ def test_when_a_group_is_looked_at() -> None:
 
 def test_what_inhibits_is_an_alert_that_exists() -> None:
     known = {"alertname": {ENDED} | {alert for alert, _, _ in alerts()}, "gate": {gate for _, _, gate in alerts()}}
-    known["outcome"] = set(FAILURES)
+    known["outcome"] = {*FAILURES, Status.KILLED}
     content = yaml.safe_load(BASE.read_text())
     for rule in content["inhibit_rules"]:
         for matcher in rule["source_matchers"] + rule["target_matchers"]:

@@ -127,6 +127,7 @@ signal.pause()
 COMMANDS = {
     "ended": ("--timeout", "2", "--kill-on-timeout", "--", "sleep", "600"),
     "broken": ("--", "sh", "-c", "echo no space left on device >&2; exit 3"),
+    "crashed": ("--", "sh", "-c", "kill -SEGV $$"),
     "twice": ("--", "sleep", "601"),
     "flaky": ("--", "false"),
     "meanwhile": ("--", "false"),
@@ -154,6 +155,7 @@ CASES = (
     # First, for those two leave nothing of their core to others.
     Case("HeadwayProcessBottleneck", "warning", "hog", r"uses [\d.]+ of a core .* waits? for it: .* for \d+s now"),
     Case("HeadwayProcessFailed", "warning", "broken", r"pipeline broken \(.+\) failed .* ago: .*no space left on device"),
+    Case("HeadwayProcessFailed", "warning", "crashed", r"pipeline crashed \(.+\) failed .* ago: ended by signal SIGSEGV"),
     Case("HeadwayProcessTimedOut", "critical", "overdue", r"has run for \d+s and still does; its timeout is 3s"),
     Case("HeadwayProcessTimedOut", "warning", "ended", r"was ended .* ago because it ran past its timeout"),
     Case("HeadwayProcessStuck", "critical", "hang", r"written a line or got further for \d+s; CPU and I/O are quiet for \d+s"),
@@ -260,7 +262,7 @@ def world(tmp_path_factory: pytest.TempPathFactory, tools: None) -> Iterator[Wor
         ending.callback(world.end_all)
         for name in SCRIPTS:
             world.script(name)
-        for name, times in (("ended", 1), ("broken", 1), ("twice", 2), ("flaky", 3)):
+        for name, times in (("ended", 1), ("broken", 1), ("crashed", 1), ("twice", 2), ("flaky", 3)):
             for _ in range(times):
                 world.run(name)
         yield world
@@ -324,7 +326,8 @@ def test_what_is_said_already_is_not_said_again(world: World) -> None:
 
 def test_a_failure_is_one_message(world: World) -> None:
     """The announcement of such an end comes when the alert has told it, and is kept back."""
-    told_by = {"broken": "HeadwayProcessFailed", "ended": "HeadwayProcessTimedOut", "lost": "HeadwayProcessOrphaned"}
+    told_by = dict.fromkeys(("broken", "crashed"), "HeadwayProcessFailed")
+    told_by |= {"ended": "HeadwayProcessTimedOut", "lost": "HeadwayProcessOrphaned"}
 
     def kept_back() -> set[str]:
         ends = fetch(f"{world.alertmanager.url}/api/v2/alerts", filter='alertname="HeadwayProcessEnded"')

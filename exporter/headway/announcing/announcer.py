@@ -12,7 +12,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from headway.announcing.outbox import Letter, Outbox
-from headway.announcing.rule import FAILURES, AnnounceRule, When, is_announced, rule_for
+from headway.announcing.rule import AnnounceRule, When, is_announced, is_failure, rule_for
 from headway.announcing.words import alert, times
 from headway.errors import StoreUnavailable
 from headway.model import Process
@@ -66,7 +66,7 @@ class Announcer:
         if self._url is None:
             return
         # Whoever looks at this exporter has not seen it for a while: its alerts have as long as ever to say it before.
-        self._outbox.wait_anew(self.registry.clock() + self.registry.settings.announce_failures_after, FAILURES)
+        self._outbox.wait_anew(self.registry.clock() + self.registry.settings.announce_failures_after)
         self._outbox.judge_by(repr(self.rules))
         seen = self.registry.feed.version
         for entry in list(self.registry.entries.values()):
@@ -108,8 +108,10 @@ class Announcer:
             return False
         instance = urlsplit(self._links["external_url"]).netloc
         told = alert(process, stats, self._links, instance, again=recovered and self._tells_changes(process))
-        wait = self.registry.settings.announce_failures_after if process.status in FAILURES else GATHER
-        box.pending[process.id] = Letter(told, finished_at, next_at=box.next_of(told["labels"], self.registry.clock() + wait))
+        failed = is_failure(process)
+        wait = self.registry.settings.announce_failures_after if failed else GATHER
+        due = box.next_of(told["labels"], self.registry.clock() + wait)
+        box.pending[process.id] = Letter(told, finished_at, next_at=due, failed=failed)
         return True
 
     def _tells_changes(self, process: Process) -> bool:
@@ -131,8 +133,7 @@ class Announcer:
 
     def _was_seen(self, key: str) -> bool:
         """What ended badly leaves the active view when somebody dismisses it, and is announced to nobody then."""
-        failed = self._outbox.pending[key].alert["labels"].get("outcome") in FAILURES
-        return failed and key not in self.registry.entries and self._outbox.withdraw(key)
+        return self._outbox.pending[key].failed and key not in self.registry.entries and self._outbox.withdraw(key)
 
     async def _send(self, keys: Sequence[str], now: float) -> None:
         box = self._outbox

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -22,12 +22,14 @@ _encode: Final = msgspec.json.Encoder().encode
 
 @dataclass(slots=True)
 class Letter:
-    """One announcement: the alert without its times, when the process ended (unix s), and the attempts so far."""
+    """One announcement: the alert without its times, when the process ended (unix s), and the attempts so far. `failed`: an alert
+    may tell the same."""
 
     alert: dict[str, Any]
     finished_at: float
     attempts: int = 0
     next_at: float = 0.0
+    failed: bool = False
 
 
 @dataclass(slots=True)
@@ -114,10 +116,10 @@ class Outbox:
                 return one.next_at
         return at
 
-    def wait_anew(self, until: float, outcomes: Collection[str]) -> None:
-        """What has one of these outcomes and was not sent yet is due then (unix s) at the earliest."""
+    def wait_anew(self, until: float) -> None:
+        """What an alert may tell and was not sent yet is due then (unix s) at the earliest."""
         for letter in self.pending.values():
-            if "batch" not in letter.alert["labels"] and letter.alert["labels"].get("outcome") in outcomes:
+            if letter.failed and "batch" not in letter.alert["labels"]:
                 letter.next_at = max(letter.next_at, until)
 
     def gather(self, keys: Iterable[str]) -> bool:

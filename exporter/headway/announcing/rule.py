@@ -56,6 +56,7 @@ def by_name_last(rules: Iterable[AnnounceRule]) -> tuple[AnnounceRule, ...]:
 
 
 def is_failure(process: Process) -> bool:
+    """Whether it ended badly and nobody wanted it so: an alert tells of these."""
     killed = process.status is Status.KILLED and not getattr(process.state, "requested", False)
     return process.status in FAILURES or killed
 

@@ -15,7 +15,7 @@ from headway.metrics.host import HOST_FAMILIES, NAME_CONDITION, NAME_FAILURE_RAT
 from headway.metrics.own_families import OWN_FAMILIES
 from headway.metrics.services import SCHEDULE_FAMILIES, SERVICE_FAMILIES
 from headway.metrics.shipping import SHIPPING_FAMILIES
-from headway.model import Condition, Process, Status
+from headway.model import Condition, Killed, Process, Status
 from headway.names import DURATION_BUCKETS, OUTCOMES, NameStats
 from headway.own_values import finite, own_values
 from headway.samples import Sample
@@ -98,6 +98,11 @@ def _amount(value: Any) -> float | None:
     """A number out of free metadata: finite and not negative, else None."""
     number = finite(value)
     return number if number is not None and number >= 0 else None
+
+
+def _kill_requested(view: View) -> int | None:
+    state = view.process.state
+    return int(state.requested) if isinstance(state, Killed) else None
 
 
 def _tokens(view: View) -> Rows:
@@ -293,6 +298,8 @@ PROCESS_FAMILIES: Final[tuple[Family, ...]] = (
            help="1 for each process, named by blocker_id, that this one has to wait for."),
     Family(name="headway_process_exit_code", type=G, scope=P, shown=END,
            value=lambda v: v.process.exit_code, help="Exit code of a process that ended."),
+    Family(name="headway_process_kill_requested", type=G, scope=P, shown=END, value=_kill_requested,
+           help="Whether a process that was killed was so on request, through Headway (1 yes, 0 no); absent for all others."),
     Family(name="headway_process_result_info", type=I, scope=P, labels=("text",), shown=END, rows=_result,
            help="What came of a process that ended: its summary or its error, one line, cut at 160 characters; always 1."),
     Family(name="headway_process_tokens_total", type=C, scope=P, unit="tokens", labels=("direction",), shown=LIVE, rows=_tokens,
