@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from headway.sampler.host import Figures, Io, Row
@@ -120,8 +120,9 @@ class Kernel:
     def hidden(self, pid: int) -> bool:
         return "table" in self.refused
 
-    def figures(self, pid: int) -> Figures | None:
-        return None
+    @property
+    def figures(self) -> Mapping[int, Figures]:
+        return {}
 
     def io(self, pid: int) -> Io | None:
         proc = self._there(pid, "io")

@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import random
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -48,15 +50,12 @@ class Varied(Kernel):
 
 
 @dataclass
-class OnlyThread:
-    wait: float
-
-
-@dataclass
 class Whole:
-    only: OnlyThread | None
+    wait: float
     io: Io | None
     fds: int | None
+    full: bool = True
+    asked: bool = False
 
 
 class Reading(Varied):
@@ -80,12 +79,13 @@ class Reading(Varied):
             waits = self.procs[pid].waits
             if waits.keys() == {pid} and not self.refused and self.chance.random() < 0.95:
                 io, had = self.io(pid), self.whole.get(pid)
-                whole[pid] = Whole(OnlyThread(waits[pid]), had.io if had and had.io == io else io, self.open_fds(pid))
+                whole[pid] = Whole(waits[pid], had.io if had and had.io == io else io, self.open_fds(pid))
         self.whole = whole
         return dict(self.kept)
 
-    def figures(self, pid: int) -> Figures | None:
-        return self.whole.get(pid)
+    @property
+    def figures(self) -> Mapping[int, Figures]:
+        return self.whole
 
 
 class Glancing(TreeSampler):
@@ -93,9 +93,9 @@ class Glancing(TreeSampler):
 
     glances = 0
 
-    def _glance(self, *given: object) -> Sample | None:
-        found = super()._glance(*given)  # type: ignore[arg-type]
-        self.glances += found is not None
+    def _glance(self, *given: Any) -> dict[str, Sample]:
+        found = super()._glance(*given)
+        self.glances += len(found)
         return found
 
 
@@ -330,3 +330,28 @@ def test_a_line_that_changed_behind_what_is_wanted_is_the_same_line(tmp_path: Pa
     assert look().cpu == 10**18 / os.sysconf("SC_CLK_TCK"), "its numbers have outgrown what is read of the line"
     assert host._followed[40] is kept
     host.close()
+
+
+def test_a_child_that_comes_as_another_process_goes_is_seen() -> None:
+    """As many lines of the table as before, each with its place."""
+    kernel, now = Varied(0), [5000.0, 0.0]
+    quick, close = samplers(kernel, now)
+    root, other = kernel.fork(1, new_session=True), kernel.fork(1, new_session=True)
+    roots = {"p": OSProcess(root, 1000.0 + kernel.procs[root].started)}
+
+    def look() -> int | None:
+        now[:] = now[0] + 2, now[1] + 2
+        found = quick.sample(roots)
+        assert found == close.sample(roots)
+        return found["p"].os_processes
+
+    assert [look() for _ in range(3)] == [1, 1, 1]
+    kernel.exit(other)
+    child = kernel.fork(root)
+    assert look() == 2
+    kernel.exit(child)
+    kernel.wait(child)
+    stranger = kernel.fork(1, new_session=True)
+    assert look() == 1
+    kernel.procs[stranger].ppid = root  # the same lines, but for a parent
+    assert look() == 2

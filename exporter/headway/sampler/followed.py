@@ -27,28 +27,32 @@ class Thread:
 class Followed:
     """A process that is asked about: its open files, and what was last read of them. `idle`: no thread of it has run since the
     last pass, so what only it can change is as it was. `fresh`: its waits are of this pass; `full`: its I/O and open files as well.
-    `fds_late`: it ran since its open files were counted; `fds_move`: they were other than before. `only`: its thread when there is
-    no other, and its statistics and its line are kept open. `stat_length`: how much of the line is read. `waits`: by thread; None
-    where `only` has changed since."""
+    `fds_late`: it ran since its open files were counted; `fds_due`: the pass that counts them again. `only_file`: the
+    statistics of its thread when there is no other, and these and its line are kept open; `only_text` and `wait` are from there.
+    `keeps_all`: its I/O and the folder of its files are kept open too. `stat_length`: how much of the line is read. `waits`: by
+    thread; None where `wait` has changed since."""
 
     __slots__ = (
         "asked",
         "fd_folder",
         "fds",
+        "fds_due",
         "fds_late",
-        "fds_move",
         "fresh",
         "full",
         "idle",
         "io",
         "io_file",
         "io_text",
-        "only",
+        "keeps_all",
+        "only_file",
+        "only_text",
         "stat_file",
         "stat_length",
         "stat_row",
         "stat_text",
         "threads",
+        "wait",
         "waits",
     )
 
@@ -64,14 +68,20 @@ class Followed:
         self.io: Io | None = None
         self.fds: int | None = None
         self.fds_late = False
-        self.fds_move = True
-        self.only: Thread | None = None
+        self.fds_due = 0
+        self.keeps_all = False
+        self.only_file = NOT_KEPT
+        self.only_text = b""
+        self.wait = 0.0
         self.threads: dict[int, Thread] = {}
         self.waits: dict[int, float] | None = {}
 
     def see_stat(self, pid: int, text: bytes, booted: float) -> Row | None:
         if text != self.stat_text:
-            self.stat_row, self.stat_text = parse_stat(pid, text, booted), text
+            row = parse_stat(pid, text, booted)
+            self.stat_row, self.stat_text = row, text
+            if row is None or row.threads != 1:
+                self.only_file = NOT_KEPT
         return self.stat_row
 
     def see_kept_stat(self, pid: int, text: bytes, booted: float) -> Row | None:
@@ -87,6 +97,19 @@ class Followed:
             self.stat_length = min(wanted(text) + ROOM, LONGEST_LINE)
             self.stat_text = text[: self.stat_length]
         return row
+
+    def see_alone(self, pid: int) -> None:
+        """Its only thread is to be looked at from now on, if that is the one it began with, and what is read is kept open."""
+        only = self.threads.get(pid) if len(self.threads) == 1 and self.stat_file != NOT_KEPT else None
+        if only is not None:
+            self.only_file, self.only_text, self.wait = only.kept, only.text, only.wait
+
+    def see_fds(self, count: int, pid: int, this: int) -> None:
+        """Counted in pass `this`, and again in the next but one, or in the fourth where they are as many as before: not all
+        processes in the same pass."""
+        every = 4 if count == self.fds else 2
+        self.fds, self.fds_late = count, False
+        self.fds_due = this + every - (pid + this) % every
 
     def see_io(self, text: bytes) -> None:
         if text != self.io_text:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple, Protocol
 
 # The clock was set if the moment of boot moved by more than this (s): unix times of processes are then worked out anew.
@@ -45,18 +45,16 @@ class Io(NamedTuple):
     moved: int
 
 
-class Waiting(Protocol):
-    """A thread, and its run-queue delay (s)."""
+class Figures(Protocol):
+    """What `waits`, `io` and `open_fds` of a host say, all at once, of a process whose only thread has its pid, if they are `full`;
+    `asked` is to be set by whoever takes them."""
 
+    asked: bool
+
+    @property
+    def full(self) -> bool: ...
     @property
     def wait(self) -> float: ...
-
-
-class Figures(Protocol):
-    """What `waits`, `io` and `open_fds` of a host say, all at once, of a process whose only thread has its pid."""
-
-    @property
-    def only(self) -> Waiting | None: ...
     @property
     def io(self) -> Io | None: ...
     @property
@@ -79,8 +77,9 @@ class Host(Protocol):
     def hidden(self, pid: int) -> bool:
         """Whether there is a process of this pid that the table does not show to us."""
 
-    def figures(self, pid: int) -> Figures | None:
-        """What this pass has read of it already; None, also as its only thread: ask one by one."""
+    @property
+    def figures(self) -> Mapping[int, Figures]:
+        """What this pass has read already, by pid. Of whoever is not in it, or not in full: ask one by one."""
 
     def io(self, pid: int) -> Io | None: ...
 

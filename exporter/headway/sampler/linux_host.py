@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -64,13 +64,14 @@ class LinuxHost:
         self._memory = None
         self._limits.forget()
         self._see_clock()
-        followed, others, turn = self._followed, self._others, self._pass % REFRESH_PASSES
+        followed, others, look, this = self._followed, self._others, self._look, self._pass
+        turn = this % REFRESH_PASSES
         found: dict[int, Row] = {}
         rest: dict[int, Row] = {}
         for pid in self._processes.pids():
             entry = followed.get(pid)
             if entry is not None and entry.asked:
-                row = self._look(pid, entry, (pid + turn) % _IDLE_PASSES == 0)
+                row = look(pid, entry, this)
                 if row is not None:
                     found[pid] = row
                     continue
@@ -105,12 +106,9 @@ class LinuxHost:
             return True
         return True
 
-    def figures(self, pid: int) -> Figures | None:
-        entry = self._followed.get(pid)
-        if entry is None or not entry.full:
-            return None
-        entry.asked = True
-        return entry
+    @property
+    def figures(self) -> Mapping[int, Figures]:
+        return self._followed
 
     def io(self, pid: int) -> Io | None:
         entry = self._followed.get(pid) or self._follow(pid)
@@ -119,6 +117,7 @@ class LinuxHost:
             return entry.io
         if entry.io_file == NOT_KEPT:
             entry.io_file = self._files.open(f"{self._proc}/{pid}/io")
+            entry.keeps_all = entry.io_file != NOT_KEPT and entry.fd_folder != NOT_KEPT
         text = self._files.read(f"{self._proc}/{pid}/io") if entry.io_file == NOT_KEPT else os.pread(entry.io_file, _IO, 0)
         entry.see_io(text)
         return entry.io
@@ -142,15 +141,18 @@ class LinuxHost:
     def waits(self, pid: int, threads: int | None) -> dict[int, float] | None:
         entry = self._followed.get(pid) or self._follow(pid)
         entry.asked = True
-        if entry.fresh and threads == 1 and entry.only is not None:
+        if entry.fresh and threads == 1:
             if entry.waits is None:
-                entry.waits = {pid: entry.only.wait}
+                entry.waits = {pid: entry.wait}
             return entry.waits
         try:
             if len(entry.threads) != threads:
                 self._set_threads(pid, entry, [pid] if threads == 1 else self._tasks(pid))
             try:
-                return self._read_waits(pid, entry)
+                found = self._read_waits(pid, entry)
+                if threads == 1 and entry.only_file == NOT_KEPT:
+                    entry.see_alone(pid)
+                return found
             except ProcessLookupError:  # a thread ended, and another may have taken its place
                 self._set_threads(pid, entry, self._tasks(pid))
                 return self._read_waits(pid, entry, whoever_is_left=True)
@@ -210,7 +212,7 @@ class LinuxHost:
         for kept in (entry.stat_file, entry.io_file, entry.fd_folder, *(thread.kept for thread in entry.threads.values())):
             self._files.close(kept)
         entry.stat_file = entry.io_file = entry.fd_folder = NOT_KEPT
-        entry.only = None
+        entry.only_file, entry.keeps_all = NOT_KEPT, False
         for thread in entry.threads.values():
             thread.kept = NOT_KEPT
 
@@ -241,48 +243,56 @@ class LinuxHost:
         # Another process of this pid: only a file that was kept open would have told.
         return None if row is not None and before is not None and row.started != before.started else row
 
-    def _look(self, pid: int, entry: Followed, every: bool) -> Row | None:
+    def _look(self, pid: int, entry: Followed, this: int) -> Row | None:
         """Its line, and with it everything else of a process that has one thread and ran: read one after the other, what the kernel
         keeps of it is still in the processor's cache. None when it is gone; whatever is refused is left to who asks for it.
 
         When its thread has not run since the last pass, nothing of it has changed but, perhaps, the memory that the kernel leaves
-        it and who its parent is: its line is read again only when `every` says so. The open files of one that runs all the time are
-        counted in every second pass, in every fourth where they were as many as before, which costs a fifth of all that the kernel
-        does for it otherwise; and once it rests."""
-        entry.asked = entry.idle = entry.fresh = entry.full = full = False
-        thread, row, late = entry.only, entry.stat_row, entry.fds_late
-        if thread is None or row is None or row[11] != 1:  # its threads, by place
+        it and who its parent is: its line is read again only now and then (`this` is the number of the pass). The open files of one
+        that runs all the time are counted in every second pass, in every fourth where they were as many as before, which costs a
+        fifth of all that the kernel does for it otherwise; and once it rests."""
+        entry.asked = False
+        row = entry.stat_row
+        if entry.only_file == NOT_KEPT or row is None:
+            entry.idle = entry.fresh = entry.full = False
             return self._kept_row(pid, entry)
+        rests = False
         try:
-            text = _pread(thread.kept, _SCHEDSTAT, 0)
-            entry.fresh = True
-            if text != thread.text:
-                thread.text = text
-                thread.wait = int(text.split(None, 2)[1]) / 1e9
+            text = _pread(entry.only_file, _SCHEDSTAT, 0)
+            if text != entry.only_text:
+                entry.idle = False
+                entry.only_text = text
+                entry.wait = float(text.split(b" ", 2)[1]) / 1e9
                 entry.waits = None
-            elif text[:2] != _NEVER_RAN:
-                entry.idle = True
-                entry.full = full = not late and entry.io is not None and entry.fds is not None
-                if not (every or late) and entry.stat_text:
-                    return row
+            else:
+                if not entry.idle:
+                    entry.idle = text[:2] != _NEVER_RAN
+                if entry.idle and not entry.fds_late and entry.io is not None and entry.fds is not None:
+                    entry.fresh = entry.full = rests = True
+                    if (pid + this) % _IDLE_PASSES and entry.stat_text:
+                        return row
             text = _pread(entry.stat_file, entry.stat_length, 0)
             if text != entry.stat_text:
                 row = entry.see_kept_stat(pid, text, self._booted)
-                if row is None or row.threads != 1:
+                if entry.only_file == NOT_KEPT:
                     entry.idle = entry.fresh = entry.full = False
                     return row
-            if full or entry.io_file == NOT_KEPT or entry.fd_folder == NOT_KEPT:
+            if rests:
+                return row
+            entry.fresh = True
+            if not entry.keeps_all:
+                entry.full = False
                 return row
             text = _pread(entry.io_file, _IO, 0)
             if text != entry.io_text:
                 entry.see_io(text)
-            if entry.idle or entry.fds is None or not (pid + self._pass) & (1 if entry.fds_move else 3):
-                count = _fstat(entry.fd_folder).st_size
-                entry.fds_move, entry.fds, entry.fds_late = count != entry.fds, count, False
+            if this >= entry.fds_due or entry.idle:
+                entry.see_fds(_fstat(entry.fd_folder).st_size, pid, this)
             else:
                 entry.fds_late = True
             entry.full = True
         except (ProcessLookupError, FileNotFoundError, PermissionError):
+            entry.idle = entry.fresh = entry.full = False
             return self._kept_row(pid, entry)
         return row
 
@@ -315,8 +325,7 @@ class LinuxHost:
         entry.waits = {}
         for task in tasks:
             entry.threads[task] = Thread(self._keep(f"{self._proc}/{pid}/task/{task}/schedstat"))
-        first = entry.threads.get(pid)
-        entry.only = first if tasks == [pid] and first and first.kept != NOT_KEPT and entry.stat_file != NOT_KEPT else None
+        entry.only_file = NOT_KEPT
 
     def _read_waits(self, pid: int, entry: Followed, *, whoever_is_left: bool = False) -> dict[int, float] | None:
         """Raises ProcessLookupError when a thread is gone, unless those that are left will do."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from types import ModuleType
 from typing import Any, TypeVar
@@ -52,8 +52,9 @@ class PsutilHost:
     def hidden(self, pid: int) -> bool:
         return False  # its table shows every pid
 
-    def figures(self, pid: int) -> Figures | None:
-        return None
+    @property
+    def figures(self) -> Mapping[int, Figures]:
+        return {}
 
     def io(self, pid: int) -> Io | None:
         counters = self._ask(pid, "io_counters")

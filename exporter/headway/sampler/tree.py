@@ -20,13 +20,18 @@ def key_of(row: Row) -> Key:
 
 class Table:
     """The process table of one pass, by pid, and for trees of several by parent and by session. Of most trees only `heads` is
-    asked: who has children, or others in its session."""
+    asked: who has children, or others in its session; those of the pass `before` are right where nobody has come, gone, or
+    changed parent or session."""
 
-    def __init__(self, rows: Mapping[int, Row]) -> None:
+    def __init__(self, rows: Mapping[int, Row], before: Table | None = None) -> None:
         self.rows = rows
-        # By place: of all rows in each pass.
-        self.heads: set[int | None] = {row[1] for row in rows.values()}
-        self.heads |= {row[2] for row in rows.values() if row[2] != row[0]}
+        self.heads: set[int | None]
+        self._all = list(rows.values())
+        if before is not None and _kin_is_as_before(self._all, before._all):
+            self.heads = before.heads
+        else:  # by place: of all rows
+            self.heads = {row[1] for row in self._all}
+            self.heads |= {row[2] for row in self._all if row[2] != row[0]}
 
     @cached_property
     def children(self) -> Mapping[int, list[Row]]:
@@ -48,43 +53,55 @@ class Table:
         return row is not None and row.started == key[1]
 
 
-class Member:
-    """One OS process of the tree and what was last read of it."""
+def _kin_is_as_before(rows: list[Row], before: list[Row]) -> bool:
+    """Both in the order of the table; hosts repeat a line that did not change as the very same object."""
+    if len(rows) != len(before):
+        return False
+    changed = [(row, old) for row, old in zip(rows, before, strict=True) if row is not old]
+    return all(row[:3] == old[:3] for row, old in changed)
 
-    __slots__ = ("_waits", "ended_waits", "fds", "io", "only_wait", "row", "wait")
+
+class Member:
+    """One OS process of the tree and what was last read of it. `only_wait`: of its only thread, which has its pid, while it has but
+    one; `ended_waits`: of threads that are gone."""
+
+    __slots__ = ("_living", "_waits", "ended_waits", "fds", "io", "only_wait", "row")
 
     def __init__(self, row: Row) -> None:
         self.row = row
         self.io: Io | None = None
         self.fds: int | None = None
         self._waits: Mapping[int, float] = {}
-        self.only_wait: float | None = None  # of its only thread, while it has but one
-        self.wait: float | None = 0.0
+        self._living: float | None = 0.0  # the sum of these; None: not to be had at present
+        self.only_wait: float | None = None
         self.ended_waits = 0.0
 
     def keep_waits(self, found: Mapping[int, float] | None) -> None:
-        """Threads that are gone, or whose id another has taken, stay counted in `wait`."""
+        """Threads that are gone, or whose id another has taken, stay counted in `wait`. None: it is not known."""
         if found is None:
-            self.wait = None
+            self._waits, self.only_wait, self._living = self.waits, None, None
             return
         before = self._waits if self.only_wait is None else self.waits
-        if found is not before or self.wait is None:
+        if found is not before or self._living is None:
             for task, wait in before.items():
                 if found.get(task, -1.0) < wait:
                     self.ended_waits += wait
             self._waits, self.only_wait = found, None
-            self.wait = self.ended_waits + sum(found.values())
+            self._living = sum(found.values())
 
     def keep_wait(self, found: float) -> None:
         """`keep_waits` where all there is is one thread, which has the pid: most of those that ran."""
         before = self.only_wait
         if before is None:
             self.keep_waits({self.row.pid: found})
-        else:
-            if found < before:
-                self.ended_waits += before
-            self.wait = self.ended_waits + found
+        elif found < before:
+            self.ended_waits += before
         self.only_wait = found
+
+    @property
+    def wait(self) -> float | None:
+        own = self._living if self.only_wait is None else self.only_wait
+        return None if own is None else self.ended_waits + own
 
     @property
     def waits(self) -> Mapping[int, float]:

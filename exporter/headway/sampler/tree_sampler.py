@@ -30,12 +30,11 @@ _LIMIT_FRESH: Final = 60.0
 _new: Final = tuple.__new__
 
 
-# What a tree had used at one moment: unix and monotonic seconds, CPU seconds, bytes moved. A plain tuple, since each pass makes one
-# for every tree.
+# What a tree had used at one moment: unix and monotonic seconds, CPU seconds, bytes moved.
 _Mark = tuple[float, float, float | None, int | None]
 _NO_MARK: Final[_Mark] = (0.0, 0.0, None, None)
-# Of a tree of one: major page faults, CPU seconds, bytes resident, share of the limit, bytes read, written, moved.
-_Totals = tuple[int | None, float | None, int | None, float | None, int | None, int | None, int | None]
+# Of a tree of one: its state, major page faults, CPU seconds, bytes resident, share of the limit, bytes read, written, moved.
+_Totals = tuple[str | None, int | None, float | None, int | None, float | None, int | None, int | None, int | None]
 
 
 class _Tracked:
@@ -44,13 +43,16 @@ class _Tracked:
     __slots__ = (
         "cpu",
         "io",
-        "last",
         "limit",
         "limit_until",
         "majors",
+        "pid",
         "process",
+        "quiet_due",
         "quiet_mark",
         "quiet_since",
+        "seen",
+        "seen_cpu",
         "totals",
         "totals_of",
         "tree",
@@ -59,17 +61,20 @@ class _Tracked:
 
     def __init__(self, process: OSProcess, root: Row) -> None:
         self.process = process
+        self.pid = process.pid
         self.tree = Tree(root)
-        self.last: _Mark | None = None
+        self.seen: float | None = None  # when it was last looked at (monotonic s), and its CPU seconds then
+        self.seen_cpu: float | None = None
         self.quiet_mark: _Mark | None = None
         self.quiet_since: float | None = None
+        self.quiet_due = -inf  # until when (monotonic s) `quiet_since` is not decided anew
         self.zombie_since: float | None = None
         self.cpu = 0.0
         self.majors = 0
         self.io = Io(0, 0, 0)
         self.limit: int | None = None
         self.limit_until = -inf
-        # What follows from this line of the process table while its I/O is as it was; see `_glance`.
+        # What follows from this line of the process table and this I/O; see `_glance`.
         self.totals: _Totals | None = None
         self.totals_of: Row | None = None
 
@@ -99,6 +104,9 @@ class TreeSampler:
         self._namespace = own_pid_namespace()
         self._tracked: dict[str, _Tracked] = {}
         self._roots: dict[str, OSProcess] = {}
+        self._table: Table | None = None
+        self._give_way: Callable[[], None] = lambda: None
+        self._ahead = 0.0
         self._proportional = ProportionalMemory(self._host, self._refuse) if proportional else None
         self.errors_total = 0
 
@@ -111,42 +119,48 @@ class TreeSampler:
 
     def sample(self, roots: Mapping[str, OSProcess]) -> dict[str, Sample]:
         at, monotonic = self._clock(), self._monotonic()
-        before, self._tracked, tracking = self._tracked, {}, {}
-        if len(before) != len(roots) or roots != self._roots:
+        tracked = self._tracked
+        if len(tracked) != len(roots) or roots != self._roots:
+            for name in tracked.keys() - roots.keys():
+                del tracked[name]
             for name, process in roots.items():
-                known = before.get(name)
+                known = tracked.get(name)
                 if known is None or known.process != process:
-                    before.pop(name, None)
+                    tracked.pop(name, None)
                     self._host.row(process.pid)  # someone new: the pass is to take a close look at everyone
+            self._roots = dict(roots)
         if self._proportional is not None:
             self._proportional.begin()
-        table = Table(self._host.rows())
+        self._table = table = Table(self._host.rows(), self._table)
         self._see(table)
-        give_way = self._giving()
-        found: dict[str, Sample] = {}
-        news, glance = self._news, self._glance
+        # Where the clock was set between two looks, all are decided anew whether they are quiet.
+        jumped, self._ahead = abs(at - monotonic - self._ahead) > _CLOCK_JUMP, at - monotonic
+        self._give_way = self._giving()
+        found = self._glance(table, at, monotonic, jumped)
+        if len(found) != len(roots):
+            self._look(roots, found, table, at, monotonic)
+        return found
+
+    def _look(self, roots: Mapping[str, OSProcess], found: dict[str, Sample], table: Table, at: float, monotonic: float) -> None:
+        """Adds to what is found already."""
         for name, process in roots.items():
-            give_way()
-            tracked = before.get(name)
-            if tracked is not None and not (news and name in news):
-                sample = glance(tracked, table, at, monotonic)
-                if sample is not None:
-                    tracking[name] = tracked
-                    found[name] = sample
-                    continue
+            if name in found:
+                continue
+            self._give_way()
+            tracked = self._tracked.get(name)
             if tracked is None:
                 if is_foreign(process, self._namespace):
                     continue
                 tracked = self._first(process, table)
             if tracked is not None and tracked.tree.follow(table, self._host):
-                if self._marks is not None and (name in self._news or tracked.last is None or tracked.tree.joined):
+                if self._marks is not None and (name in self._news or tracked.seen is None or tracked.tree.joined):
                     self._take_in_strays(self._marks, name, tracked, table)
-                tracking[name] = tracked
+                self._tracked[name] = tracked
                 found[name] = self._read(tracked, at, monotonic)
-            elif not self._host.hidden(process.pid):
+                continue
+            self._tracked.pop(name, None)
+            if not self._host.hidden(process.pid):
                 found[name] = Sample(at=at, alive=False, left_behind=self._left_behind(name, process, table))
-        self._tracked, self._roots = tracking, dict(roots)
-        return found
 
     def _see(self, table: Table) -> None:
         """Strays are looked for when there is news of marks, or of a tree."""
@@ -157,7 +171,7 @@ class TreeSampler:
 
     def _take_in_strays(self, marks: Marks, name: str, tracked: _Tracked, table: Table) -> None:
         tree = tracked.tree
-        if tracked.last is None:
+        if tracked.seen is None:
             marks.meet(name, tree.members[tree.root].row)
         if tree.joined:
             marks.remember(name, tree.beyond_doubt(self._host))
@@ -173,46 +187,49 @@ class TreeSampler:
             return None
         return _Tracked(process, row)
 
-    def _glance(self, tracked: _Tracked, table: Table, at: float, monotonic: float) -> Sample | None:
-        """What `follow` and `_read` come to for a tree that was and is one OS process, of which the host has read everything in its
-        pass. Most are like that, and this is what a pass spends its time on: what did not change is not worked out again. None:
-        look closely."""
-        tree, last = tracked.tree, tracked.last
-        member = tree.alone
-        if member is None or last is None or self._proportional is not None:
-            return None
-        pid, started = tree.root
-        row = table.rows.get(pid)
-        if row is None or row[3] != started or row[5] or pid in table.heads:
-            return None
-        figures = self._host.figures(pid)
-        if figures is None or (only := figures.only) is None:
-            return None
-        io, own_wait = figures.io, only.wait
-        if own_wait != member.only_wait or member.wait is None:
-            member.keep_wait(own_wait)
-        if monotonic >= tracked.limit_until:
-            self._limit(tracked, monotonic)
-            tracked.totals_of = None
-        if row is not tracked.totals_of or io is not member.io:
-            member.row, member.io = row, io
-            tracked.totals, tracked.totals_of = _totals(tracked, row, io), row
-        member.fds = fds = figures.fds
-        assert tracked.totals is not None
-        majors, cpu, resident, share, read, written, moved = tracked.totals
-        _, before, had, _ = last
-        if cpu is None or had is None or monotonic <= before:
-            ratio = None
-        else:
-            ratio = (cpu - had) / (monotonic - before) if cpu > had else 0.0
-        tracked.last = mark = (at, monotonic, cpu, moved)
-        tracked.zombie_since = None
-        wait = None if member.wait is None else tree.lost_wait + member.wait
-        quiet = _quiet_since(tracked, mark)
-        return _new(
-            Sample,
-            (at, True, row[12], None, cpu, ratio, wait, resident, share, read, written, row[11], fds, 1, quiet, None, 0, majors),
-        )
+    def _glance(self, table: Table, at: float, monotonic: float, jumped: bool) -> dict[str, Sample]:
+        """What `follow` and `_read` come to for each tree that was and is one OS process, of which the host has read everything in
+        its pass. Most are like that, and this is what a pass spends its time on: what did not change is not worked out again, and
+        nothing is called that need not be. Whoever is left out is to be looked at closely."""
+        found: dict[str, Sample] = {}
+        if self._proportional is not None:
+            return found
+        give_way, news, rows, heads, figures = self._give_way, self._news, table.rows, table.heads, self._host.figures
+        for name, tracked in self._tracked.items():
+            give_way()
+            tree, pid = tracked.tree, tracked.pid
+            member, row, known = tree.alone, rows.get(pid), figures.get(pid)
+            if member is None or row is None or known is None or not known.full or pid in heads or (news and name in news):
+                continue
+            io = known.io
+            if row is not tracked.totals_of or io is not member.io or monotonic >= tracked.limit_until:
+                if row[3] != tree.root[1] or row[5]:
+                    continue
+                if monotonic >= tracked.limit_until:
+                    self._limit(tracked, monotonic)
+                member.row, member.io = row, io
+                tracked.totals, tracked.totals_of = _totals(tracked, row, io), row
+            known.asked = True
+            own_wait, had_wait = known.wait, member.only_wait
+            if own_wait is not had_wait:
+                if had_wait is None or own_wait < had_wait:
+                    member.keep_wait(own_wait)
+                else:
+                    member.only_wait = own_wait
+            state, majors, cpu, resident, share, read, written, moved = tracked.totals  # type: ignore[misc]
+            still = cpu is not None and cpu == tracked.seen_cpu and monotonic > tracked.seen  # type: ignore[operator]
+            ratio = 0.0 if still else _cpu_ratio(tracked, monotonic, cpu)
+            tracked.seen, tracked.seen_cpu = monotonic, cpu
+            if monotonic < tracked.quiet_due and not jumped:
+                quiet = tracked.quiet_since
+            else:
+                quiet = _quiet_since(tracked, (at, monotonic, cpu, moved))
+            wait = tree.lost_wait + (member.ended_waits + own_wait)
+            found[name] = _new(
+                Sample,
+                (at, True, state, None, cpu, ratio, wait, resident, share, read, written, 1, known.fds, 1, quiet, None, 0, majors),
+            )
+        return found
 
     def _read(self, tracked: _Tracked, at: float, monotonic: float) -> Sample:
         """One round over the members."""
@@ -238,19 +255,20 @@ class TreeSampler:
                 with suppress(ProcessLookupError, PermissionError):  # its last figures count until someone waits for it
                     member.io = host.io(pid) or member.io
             else:
-                known = figures(pid)
-                if known is None or (only := known.only) is None:
+                known = figures.get(pid)
+                if known is None or not known.full:
                     self._ask(member, row)
                     own_fds = member.fds
                 else:
-                    if only.wait != member.only_wait or member.wait is None:
-                        member.keep_wait(only.wait)
+                    known.asked = True
+                    if known.wait is not member.only_wait:
+                        member.keep_wait(known.wait)
                     member.io, own_fds = known.io, known.fds
-                    member.fds = own_fds
                 threads = None if threads is None or own_threads is None else threads + own_threads
                 fds = None if fds is None or own_fds is None else fds + own_fds
                 io_known = io_known and member.io is not None
-            wait = None if wait is None or member.wait is None else wait + member.wait
+            own_wait = member.wait
+            wait = None if wait is None or own_wait is None else wait + own_wait
             if (io := member.io) is not None:
                 more_read, more_written, more_moved = io
                 read, written, moved = read + more_read, written + more_written, moved + more_moved
@@ -278,7 +296,7 @@ class TreeSampler:
                 root.state,
                 tracked.zombie_since,
                 cpu,
-                _cpu_ratio(tracked.last, mark),
+                _cpu_ratio(tracked, monotonic, cpu),
                 wait,
                 resident,
                 None if memory is None or not limit else memory / limit,
@@ -293,7 +311,7 @@ class TreeSampler:
                 majors,
             ),
         )
-        tracked.last = mark
+        tracked.seen, tracked.seen_cpu = monotonic, cpu
         return result
 
     def _refuse(self) -> None:
@@ -309,7 +327,7 @@ class TreeSampler:
             pass
         except PermissionError:
             self.errors_total += 1
-            member.wait = None
+            member.keep_waits(None)
         try:
             member.io = host.io(pid)
         except ProcessLookupError:
@@ -337,12 +355,9 @@ class TreeSampler:
         return tracked.limit
 
 
-def _cpu_ratio(last: _Mark | None, mark: _Mark) -> float | None:
-    _, now, cpu, _ = mark
-    if last is None or cpu is None:
-        return None
-    _, before, had, _ = last
-    if had is None or now <= before:
+def _cpu_ratio(tracked: _Tracked, now: float, cpu: float | None) -> float | None:
+    before, had = tracked.seen, tracked.seen_cpu
+    if before is None or now <= before or cpu is None or had is None:
         return None
     return (cpu - had) / (now - before) if cpu > had else 0.0
 
@@ -359,12 +374,12 @@ def _totals(tracked: _Tracked, row: Row, io: Io | None) -> _Totals:
         majors = tracked.majors = majors if majors > tracked.majors else tracked.majors
     share = None if resident is None or not tracked.limit else resident / tracked.limit
     if io is None:
-        return majors, cpu, resident, share, None, None, None
+        return row.state, majors, cpu, resident, share, None, None, None
     (read, written, moved), (lost_read, lost_written, lost_moved), had = io, tree.lost_io, tracked.io
     now = (lost_read + read, lost_written + written, lost_moved + moved)
     if now != had:
         had = tracked.io = Io(*map(max, now, had))
-    return majors, cpu, resident, share, *had
+    return row.state, majors, cpu, resident, share, *had
 
 
 def _quiet_since(tracked: _Tracked, mark: _Mark) -> float | None:
@@ -380,6 +395,7 @@ def _quiet_since(tracked: _Tracked, mark: _Mark) -> float | None:
         or not -_CLOCK_JUMP <= (at - start_at) - seconds <= _CLOCK_JUMP
     ):
         tracked.quiet_mark, tracked.quiet_since = mark, None
+        tracked.quiet_due = -inf if cpu is None or moved is None else now + QUIET_WINDOW
         return None
     if seconds < QUIET_WINDOW:
         return tracked.quiet_since
@@ -387,5 +403,5 @@ def _quiet_since(tracked: _Tracked, mark: _Mark) -> float | None:
         tracked.quiet_since = None
     elif tracked.quiet_since is None:
         tracked.quiet_since = start_at
-    tracked.quiet_mark = mark
+    tracked.quiet_mark, tracked.quiet_due = mark, now + QUIET_WINDOW
     return tracked.quiet_since
