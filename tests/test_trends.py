@@ -54,10 +54,11 @@ def test_the_store_with_known_answers() -> None:
         process("f", Failed(T0, T0 + 30), name="bad"),
         process("k", Killed(T0, T0 + 40, None, 15, None, True), name="asked"),
         long,
+        replace(at("part", 50, 250, name="part", parent_id="long"), usage=Usage(cpu_seconds=400.0, peak_memory_bytes=900)),
         at("before", -50, -10),
     ]
     found = from_history(history, where)
-    assert found["ended"] == [4, 0, 1] and found["failed"] == [1, 0, 0]
+    assert found["ended"] == [4, 0, 2] and found["failed"] == [1, 0, 0]
     assert found["failure_rate"] == [1 / 3, None, 0.0]
     assert found["duration_p50"] == [25.0, None, 200.0]
     assert found["cpu_cores"] == [1.0, 2.0, 1.0], "2 cores for 200 s, half of them in the middle step"

@@ -63,15 +63,18 @@ def grid(timeframe: float, until: float) -> Grid:
 
 def from_history(history: Sequence[Process], where: Grid, prices: Sequence[Price] = ()) -> Series:
     """What ended in each step. CPU time counts evenly over the time a run took, as the mean number of cores; memory is the sum of
-    the peaks of what ran in the step, so never less than what was used at once. What runs still is not in it."""
+    the peaks of what ran in the step, so never less than what was used at once. What runs still is not in it; what ran within a run
+    that is in it was measured with that one's tree, and is not added to it."""
     slots: list[list[Process]] = [[] for _ in where.ends]
     cores, memory = [0.0] * len(where.ends), [0.0] * len(where.ends)
     known = False
+    measured = {run.id for run in history if run.usage is not None}
     for run in history:
         place = _slot(where, run.finished_at or 0.0)
         if place is not None:
             slots[place].append(run)
-        if run.usage is not None and run.started_at is not None and run.finished_at is not None:
+        outermost = run.spec.parent_id not in measured
+        if run.usage is not None and outermost and run.started_at is not None and run.finished_at is not None:
             known = True
             _spread(where, run.started_at, run.finished_at, run.usage.cpu_seconds or 0.0, cores)
             for index in _touched(where, run.started_at, run.finished_at):
