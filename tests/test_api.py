@@ -26,7 +26,7 @@ def admin(shared_exporter: RunningExporter) -> Api:
 
 def test_a_life_from_creation_to_history(api: Api) -> None:
     created = api.create(
-        name="NLP Backfill", type="pipeline", progress={"total": 80, "unit": "sessions"}, project="kira", metadata={"model": "m"}
+        name="A whole life", type="pipeline", progress={"total": 80, "unit": "sessions"}, project="kira", metadata={"model": "m"}
     )
     assert created["status"] == "running" and created["progress"]["total"] == 80
     assert created["rate"] is None and created["eta_seconds"] is None, "unknown until something was done"

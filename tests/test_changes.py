@@ -31,8 +31,8 @@ FIELDS: dict[str, Any] = {
     "waiting_for": b'"an answer"',
 }
 # Lines are no part of the record; «alive» and how long ago it was say nothing by themselves, nor does what was waited for where
-# nothing was.
-ELSEWHERE = {"status", "log", "alive", "age", "waited_for"}
+# nothing was. What was used is counted with the end (tests/test_used.py).
+ELSEWHERE = {"status", "log", "alive", "age", "waited_for", "used"}
 ENDINGS = {"error", "exit_code", "signal"}
 BEGINNINGS = {"pid", "create_time", "pid_namespace"}
 # The status before, and the one that is sent with the field; None: the field alone.

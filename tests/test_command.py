@@ -47,6 +47,8 @@ except CannotStart as error:
     sys.exit(error.status)
 notes.note(event="started", pid=command.pid)
 ending = command.wait(notes)
+if "USED" in os.environ:
+    notes.note(event="used", cpu=ending.used.cpu_seconds, read=ending.used.io_read_bytes, written=ending.used.io_written_bytes)
 notes.note(event="ended", exit_code=ending.exit_code, signal=ending.signal, bytes=notes.bytes)
 sys.exit(ending.status)
 """
@@ -101,6 +103,33 @@ def test_every_byte_of_much_output_arrives(notes: Callable[[], list[dict[str, An
     done = run(*python("import os; [os.write(1, bytes(range(256)) * 1000) for _ in range(20)]"))
     assert done.stdout == bytes(range(256)) * 20_000
     assert notes()[-1]["bytes"] == len(done.stdout)
+
+
+def test_what_it_used_is_known(notes: Callable[[], list[dict[str, Any]]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a child that it waited for."""
+    monkeypatch.setenv("USED", "1")
+    code = f"""
+        import os, subprocess, sys
+        if sys.argv[1:]:
+            subprocess.run([sys.executable, *sys.argv[1:]], check=True)
+        else:
+            with open({str(tmp_path / "file")!r}, "wb") as file:
+                file.write(bytes(1 << 20))
+                file.flush()
+                os.fsync(file.fileno())
+            while sum(os.times()[:2]) < 0.3:
+                pass
+    """
+    assert run(*python(code), "-c", textwrap.dedent(code)).returncode == 0
+    (used,) = [note for note in notes() if note["event"] == "used"]
+    assert 0.3 <= used["cpu"] < 10 and used["read"] >= 0
+    assert used["written"] >= 1 << 20 or in_memory(tmp_path)
+
+
+def in_memory(folder: Path) -> bool:
+    """Whether what is written there reaches no storage that the kernel counts."""
+    kind = subprocess.run(["stat", "-f", "-c", "%T", folder], capture_output=True, text=True, check=True).stdout.strip()
+    return kind in ("tmpfs", "ramfs", "overlayfs", "v9fs", "UNKNOWN (0x1021997)")
 
 
 def test_the_signal_that_ended_it_is_known(notes: Callable[[], list[dict[str, Any]]]) -> None:

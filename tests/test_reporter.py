@@ -445,3 +445,20 @@ def test_long_texts_are_kept_as_lines_of_bounded_length(server: RecordingServer)
     assert dropped + len(kept) == 20 * 2001
     assert kept[-1].startswith("bytes yyy")
     assert max(map(len, kept)) == 8192
+
+
+def test_what_another_program_used_is_said_with_its_end(server: RecordingServer, caplog: pytest.LogCaptureFixture) -> None:
+    told: dict[str, object] = {
+        "good": {"cpu_seconds": 1.5, "io_read_bytes": 4096.0},
+        "nothing": {},
+        "negative": {"cpu_seconds": -1},
+        "unknown": {"seconds": 1},
+        "text": "1.5 s",
+    }
+    for process_id, used in told.items():
+        Reporter(process_id, id=process_id, pid=False).end("failed", exit_code=3, used=used)  # type: ignore[arg-type]
+    finals = {process_id: server.final(process_id) for process_id in told}
+    assert finals["good"]["used"] == {"cpu_seconds": 1.5, "io_read_bytes": 4096}
+    assert all("used" not in final and final["exit_code"] == 3 for process_id, final in finals.items() if process_id != "good")
+    warnings = [record.getMessage() for record in caplog.records]
+    assert sum("used of" in warning for warning in warnings) == 3, warnings

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from headway.supervisor.command import Ending
 from headway.supervisor.logfile import LogFile
 from headway.supervisor.progress import ProgressReader
 from headway.supervisor.tracked import Limits, Tracked
+from headway.used import Used
 
 
 class Ear:
@@ -19,6 +21,7 @@ class Ear:
     def __init__(self) -> None:
         self.cancel_requested = False
         self.told: list[tuple[Any, ...]] = []
+        self.used: Mapping[str, float] | None = None
         self.lines: list[str] = []
         self.stirred = 0
 
@@ -44,8 +47,17 @@ class Ear:
     def resume(self) -> None:
         self.told.append(("resumed",))
 
-    def end(self, status: str, *, error: object = None, exit_code: int | None = None, signal: int | None = None) -> None:
+    def end(
+        self,
+        status: str,
+        *,
+        error: object = None,
+        exit_code: int | None = None,
+        signal: int | None = None,
+        used: Mapping[str, float] | None = None,
+    ) -> None:
         self.told.append((status, error, exit_code, signal))
+        self.used = used
 
 
 class Broken(ProgressReader):
@@ -115,6 +127,20 @@ def test_how_it_ended(ending: Ending, status: str, error: str | None) -> None:
     case.tracked.output(b"error: no space\nbye\n")
     assert case.tracked.ended(ending) == status
     assert case.ear.told[-1] == (status, error, ending.exit_code, ending.signal)
+
+
+@pytest.mark.parametrize(
+    ("used", "said"),
+    [
+        (Used(1.2345678, 512, 1024), {"cpu_seconds": 1.234568, "io_read_bytes": 512, "io_written_bytes": 1024}),
+        (Used(0.004), {"cpu_seconds": 0.004}),
+        (None, None),
+    ],
+)
+def test_what_it_used_is_told_with_its_end(used: Used | None, said: dict[str, float] | None) -> None:
+    case = Case()
+    case.tracked.ended(Ending(0, None, used))
+    assert case.ear.used == said
 
 
 def test_a_timeout_stops_it_once_and_only_if_it_shall() -> None:

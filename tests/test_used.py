@@ -6,6 +6,7 @@ import asyncio
 import os
 import re
 import signal
+import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,13 +17,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from headway import Client
-from headway.errors import StoreUnavailable
+from headway.errors import InvalidInput, StoreUnavailable
 from headway.metrics.totals import NameTotals
 from headway.model import DISCOVERED_BY, Kind, Status
 from headway.names import NameStats
 from headway.registry.marks import LEAST_BYTES, LEAST_CPU, STARTUP
 from headway.registry.using import UseWatch
 from headway.samples import Sample
+from headway.schemas.decoding import decode
+from headway.schemas.reports import UpdateIn
 from headway.store.codec import decode_name, decode_process, encode_process
 from headway.turns import at_once
 from headway.used import NOTHING, Used
@@ -147,6 +150,124 @@ async def test_what_a_process_used_before_it_was_found_does_not_count() -> None:
     assert used(world, "old", daemon).cpu_seconds == 2.0
     assert used(world, "new", daemon).cpu_seconds == 502.0, "it began while we were looking"
     assert used(world, "reported").cpu_seconds == 502.0, "its report came late, as after a stop of the exporter"
+
+
+# ── what a reporter says at the end ─────────────────────────────────────────────────────────────────────────────────
+
+TOLD = {"cpu_seconds": 1.5, "io_read_bytes": 4096, "io_written_bytes": 512}
+
+
+@in_loop
+async def test_of_one_that_was_never_sampled_what_its_reporter_says_counts() -> None:
+    world = World()
+    for process_id, more in (("short", {"pid": 7, "create_time": START}), ("far", {"host": "elsewhere"})):
+        world.create(id=process_id, name=process_id, metadata={"tokens": {"input": 5}}, **more)
+        ended = world.update(process_id, status="failed", used=TOLD)
+        assert used(world, process_id) == Used(1.5, 4096, 512, tokens_input=5)
+        assert ended.usage is not None and ended.usage.cpu_seconds == 1.5, "and it is shown"
+        world.update(process_id, status="failed", used=TOLD, log="said once more")
+        assert used(world, process_id) == Used(1.5, 4096, 512, tokens_input=5)
+    world.create(id="little", name="little")
+    world.update("little", status="done", used={})
+    assert used(world, "little") == NOTHING
+
+
+@in_loop
+@pytest.mark.parametrize(("cpu", "read", "expected"), [(1.0, 0, Used(1.5, 4096, 512)), (2.0, 9000, Used(2.0, 9000, 512))])
+async def test_of_what_was_sampled_and_what_is_said_the_larger_counts(cpu: float, read: int, expected: Used) -> None:
+    """The last moment is not sampled; who was left behind by its parent is not known to that."""
+    world = World()
+    world.create(id="a", pid=7, create_time=START)
+    sampled(world, cpu, "a", read=read)
+    count(world)
+    ended = world.update("a", status="done", used=TOLD)
+    assert used(world) == expected
+    assert ended.usage is not None and ended.usage.cpu_seconds == expected.cpu_seconds
+
+
+@in_loop
+async def test_what_is_said_does_not_count_twice_where_it_is_not_known_what_was_counted() -> None:
+    world = World()
+    # Its name shares the OS process, which is counted from a later moment on.
+    world.create(id="old", pid=7, create_time=START - 10 * STARTUP)
+    sampled(world, 100.0, "old")
+    sampled(world, 101.0, "old")
+    world.update("old", status="done", used={"cpu_seconds": 102.0})
+    assert used(world).cpu_seconds == 1.0
+    # Another exporter does not see children that ended before; it goes on from what it sees.
+    world.create(id="b", name="b", pid=8, create_time=START)
+    sampled(world, 50.0, "b")
+    count(world)
+    after = restarted(world)
+    sampled(after, 20.0, "b")
+    after.clock.now += 10
+    sampled(after, 21.0, "b")
+    count(after)
+    before = used(after, "b").cpu_seconds
+    after.update("b", status="done", used={"cpu_seconds": 60.0})
+    assert used(after, "b").cpu_seconds == before
+    # The same where another run shares its OS process, of which nothing was counted.
+    world.create(id="d", name="shared", pid=10, create_time=START)
+    sampled(world, 50.0, "d")
+    count(world)
+    world.create(id="e", name="shared", pid=10, create_time=START)
+    after = restarted(world)
+    sampled(after, 20.0, "e", "d")
+    after.update("e", status="done", used={"cpu_seconds": 60.0})
+    assert used(after, "shared").cpu_seconds == 50.0
+    # It ended while no exporter ran: what the first had counted is not known to be all until then.
+    world.create(id="c", name="c", pid=9, create_time=START)
+    sampled(world, 50.0, "c")
+    count(world)
+    after = restarted(world)
+    after.update("c", status="done", used={"cpu_seconds": 60.0})
+    assert used(after, "c").cpu_seconds == 50.0
+
+
+@in_loop
+async def test_what_is_said_at_an_end_that_cannot_be_stored_counts_when_it_can() -> None:
+    world = World()
+    world.writer.immediate = False
+    for process_id in ("a", "b"):
+        world.create(id=process_id, name=process_id, pid=7, create_time=START)
+    sampled(world, 1.0, "a")
+    world.writer.succeed()
+    await asyncio.sleep(0)
+    for _ in range(2):
+        for process_id in ("a", "b"):
+            world.update(process_id, status="done", used=TOLD)
+            assert used(world, process_id).cpu_seconds == 1.5
+        if not _:
+            world.writer.fail(world.registry)
+            assert used(world, "a") == used(world, "b") == NOTHING
+            assert world.registry.entry("b").process.usage is None
+
+
+@in_loop
+async def test_what_was_used_is_said_with_the_end() -> None:
+    world = World()
+    world.create(id="a")
+    for said in ({"used": TOLD}, {"used": TOLD, "status": "paused"}, {"used": TOLD, "log": "x"}):
+        with pytest.raises(InvalidInput, match="used: belongs to the end; send it together with the final status"):
+            world.update("a", **said)
+    for wrong in ({"cpu_seconds": -1}, {"io_read_bytes": 1.5}, {"seconds": 1}, 7):
+        with pytest.raises(InvalidInput, match="used"):
+            world.update("a", status="done", used=wrong)
+    assert world.status("a") is Status.RUNNING
+    world.update("a", status="done")
+    late = world.registry.update("a", decode(b'{"status": "done", "used": {"cpu_seconds": 9}}', UpdateIn))
+    assert late.ignored is not None and late.ignored.fields == ("used",)
+    assert used(world) == NOTHING
+
+
+def test_a_run_that_is_over_at_once_counts(start_exporter: Starter) -> None:
+    exporter = start_exporter("--sample-interval", "1h")
+    with Client(exporter.url, exporter.key) as client:
+        burn = "import os\nwhile sum(os.times()[:2]) < 0.3: pass"
+        started = client.track([sys.executable, "-c", burn], name="Brief")
+        found = wait_until(lambda: now if (now := client.get(started["id"]))["finished_at"] else None, what="its end") or {}
+        assert 0.3 <= found["cpu_seconds"] < 3
+        assert value(client, "Brief") == pytest.approx(found["cpu_seconds"])
 
 
 @in_loop

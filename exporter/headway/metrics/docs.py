@@ -49,12 +49,13 @@ names, and null removes one.""",
 ever; counters are kept over a restart. At most `max_names` pairs of name and kind have series of their own; all others are added
 up under `name="other"`.
 
-What processes used (CPU time, I/O, tokens) is counted while they run, every 10 seconds, and at their end; it is shown when it is on
-the disk, so that these counters fall neither when a process ends nor when the exporter is killed. It is what the sampler saw of
-whole trees: of a run that was over before the first sample (`sample_interval`) nothing, and the last moment before an end is
-missing. A run inside the tree of another counts under both names; runs of one name in one OS process (threads) count once. What a
-process used before it was found by a rule, or taken over as a service, does not count if it was older than a minute then, and
-neither does what a worker did before the run began.""",
+What processes used (CPU time, I/O, tokens) is counted while they run, every 10 seconds, and at their end; it is shown when it is
+on the disk, so that these counters fall neither when a process ends nor when the exporter is killed. It is what the sampler saw
+of whole trees, and of a run that was over before the first sample (`sample_interval`), or runs where the sampler does not see it,
+what its reporter says at its end: `headway run` does (`used`: the command and those it waited for). The last moment before an end
+is missing where nobody says it. A run inside the tree of another counts under both names; runs of one name in one OS process
+(threads) count once. What a process used before it was found by a rule, or taken over as a service, does not count if it was
+older than a minute then, and neither does what a worker did before the run began.""",
     ),
     Scope.TOTAL: ("Totals", "No labels but those in the table."),
     Scope.OWN: ("The exporter itself", "No labels but those in the table. Histograms have `le` beside them."),

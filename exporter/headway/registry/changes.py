@@ -269,6 +269,7 @@ def after_the_end(process: Process, form: UpdateIn, at: float) -> UpdateIn:
 def settled(process: Process, form: UpdateIn, at: float) -> list[str]:
     """The fields of an update, which happened at `at`, that can change nothing any more, as the process has ended for good."""
     void = [name for name, value in final_words(process).items() if value is not None]
+    void.append("used")  # it was counted, or is not any more
     finished_at = process.finished_at
     if finished_at is not None and at > finished_at:
         void += ("progress", "stage", "rate", "eta_seconds", "waiting_for", "waited_for")
@@ -304,7 +305,7 @@ def whole(form: UpdateIn | ProgressUpdate) -> UpdateIn:
 def about_state(form: UpdateIn) -> bool:
     """Whether an update says something of the status, or what only a beginning or an end has."""
     quiet = form.status is UNSET and form.exit_code is UNSET and form.signal is UNSET and form.error is UNSET
-    return not (quiet and form.pid is UNSET and form.create_time is UNSET and form.pid_namespace is UNSET)
+    return not (quiet and form.pid is UNSET and form.create_time is UNSET and form.pid_namespace is UNSET and form.used is UNSET)
 
 
 def at_work(form: UpdateIn) -> bool:
@@ -339,6 +340,8 @@ def new_state(process: Process, form: UpdateIn, at: float) -> State:
     signal = None if form.signal is UNSET else form.signal
     error = None if form.error is UNSET else form.error
     to = process.status if form.status is UNSET else form.status
+    if form.used is not UNSET and not (to.ended and state.status is not to):
+        raise InvalidInput("used: belongs to the end; send it together with the final status", field="used")
     if (
         (exit_code is not None or signal is not None)
         and isinstance(state, Stopping)

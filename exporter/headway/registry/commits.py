@@ -39,18 +39,21 @@ class Commits:
         self._marks = marks
         self._clock = clock
 
-    def settle(self, entry: Entry, before: Process, at: float, cause: str, lines: Sequence[LogLine]) -> asyncio.Future[None]:
-        """Commits a change of the state, with the totals of its name if that was the end."""
+    def settle(
+        self, entry: Entry, before: Process, at: float, cause: str, lines: Sequence[LogLine], told: Used = NOTHING
+    ) -> asyncio.Future[None]:
+        """Commits a change of the state, with the totals of its name if that was the end. `told`: what its reporter says that it
+        used, from its start to its end."""
         process = entry.process
         if process.status is before.status:
             return self.commit(entry, before=before, lines=lines)
         names: Names | None = None
         mark, used = None, NOTHING
         if process.status.ended:
-            mark, (used, counted) = entry.mark, self._marks.take(entry)
+            mark, (used, counted) = entry.mark, self._marks.take(entry, told)
             dollars = total = cost(process.metadata, self._settings.prices)
             if process.started_at is not None:  # else it was that of who waited
-                usage = entry.usage()
+                usage = entry.usage(told)
                 if total is not None and usage is not None and usage.counted_dollars is not None:
                     dollars = max(0.0, total - usage.counted_dollars)
                 # Only who was lost may come back, and goes on from here.

@@ -12,6 +12,7 @@ from headway.registry.logs import LogTail
 from headway.registry.mark import Mark
 from headway.registry.told import Told
 from headway.samples import Sample
+from headway.used import NOTHING, Used
 from headway.view import Limits
 
 # Memory and CPU of the last five minutes, for a trend: a point every so many seconds.
@@ -114,12 +115,15 @@ class Entry:
         self.memory = self.cpu = _NO_POINTS
         self.peak_memory_bytes = 0
 
-    def usage(self) -> Usage | None:
-        """What it used so far, with what was known before this exporter began to look; None when nothing is known."""
+    def usage(self, told: Used = NOTHING) -> Usage | None:
+        """What it used so far, with what was known before this exporter began to look, and `told` at its end; None when nothing is
+        known."""
         before, sample, peak = self.process.usage, self.sample, self.peak_memory_bytes
-        if sample is None and before is None and not peak:
+        if sample is None and before is None and not peak and told is NOTHING:
             return None
         seconds = None if sample is None else sample.cpu_seconds
+        if told is not NOTHING:
+            seconds = max(seconds or 0.0, told.cpu_seconds)
         counted = dollars = None
         if before is not None:
             counted, dollars = before.counted, before.counted_dollars

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final, TypeVar
 from weakref import WeakValueDictionary
 
@@ -46,7 +47,7 @@ class Marks:
             if counted is not None:
                 mark = Mark(counted.cpu_seconds, counted.io_read_bytes, counted.io_written_bytes, now)
             elif root not in self._met and _began_as_this(process, root, now):
-                mark = Mark(0.0, 0, 0)
+                mark = Mark(0.0, 0, 0, whole=True)
             else:
                 mark = Mark(sample.cpu_seconds, sample.io_read_bytes, sample.io_written_bytes)
             self._marks[key, root] = mark
@@ -54,6 +55,7 @@ class Marks:
             mark.cpu = max(mark.cpu or 0.0, counted.cpu_seconds)
             mark.read = max(mark.read or 0, counted.io_read_bytes)
             mark.written = max(mark.written or 0, counted.io_written_bytes)
+            mark.whole = False
         self._met[root] = None
         entry.mark = mark
 
@@ -96,11 +98,13 @@ class Marks:
         if mark.written is not None and sample.io_written_bytes is not None:
             mark.written = min(mark.written, sample.io_written_bytes)
 
-    def take(self, entry: Entry) -> tuple[Used, Used]:
-        """What it used since that was last taken under its name; and up to where it is counted now, to be kept with its record."""
+    def take(self, entry: Entry, told: Used = NOTHING) -> tuple[Used, Used]:
+        """What it used since that was last taken under its name; and up to where it is counted now, to be kept with its record.
+        `told`: all that it used, as its reporter says at its end; that counts as far as it is more than what was sampled, and only
+        where it is known what of it is counted: of who was never sampled nothing is."""
         process, sample, mark = entry.process, entry.sample, entry.mark
         usage = process.usage
-        if mark is None and usage is None and not process.metadata:
+        if mark is None and usage is None and not process.metadata and told is NOTHING:
             return NOTHING, NOTHING
         counted = NOTHING if usage is None or usage.counted is None else usage.counted
         cpu, read, written = 0.0, 0, 0
@@ -108,6 +112,14 @@ class Marks:
             cpu, mark.cpu = _further(sample.cpu_seconds, mark.cpu, 0.0)
             read, mark.read = _further(sample.io_read_bytes, mark.read, 0)
             written, mark.written = _further(sample.io_written_bytes, mark.written, 0)
+        if mark is not None and mark.whole and told is not NOTHING:
+            more, mark.cpu = _further(told.cpu_seconds, mark.cpu, 0.0)
+            more_read, mark.read = _further(told.io_read_bytes, mark.read, 0)
+            more_written, mark.written = _further(told.io_written_bytes, mark.written, 0)
+            cpu, read, written = cpu + more, read + more_read, written + more_written
+        elif mark is None and not (counted.cpu_seconds or counted.io_read_bytes or counted.io_written_bytes):
+            cpu, read, written = told.cpu_seconds, told.io_read_bytes, told.io_written_bytes
+            counted = replace(counted, cpu_seconds=cpu, io_read_bytes=read, io_written_bytes=written)
         given, taken = _tokens(process)
         if mark is None:
             now = Used(counted.cpu_seconds, counted.io_read_bytes, counted.io_written_bytes, given, taken)

@@ -52,6 +52,7 @@ from headway.registry.totals import Totals
 from headway.schemas.reports import CreateIn, ProgressItem, ProgressUpdate, UpdateIn
 from headway.settings import Settings
 from headway.store.base import LogLine
+from headway.used import NOTHING, Used
 from headway.view import View
 
 # A peak of memory that is higher than the one that is stored by less than this factor is not worth a write.
@@ -176,7 +177,9 @@ class Registry:
         if process.state is not before.state:
             moved = process.spec.os_process is not before.spec.os_process
             missing = moved and self._move(entry, now)
-            stored = self.commits.settle(entry, before, at, REPORTED, lines)
+            told = form.used if isinstance(form, UpdateIn) else UNSET
+            used = NOTHING if told is UNSET else Used(told.cpu_seconds, told.io_read_bytes, told.io_written_bytes)
+            stored = self.commits.settle(entry, before, at, REPORTED, lines, used)
             return Outcome(entry.process, stored, ignored=ignored, pid_missing=missing)
         self._writer.behind(process, lines)
         self.feed.touch(entry)

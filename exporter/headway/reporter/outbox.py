@@ -224,6 +224,8 @@ class Outbox:
             said["exit_code"] = code if -255 <= code <= 0xFFFFFFFF else code & 0xFF
         if isinstance(words.get("signal"), int):
             said["signal"] = words["signal"]
+        if words.get("used") and (used := self._checked("used", values.used, words["used"])):
+            said["used"] = used
         return said
 
     def _add_lines(self, body: dict[str, Any]) -> None:

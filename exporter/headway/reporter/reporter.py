@@ -328,9 +328,11 @@ class Reporter:
         exit_code: int | None = None,
         signal: int | None = None,
         summary: str | None = None,
+        used: Mapping[str, Number] | None = None,
     ) -> None:
-        """It ended so: done, failed, cancelled, killed or timed_out. For who reports about another program than itself."""
-        self._finish({"status": status, "error": error, "exit_code": exit_code, "signal": signal}, summary)
+        """It ended so: done, failed, cancelled, killed or timed_out. For who reports about another program than itself. `used`: all
+        that it used of the machine, as its parent knows: cpu_seconds, io_read_bytes, io_written_bytes."""
+        self._finish({"status": status, "error": error, "exit_code": exit_code, "signal": signal, "used": used}, summary)
 
     def child(
         self, name: str, type: str | None = None, total: Number | None = None, unit: str | None = None, **more: Any

@@ -16,6 +16,7 @@ MAX_NAME: Final = 512
 MAX_LABEL: Final = 256
 MAX_UNIT: Final = 64
 MAX_WAITING: Final = 160
+USED: Final = ("cpu_seconds", "io_read_bytes", "io_written_bytes")
 # What the exporter keeps of metadata is less, and its setting; it says how much was too much.
 MAX_METADATA_TEXT: Final = 262_144
 # Deeper metadata is shown as text; the exporter's reader stops at some hundred levels.
@@ -60,6 +61,13 @@ def _as_number(value: object) -> int | float:
             return float(value)  # type: ignore[arg-type]
         except Exception:
             raise WrongValue(f"{brief(value)} is not a number") from None
+
+
+def used(value: object) -> dict[str, int | float]:
+    """What was used of the machine, by the fields of the API. Raises WrongValue."""
+    if not isinstance(value, Mapping) or not value.keys() <= {*USED}:
+        raise WrongValue(f"{brief(value)} is no mapping of {', '.join(USED)}")
+    return {field: count(found) if field == USED[0] else int(count(found)) for field, found in value.items()}
 
 
 def text(value: object, longest: int) -> str:

@@ -30,6 +30,7 @@ Command = Annotated[str, Meta(max_length=16384)]
 Word = Annotated[str, Meta(max_length=16384, pattern=r"^[^\x00]*$")]
 Variable = Annotated[str, Meta(max_length=256, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 Count = Annotated[float, Meta(ge=0, le=MAX_COUNT)]
+Bytes = Annotated[int, Meta(ge=0, le=MAX_COUNT)]
 Rate = Annotated[float, Meta(ge=0, le=1e12, description="items per minute")]
 Seconds = Annotated[float, Meta(ge=0, le=1e10)]
 Duration = (

@@ -15,6 +15,7 @@ from headway.schemas.decoding import decode
 from headway.schemas.fields import (
     MAX_BATCH,
     MAX_LINES,
+    Bytes,
     Command,
     Count,
     Duration,
@@ -94,12 +95,22 @@ class CreateIn(Struct, forbid_unknown_fields=True, kw_only=True):
         self.name = tidied(self.name)
 
 
+class UsedIn(Struct, forbid_unknown_fields=True, kw_only=True):
+    """What an OS process and the children that it waited for used of the machine, from its start to its end, as the kernel tells
+    its parent (`wait4`): CPU time, and bytes read from and written to storage."""
+
+    cpu_seconds: Seconds = 0.0
+    io_read_bytes: Bytes = 0
+    io_written_bytes: Bytes = 0
+
+
 Age = Annotated[float, Meta(ge=0, le=1e10)]
 
 
 class UpdateIn(Struct, forbid_unknown_fields=True, kw_only=True):
     """Any of these; what is not sent stays. `seq` makes a repeat harmless, `age` is how many seconds ago it happened. `pid`,
     `create_time` and `pid_namespace` belong to the update that lets a queued one begin: that OS process is the work then.
+    `used` belongs to the update that ends it, and counts as far as the sampler did not see more.
     `waiting_for`: what a person is to do before it goes on; null: it goes on. `waited_for`: it goes on if it waits for that, as
     one of several that may wait says it."""
 
@@ -123,6 +134,7 @@ class UpdateIn(Struct, forbid_unknown_fields=True, kw_only=True):
     output: Annotated[bool, Meta(description="true: something was written that is no line yet")] | UnsetType = UNSET
     waiting_for: WaitingText | UnsetType | None = UNSET
     waited_for: WaitingText | UnsetType = UNSET
+    used: UsedIn | UnsetType = UNSET
     alive: Annotated[bool, Meta(description="true only renews the lease; it is not progress")] = False
     seq: Sequence | UnsetType = UNSET
     age: Age = 0.0

@@ -12,13 +12,15 @@ import pty
 import selectors
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import FrameType
 from typing import Final, Protocol
 
 from headway.supervisor.terminal import RawMode, become_controlling, copy_size, in_foreground, is_terminal, suspend_key
+from headway.used import Used
 
 CHUNK: Final = 65_536
 TICK: Final = 0.5  # s between two looks at the clock
@@ -26,6 +28,7 @@ TICK: Final = 0.5  # s between two looks at the clock
 # waits for that.
 DRAIN: Final = 0.3
 LONGEST_DRAIN: Final = 5.0
+BLOCK: Final = 512
 NOT_FOUND: Final = 127
 NOT_EXECUTABLE: Final = 126
 FORWARDED: Final = (
@@ -41,10 +44,12 @@ FROM_THE_TERMINAL: Final = frozenset({signal.SIGINT, signal.SIGQUIT})
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """How a command ended: `exit_code` 0–255, or the number of the `signal` that ended it."""
+    """How a command ended: `exit_code` 0–255, or the number of the `signal` that ended it. `used`: what it and the children that it
+    waited for used of the machine; None where the system does not tell."""
 
     exit_code: int | None
     signal: int | None
+    used: Used | None = field(default=None, compare=False)
 
     @property
     def status(self) -> int:
@@ -100,6 +105,7 @@ class Command:
         self._sources: dict[int, int] = {}  # what is read: where it goes
         self._tied = False
         self._returned: int | None = None
+        self._used: Used | None = None
         self._stopped = False
         try:
             self.process = self._start(environ, cwd)
@@ -200,7 +206,9 @@ class Command:
                 for fd in list(self._sources):
                     self._close(fd, None)
         assert self._returned is not None
-        return Ending(self._returned, None) if self._returned >= 0 else Ending(None, -self._returned)
+        if self._returned >= 0:
+            return Ending(self._returned, None, self._used)
+        return Ending(None, -self._returned, self._used)
 
     def _serve(self, what: str, fd: int, ready: selectors.BaseSelector, signals: Signals, watcher: Watcher) -> None:
         if what == "signal":
@@ -315,7 +323,7 @@ class Command:
         if self._returned is not None:
             return
         try:
-            pid, status = os.waitpid(self.pid, os.WNOHANG | os.WUNTRACED | os.WCONTINUED)
+            pid, status, usage = os.wait4(self.pid, os.WNOHANG | os.WUNTRACED | os.WCONTINUED)
         except ChildProcessError:  # somebody else waited for it
             self._returned = self.process.returncode if self.process.returncode is not None else 0
             return
@@ -327,6 +335,9 @@ class Command:
             self._note_going(watcher)
         else:
             self._returned = self.process.returncode = os.waitstatus_to_exitcode(status)
+            # Linux counts blocks of 512 bytes there; others count calls.
+            block = BLOCK if sys.platform == "linux" else 0
+            self._used = Used(usage.ru_utime + usage.ru_stime, usage.ru_inblock * block, usage.ru_oublock * block)
 
     def _stop_too(self, watcher: Watcher) -> None:
         """It was stopped. On a terminal of its own that is Ctrl-Z, which the person meant for the whole job."""

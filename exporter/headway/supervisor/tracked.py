@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -14,6 +14,7 @@ from headway.supervisor.cause import cause
 from headway.supervisor.command import Ending
 from headway.supervisor.logfile import LogFile
 from headway.supervisor.progress import ProgressReader, Reading
+from headway.used import Used
 
 # Of its last lines, for the reason of a failure.
 LAST_LINES: Final = 60
@@ -42,7 +43,15 @@ class Report(Protocol):
 
     def resume(self) -> None: ...
 
-    def end(self, status: str, *, error: object = None, exit_code: int | None = None, signal: int | None = None) -> None: ...
+    def end(
+        self,
+        status: str,
+        *,
+        error: object = None,
+        exit_code: int | None = None,
+        signal: int | None = None,
+        used: Mapping[str, float] | None = None,
+    ) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +150,8 @@ class Tracked:
         if self.stopped_for is not None and error is not None:
             why = error.removeprefix("ended") if error.startswith("ended") else f": {error}"
             self._warn(f"ended with all its children{why}")
-        self._report.end(status, error=error, exit_code=ending.exit_code, signal=ending.signal)
+        used = None if ending.used is None else machine_time(ending.used)
+        self._report.end(status, error=error, exit_code=ending.exit_code, signal=ending.signal, used=used)
         return status
 
     def _status(self, ending: Ending) -> str:
@@ -183,6 +193,16 @@ class Tracked:
             self._report.update(reading.current)
         else:
             self._report.update(reading.current, total=reading.total, unit=reading.unit)
+
+
+def machine_time(used: Used) -> dict[str, float]:
+    """In the fields of a report; what was not used is left out."""
+    fields = {
+        "cpu_seconds": round(used.cpu_seconds, 6),
+        "io_read_bytes": used.io_read_bytes,
+        "io_written_bytes": used.io_written_bytes,
+    }
+    return {field: value for field, value in fields.items() if value}
 
 
 def signal_name(number: int) -> str:
