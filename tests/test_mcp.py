@@ -274,6 +274,26 @@ def test_stuck_ones_are_found_with_the_evidence(shared_exporter: RunningExporter
     run(use())
 
 
+def test_an_empty_list_of_problems_does_not_hide_what_has_failed(shared_exporter: RunningExporter, server: str, mine: str) -> None:
+    with Exporter(shared_exporter.url, shared_exporter.key) as exporter:
+        for number in range(3):
+            exporter.update(exporter.create("Failed", project=mine, id=f"{mine[:40]}-f{number}")["id"], status="failed")
+
+        async def use() -> None:
+            async with http(server, shared_exporter.key) as tools:
+                found = await tools("find_problems", project=mine)
+                (also,) = found["also"]
+                assert (found["problems"], also.partition(";")[0]) == ([], "ended badly and not dismissed: 3")
+                listed = await tools("list_processes", project=mine, state="undismissed")
+                assert "state=undismissed" in also and len(listed["processes"]) == 3
+                assert "also" not in await tools("find_problems", project=mine, problems=["overdue"]), "that was not asked"
+                for one in listed["processes"]:
+                    exporter.dismiss(one["id"])
+                assert "also" not in await tools("find_problems", project=mine)
+
+        run(use())
+
+
 def test_what_is_slow_and_what_to_do(shared_exporter: RunningExporter, server: str, mine: str) -> None:
     with Exporter(shared_exporter.url, shared_exporter.key) as exporter:
         for number in range(5):
@@ -461,6 +481,7 @@ def test_services_are_ensured(tmp_path: Path) -> None:
                 assert (await tools("service_logs", name="db"))["log"] == ["up"]
                 broken = await tools("ensure_services", names=["broken"])
                 assert not broken["ready"] and "service_logs" in broken["next"] and broken["services"][0]["reason"]
+                assert "services in error: broken; list_services says why" in (await tools("find_problems"))["also"]
                 await tools("ensure_services", names=["flap"], wait=0)
                 await until(lambda: failures("flap"), "its first failure")
                 flap = await tools("ensure_services", names=["flap"], wait=30)

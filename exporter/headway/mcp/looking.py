@@ -15,6 +15,7 @@ Kind = Literal["subagent", "pipeline", "cron", "daemon", "task"]
 Problem = Literal[
     "waiting", "stuck", "time_sink", "bottleneck", "overdue", "zombie", "duplicate", "orphaned", "failed", "timed_out"
 ]
+COUNTED: Final = 50  # of those that ended badly; more are "50 or more"
 PAGING: Final = "call again with a smaller limit, then with cursor for the next page"
 
 
@@ -28,7 +29,8 @@ class Looking:
             str,
             Field(
                 description="what they are: running, queued, paused, done, failed, cancelled, killed, timed_out, orphaned, stuck, "
-                "time_sink, bottleneck, overdue, zombie, duplicate, waiting, or active, ended, all; several with commas",
+                "time_sink, bottleneck, overdue, zombie, duplicate, waiting, or active, ended, all, undismissed (ended badly, and "
+                "nobody has dismissed it); several with commas",
                 max_length=200,
             ),
         ] = "active",
@@ -78,7 +80,8 @@ class Looking:
         """Processes that hang, misbehave or need somebody, with the evidence: waiting (for a person, and for what), stuck (neither
         output nor progress), time_sink (far longer than usual), bottleneck (takes CPU or memory while others wait), overdue (past
         its timeout), zombie, duplicate, orphaned (gone without a word). Use it to detect stuck jobs, and before you decide to end
-        something. An empty list means that all is well."""
+        something. What has failed and services in error are not listed here, but counted in also. All is well where the list is
+        empty and there is no also."""
         wanted = problems or ["waiting", "stuck", "time_sink", "bottleneck", "overdue", "zombie", "duplicate", "orphaned"]
         filters = given(project=project) | {"state": ",".join(wanted), "limit": limit}
         found = await self.exporter.ask(lambda client: client.page(**filters))
@@ -87,4 +90,17 @@ class Looking:
             answer["more"] = "there are more: raise limit (50 at most), or ask for fewer problems or one project"
         if not answer["problems"]:
             answer["note"] = f"no process is {' or '.join(wanted)}"
+        if problems is None and (also := await self._beside(project)):
+            answer["also"] = also
         return told(answer, {"problems": "ask for fewer problems or one project"})
+
+    async def _beside(self, project: str | None) -> list[str]:
+        """What needs somebody and is no problem of what runs: a sentence each, with the tool that shows it."""
+        filters = given(project=project) | {"state": "undismissed", "limit": COUNTED}
+        ended = await self.exporter.ask(lambda client: client.page(**filters))
+        failed = sum(one["status"] != "orphaned" for one in ended["data"])
+        services = [] if project is not None else await self.exporter.ask(lambda client: client.services(None, None))
+        down = ", ".join(one["name"] for one in services if one["status"] == "error")
+        number = f"{failed} or more" if ended.get("next") else str(failed)
+        said = [f"ended badly and not dismissed: {number}; list_processes with state=undismissed lists them"] if failed else []
+        return [*said, f"services in error: {down}; list_services says why"] if down else said
