@@ -77,6 +77,8 @@ def test_the_module_is_the_command() -> None:
     [
         (["serv"], "headway: unknown command serv: did you mean serve?; see headway --help"),
         (["ls"], "headway: unknown command ls: did you mean ps?; see headway --help"),
+        (["services"], "headway: unknown command services: did you mean status?; see headway --help"),
+        (["stop", "web"], "headway: unknown command stop: did you mean down?; see headway --help"),
         (["zzz"], "headway: unknown command zzz: there are serve, "),
         (["serve", "--stuck-aftr=5"], "headway serve: unknown argument --stuck-aftr: did you mean --stuck-after?"),
         (["serve", "--stuck", "5"], "headway serve: unknown argument --stuck"),

@@ -201,6 +201,16 @@ def test_a_screen_that_is_too_small_shows_what_needs_attention() -> None:
     assert fitting(every, 10) == every
 
 
+def test_many_failures_hide_nothing_that_runs_on_a_small_screen() -> None:
+    failed = [row(process(id=f"f{n}", status="failed", error="no disk")) for n in range(30)]
+    running = [row(process(id=f"r{n}")) for n in range(3)]
+    assert [r.id for r in fitting([*running, *failed], 6)] == ["r0", "r1", "r2", "f0", "f1", "f2"]
+    many = [row(process(id=f"r{n}")) for n in range(30)]
+    assert [r.id for r in fitting([*many, *failed], 6)] == ["r0", "r1", "r2", "r3", "f0", "f1"], "and they do not hide the failures"
+    assert [r.id for r in fitting([*many, *failed[:1]], 6)] == ["r0", "r1", "r2", "r3", "r4", "f0"]
+    assert [r.id for r in fitting([*running, *failed], 1)] == ["r0"]
+
+
 def test_what_ended_alike_is_one_line_and_a_different_error_never() -> None:
     def bad(id: str, error: str = "disk full", **more: Any) -> dict[str, Any]:
         return process(id, name="dump", **{"status": "failed", "error": error} | more)

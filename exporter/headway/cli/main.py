@@ -31,7 +31,10 @@ examples:
 
 
 # What other programs call it.
-MEANT: Final[Mapping[str, str]] = {"ls": "ps", "list": "ps", "jobs": "ps", "top": "ps", "start": "up", "tail": "output"}
+MEANT: Final[Mapping[str, str]] = {
+    **dict.fromkeys(("ls", "list", "jobs", "top", "history"), "ps"),
+    **{"start": "up", "stop": "down", "services": "status", "tail": "output", "info": "show", "follow": "show", "add": "run"},
+}
 
 
 class Parser(argparse.ArgumentParser):

@@ -13,7 +13,7 @@ from headway.cli.command import add_command
 from headway.cli.connection import Connection, add_connection_flags, connect
 from headway.cli.exits import CommandError, Exit
 from headway.cli.report_flags import whole
-from headway.cli.rows import Row, folded, rows
+from headway.cli.rows import ENDED, Row, folded, rows
 from headway.cli.table import plain, table
 from headway.cli.text import clean, columns, terminal_width
 
@@ -274,9 +274,13 @@ def view(
 
 
 def fitting(every: Sequence[Row], most: int) -> Sequence[Row]:
-    """As many rows as the screen holds: those with flags first of all, in the order they had."""
-    if len(every) <= max(1, most):
+    """As many rows as the screen holds, in the order they had: what is active, with flags first of all, then what is over. That has a
+    third of the screen where the active ones would fill it."""
+    most = max(1, most)
+    if len(every) <= most:
         return every
-    flagged = [index for index, row in enumerate(every) if row.flags]
-    others = [index for index, row in enumerate(every) if not row.flags]
-    return [every[index] for index in sorted((flagged + others)[: max(1, most)])]
+    over = [index for index, row in enumerate(every) if row.status in ENDED]
+    flagged = [index for index, row in enumerate(every) if row.status not in ENDED and row.flags]
+    others = [index for index, row in enumerate(every) if row.status not in ENDED and not row.flags]
+    left = max(most - len(flagged) - len(others), min(len(over), most // 3))
+    return [every[index] for index in sorted((flagged + others)[: most - left] + over[:left])]
