@@ -274,8 +274,8 @@ def view(
 
 
 def fitting(every: Sequence[Row], most: int) -> Sequence[Row]:
-    """As many rows as the screen holds, in the order they had: what is active, with flags first of all, then what is over, which has
-    a third of the screen where the active ones would fill it."""
+    """As many rows as the screen holds, in the order they had: what is active, with flags first of all, then what is over. A third
+    of the screen is for that where the active ones would fill it."""
     most = max(1, most)
     if len(every) <= most:
         return every
