@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -64,27 +64,22 @@ class LinuxHost:
         self._memory = None
         self._limits.forget()
         self._see_clock()
-        followed, others, look, this = self._followed, self._others, self._look, self._pass
-        turn = this % REFRESH_PASSES
-        found: dict[int, Row] = {}
-        rest: dict[int, Row] = {}
-        for pid in self._processes.pids():
-            entry = followed.get(pid)
-            if entry is not None and entry.asked:
-                row = look(pid, entry, this)
-                if row is not None:
-                    found[pid] = row
-                    continue
-                self._drop(pid)  # it is gone; the pid may be another's by now
-            row = others.get(pid)
-            if row is None or pid % REFRESH_PASSES == turn:
-                row = self._plain_row(pid)
-            if row is not None:
-                found[pid] = rest[pid] = row
-        if len(found) - len(rest) != len(followed):
-            for pid in [pid for pid in followed if pid not in found or pid in rest]:
+        pids = self._processes.pids()
+        found = self._look(pids)
+        if len(found) != len(self._followed):  # somebody is gone, or nobody asks any more; the pid may be another's by now
+            for pid in [pid for pid in self._followed if pid not in found]:
                 self._drop(pid)
+        others, turn = self._others, self._pass % REFRESH_PASSES
+        rest: dict[int, Row] = {}
+        for pid in pids:
+            if pid not in found:
+                row = others.get(pid)
+                if row is None or pid % REFRESH_PASSES == turn:
+                    row = self._plain_row(pid)
+                if row is not None:
+                    rest[pid] = row
         self._others = rest
+        found |= rest
         return found
 
     def row(self, pid: int) -> Row | None:
@@ -243,58 +238,65 @@ class LinuxHost:
         # Another process of this pid: only a file that was kept open would have told.
         return None if row is not None and before is not None and row.started != before.started else row
 
-    def _look(self, pid: int, entry: Followed, this: int) -> Row | None:
-        """Its line, and with it everything else of a process that has one thread and ran: read one after the other, what the kernel
-        keeps of it is still in the processor's cache. None when it is gone; whatever is refused is left to who asks for it.
+    def _look(self, pids: Iterable[int]) -> dict[int, Row]:
+        """The lines of those who are asked about and still there, and with them everything else of those that have one thread and
+        ran: read one after the other, what the kernel keeps of a process is still in the processor's cache. Whatever is refused is
+        left to who asks for it. Most of a pass is this loop: nothing is called in it that need not be.
 
-        When its thread has not run since the last pass, nothing of it has changed but, perhaps, the memory that the kernel leaves
-        it and who its parent is: its line is read again only now and then (`this` is the number of the pass). The open files of one
-        that runs all the time are counted in every second pass, in every fourth where they were as many as before, which costs a
-        fifth of all that the kernel does for it otherwise; and once it rests."""
-        entry.asked = False
-        row = entry.stat_row
-        if entry.only_file == NOT_KEPT or row is None:
-            entry.idle = entry.fresh = entry.full = False
-            return self._kept_row(pid, entry)
-        rests = False
-        try:
-            text = _pread(entry.only_file, _SCHEDSTAT, 0)
-            if text != entry.only_text:
-                entry.idle = False
-                entry.only_text = text
-                entry.wait = float(text.split(b" ", 2)[1]) / 1e9
-                entry.waits = None
-            else:
-                if not entry.idle:
-                    entry.idle = text[:2] != _NEVER_RAN
-                if entry.idle and not entry.fds_late and entry.io is not None and entry.fds is not None:
-                    entry.fresh = entry.full = rests = True
-                    if (pid + this) % _IDLE_PASSES and entry.stat_text:
-                        return row
-            text = _pread(entry.stat_file, entry.stat_length, 0)
-            if text != entry.stat_text:
-                row = entry.see_kept_stat(pid, text, self._booted)
-                if entry.only_file == NOT_KEPT:
-                    entry.idle = entry.fresh = entry.full = False
-                    return row
-            if rests:
-                return row
-            entry.fresh = True
-            if not entry.keeps_all:
-                entry.full = False
-                return row
-            text = _pread(entry.io_file, _IO, 0)
-            if text != entry.io_text:
-                entry.see_io(text)
-            if this >= entry.fds_due or entry.idle:
-                entry.see_fds(_fstat(entry.fd_folder).st_size, pid, this)
-            else:
-                entry.fds_late = True
-            entry.full = True
-        except (ProcessLookupError, FileNotFoundError, PermissionError):
-            entry.idle = entry.fresh = entry.full = False
-            return self._kept_row(pid, entry)
-        return row
+        When its thread has not run since the last pass, nothing of a process has changed but, perhaps, the memory that the kernel
+        leaves it and who its parent is: its line is read again only now and then. The open files of one that runs all the time are
+        counted in every second pass, in every fourth where they were as many as before, which costs a fifth of all that the kernel
+        does for it otherwise; and once it rests."""
+        followed, this, booted = self._followed, self._pass, self._booted
+        found: dict[int, Row] = {}
+        for pid in pids:
+            entry = followed.get(pid)
+            if entry is None or not entry.asked:
+                continue
+            entry.asked = False
+            row = entry.stat_row
+            if row is None or entry.only_file == NOT_KEPT:
+                entry.idle = entry.fresh = entry.full = False
+                if (row := self._kept_row(pid, entry)) is not None:
+                    found[pid] = row
+                continue
+            try:
+                text, settled = _pread(entry.only_file, _SCHEDSTAT, 0), False
+                if text != entry.only_text:
+                    entry.idle = False
+                    entry.only_text = text
+                    entry.wait = float(text.split(b" ", 2)[1]) / 1e9
+                    entry.waits = None
+                else:
+                    if not entry.idle:
+                        entry.idle = text[:2] != _NEVER_RAN
+                    if entry.idle and not entry.fds_late and entry.io is not None and entry.fds is not None:
+                        entry.fresh = entry.full = settled = True
+                        if (pid + this) % _IDLE_PASSES and entry.stat_text:
+                            found[pid] = row
+                            continue
+                text = _pread(entry.stat_file, entry.stat_length, 0)
+                if text != entry.stat_text:
+                    row = entry.see_kept_stat(pid, text, booted)
+                    if entry.only_file == NOT_KEPT:  # it has other threads now
+                        entry.idle = entry.fresh = entry.full = False
+                        settled = True
+                if not settled:
+                    entry.fresh, entry.full = True, entry.keeps_all
+                    if entry.keeps_all:
+                        text = _pread(entry.io_file, _IO, 0)
+                        if text != entry.io_text:
+                            entry.see_io(text)
+                        if this >= entry.fds_due or entry.idle:
+                            entry.see_fds(_fstat(entry.fd_folder).st_size, pid, this)
+                        else:
+                            entry.fds_late = True
+            except (ProcessLookupError, FileNotFoundError, PermissionError):
+                entry.idle = entry.fresh = entry.full = False
+                row = self._kept_row(pid, entry)
+            if row is not None:
+                found[pid] = row
+        return found
 
     def _plain_row(self, pid: int) -> Row | None:
         try:
