@@ -1,12 +1,13 @@
-"""What a process cost: as its reporter says, or from its tokens and a table of prices. Pure: standard library only."""
+"""What a process cost: as its reporter says, or from its tokens and a table of prices. Pure."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any, Final
+
+from headway.own_values import finite
 
 PER: Final = 1e6  # prices are for a million tokens, as providers give them
 
@@ -24,13 +25,8 @@ class Price:
 
 def amount(value: Any) -> float | None:
     """A number out of free metadata: finite and not negative, else None."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    try:
-        number = float(value)
-    except OverflowError:
-        return None
-    return number if math.isfinite(number) and number >= 0 else None
+    number = finite(value)
+    return number if number is not None and number >= 0 else None
 
 
 def tokens(metadata: Mapping[str, Any]) -> tuple[float | None, float | None]:
