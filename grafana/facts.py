@@ -47,6 +47,7 @@ BLOCKED_BY: Final = metric("process_blocked_by")
 EXIT_CODE: Final = metric("process_exit_code")
 RESULT: Final = metric("process_result_info")
 DISMISSED: Final = metric("process_dismissed")
+KILL_REQUESTED: Final = metric("process_kill_requested")
 BUILD: Final = metric("build_info")
 
 SERVICE: Final = metric("service_status_code")
@@ -104,7 +105,8 @@ def codes(which: Callable[[Status], bool]) -> str:
 ACTIVE: Final = codes(lambda status: not status.ended)
 ENDED: Final = codes(lambda status: status.ended)
 LISTED: Final = f"({CODE} unless {ON} {DISMISSED} == 1)"
-ENDED_BADLY: Final = f"({CODE} > {Status.DONE.code} != {Status.CANCELLED.code})"
+# Killed as somebody wanted it, which needs nobody's attention.
+AS_ASKED: Final = f"({KILL_REQUESTED} == 1)"
 
 # ── what the recording rules of grafana/recording.py carry ──────────────────────────────────────────────────────────
 

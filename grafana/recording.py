@@ -14,10 +14,11 @@ from headway.model import Condition, Status
 _LISTED: Final = f.LISTED_CODE
 _UNIT: Final = 1e13  # what one point of the score is worth in the order
 _FAILED_SCORE: Final = 50
+_OVER_SCORE: Final = 2
 
 # How much a row wants to be seen: what failed first, then what runs, most of all if something is wrong with it, then what waits.
 _SCORES: Final[Mapping[Status, int]] = (
-    {status: 2 if status.ended else 10 for status in Status}
+    {status: _OVER_SCORE if status.ended else 10 for status in Status}
     | {Status.QUEUED: 5}
     | dict.fromkeys((Status.FAILED, Status.KILLED, Status.TIMED_OUT, Status.ORPHANED), _FAILED_SCORE)
 )
@@ -31,10 +32,13 @@ _WRONG: Final[Mapping[Condition, int]] = {
 
 def score() -> str:
     """That of its status, and what the worst of its conditions adds."""
-    scored = (
-        f'{points} * {f.CODED}{{code=~"{"|".join(str(s.code) for s in Status if _SCORES[s] == points)}"}}'
-        for points in sorted(set(_SCORES.values()))
-    )
+
+    def of(points: int) -> str:
+        coded = f'{f.CODED}{{code=~"{"|".join(str(s.code) for s in Status if _SCORES[s] == points)}"}}'
+        return f"{points} * ({coded} unless {ON} {f.AS_ASKED})" if points == _FAILED_SCORE else f"{points} * {coded}"
+
+    scored = [of(points) for points in sorted(set(_SCORES.values()))]
+    scored.append(f"{_OVER_SCORE} * ({f.CODED} and {ON} {f.AS_ASKED})")
     wrong = " or ".join(f"0 * {f.held(condition)} + {points}" for condition, points in _WRONG.items())
     return f"sum {BY} ({' or '.join(scored)} or max {BY} ({wrong}))"
 
@@ -195,7 +199,7 @@ ROWS: Final[dict[str, str]] = {
 # How they are: for every refresh.
 LIVE: Final[dict[str, str]] = {
     f.LISTED_CODE: f.by_row(f.LISTED),
-    f.BAD_CODE: f"({_LISTED} > {Status.DONE.code} != {Status.CANCELLED.code})",
+    f.BAD_CODE: f"({_LISTED} > {Status.DONE.code} != {Status.CANCELLED.code}) unless {ON} {f.AS_ASKED}",
     f.HELD: f"max by (instance, id, name, condition) ({f.CONDITION_START})",
     f.STATUS_COUNT: f'count_values by (instance) ("code", {_LISTED})',
     **{f.top(family): f.by_row(f"{family} and {ON} {f.TOP_ROW}") for family in f.COPIED},

@@ -40,6 +40,7 @@ class Actor:
     conditions: tuple[str, ...] = ()
     since: float = 60  # of the conditions
     dismissed: bool = False
+    asked: bool | None = None  # of one that was killed: whether somebody asked for it
     waits: float | None = None  # for a person, who is to do what `result` says
 
 
@@ -103,7 +104,8 @@ WORLD: Final[Mapping[str, Actor]] = {
     "lost": Actor(name="Lost child", code=3, start=40, parent="long-gone"),
     "refresh": Actor(name="Embedding refresh", code=4, start=3000, done=412_345, total=1_000_000, unit="messages", cpu=0.0),
     "counter": Actor(name="Counter", code=3, start=30, done=130, unit="rows"),
-    "killed": Actor(name="Crawler", code=13, start=400, end=300, done=1, total=4, result="killed by otto"),
+    "killed": Actor(name="Crawler", code=13, start=400, end=300, done=1, total=4, result="ended by signal SIGKILL", asked=False),
+    "asked": Actor(name="Old crawler", code=13, start=400, end=305, done=1, total=4, asked=True),
     "timeout": Actor(name="Slow report", code=14, start=4000, end=200, timeout=3600),
     "orphan": Actor(name="Forgotten", code=15, start=4000, end=5000 / 3),
     "cancelled": Actor(name="Wrong branch", code=12, start=300, end=250),
@@ -158,6 +160,7 @@ def series(now: float, external_url: str) -> Iterator[tuple[str, Mapping[str, st
             "waiting_threshold_seconds": None if ended else 60,
             "exit_code": actor.exit,
             "dismissed": actor.dismissed if ended else None,
+            "kill_requested": actor.asked,
         }
         times = {
             "created": actor.start if actor.created is None else actor.created,
