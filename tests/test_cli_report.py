@@ -74,13 +74,18 @@ def piped(data: bytes, *args: str, environ: Mapping[str, str], timeout: float = 
 # ── scripts ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
+def of_the_readme(environ: dict[str, str], folder: Path, dump: str) -> str:
+    """The script of the README, with a pg_dump that does this."""
+    block = next(b for b in re.findall(r"```sh\n(.*?)```", (ROOT / "README.md").read_text(), re.S) if "headway report create" in b)
+    (folder / "pg_dump").write_text(f"#!/bin/sh\n{dump}\n")
+    (folder / "pg_dump").chmod(0o755)
+    environ["PATH"] = f"{folder}:{environ['PATH']}"
+    return f"cd {folder}\n{block}\necho $ID $$"
+
+
 @pytest.mark.parametrize("shell", SHELLS)
 def test_the_script_of_the_readme(shell: str, client: Client, environ: dict[str, str], tmp_path: Path) -> None:
-    block = next(b for b in re.findall(r"```sh\n(.*?)```", (ROOT / "README.md").read_text(), re.S) if "headway report create" in b)
-    (tmp_path / "pg_dump").write_text("#!/bin/sh\necho a dump\n")
-    (tmp_path / "pg_dump").chmod(0o755)
-    environ["PATH"] = f"{tmp_path}:{environ['PATH']}"
-    done = run(shell, f"set -eu\ncd {tmp_path}\n{block}\necho $ID $$", environ, tmp_path)
+    done = run(shell, of_the_readme(environ, tmp_path, "echo a dump"), environ, tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     process_id, pid = done.stdout.split()
     found = client.get(process_id)
@@ -89,6 +94,17 @@ def test_the_script_of_the_readme(shell: str, client: Client, environ: dict[str,
     assert found["log_tail"] == ["users dumped", "orders dumped", "events dumped"]
     assert found["pid"] == int(pid) and found["create_time"] is not None and found["cwd"] == str(tmp_path)
     assert found["command"].startswith(shell) and found["command"].endswith(".sh")
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_the_script_of_the_readme_says_that_a_dump_failed(
+    shell: str, client: Client, environ: dict[str, str], tmp_path: Path
+) -> None:
+    script = of_the_readme(environ, tmp_path, 'test "$2" != orders || exit 3').replace("ID=$(", "echo $$ > pid\nID=$(")
+    assert run(shell, script, environ, tmp_path).returncode == 3
+    pid = int((tmp_path / "pid").read_text())
+    (found,) = [one for one in client.list(name="Nightly dump", state="all", limit=50) if one["pid"] == pid]
+    assert (found["status"], found["exit_code"], found["progress"]["current"]) == ("failed", 3, 1)
 
 
 @pytest.mark.parametrize("shell", SHELLS)
