@@ -6,6 +6,7 @@ packages of the extra dev.
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import shutil
@@ -49,6 +50,8 @@ def free_port() -> int:
 
 
 def main() -> None:
+    flags = argparse.ArgumentParser(prog="python -m demo.pictures", description=(__doc__ or "").partition(": ")[2])
+    flags.parse_args()
     with tempfile.TemporaryDirectory() as folder, scene(Path(folder)) as (url, key):
         time.sleep(52)
         take(url, key, Client())
