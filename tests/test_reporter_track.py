@@ -52,6 +52,24 @@ def test_the_name_is_that_of_the_script_by_default(server: RecordingServer, tmp_
     assert server.final(server.by_name("convert.py"))["status"] == "done"
 
 
+@pytest.mark.parametrize(
+    ("words", "name"),
+    [(["-c", "CODE"], "python"), (["-"], "python"), ([], "python"), (["-m", "shop"], "shop"), (["shop"], "shop")],
+    ids=["-c", "-", "a pipe", "a package", "a folder"],
+)
+@pytest.mark.parametrize(("loop", "unnamed"), [("headway", ""), ("headway.integrations.rich", ", ''")], ids=["track", "rich"])
+def test_what_has_no_file_of_its_own_has_a_name_all_the_same(
+    server: RecordingServer, tmp_path: Path, words: list[str], name: str, loop: str, unnamed: str
+) -> None:
+    code = f"from {loop} import track\nfor _ in track([1]{unnamed}): pass\n"
+    (tmp_path / "shop").mkdir()
+    (tmp_path / "shop/__main__.py").write_text(code)
+    command = [sys.executable, *(code if word == "CODE" else word for word in words)]
+    environ = script_environment(server.url, tmp_path / "spool")
+    subprocess.run(command, env=environ, check=True, timeout=30, input=code, text=True, cwd=tmp_path, stdout=subprocess.DEVNULL)
+    assert server.final(server.by_name(name))["status"] == "done"
+
+
 def test_says_more_through_its_reporter(server: RecordingServer) -> None:
     for item in (steps := track(range(3), name="talks")):
         steps.log(f"item {item}")

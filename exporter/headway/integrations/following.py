@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import os
-import sys
 import threading
 from collections.abc import Callable, Mapping
 from functools import lru_cache
@@ -14,7 +13,7 @@ from typing import Any, Final
 from headway.reporter.ending import final_of
 from headway.reporter.hub import clock, hub
 from headway.reporter.reporter import Reporter
-from headway.reporter.tracking import _left
+from headway.reporter.tracking import _left, script
 
 # Bars within one bar that are processes of their own; a loop over thousands of short ones shall not fill the history.
 MOST_NESTED: Final = 100
@@ -117,10 +116,6 @@ def innermost() -> Following | None:
     while stack and stack[-1].ended:
         stack.pop()
     return stack[-1] if stack else None
-
-
-def script() -> str:
-    return os.path.basename(sys.argv[0] if sys.argv else "") or "python"  # noqa: PTH119
 
 
 def _stack() -> list[Following]:

@@ -19,7 +19,8 @@ except ModuleNotFoundError as error:
         raise
     raise ModuleNotFoundError("headway.integrations.rich needs rich: pip install rich", name="rich") from None
 
-from headway.integrations.following import Following, follow, innermost, script
+from headway.integrations.following import Following, follow, innermost
+from headway.reporter.tracking import script
 from headway.reporter.tracking import track as reported
 
 T = TypeVar("T")

@@ -111,7 +111,7 @@ def track(
     """
     if total is None:
         total = _length(items)
-    reporter = Reporter(name or _script(), type, total, unit, **more)
+    reporter = Reporter(name or script(), type, total, unit, **more)
     return Track(items, reporter, more.get("current") or 0)
 
 
@@ -122,8 +122,13 @@ def _length(items: Any) -> int | None:
         return None
 
 
-def _script() -> str:
-    return os.path.basename(sys.argv[0] if sys.argv else "") or "python"  # noqa: PTH119
+def script() -> str:
+    """What the script is called: its file, of a package that is run the package, and "python" of what has no file (`-c`, a pipe, a
+    prompt)."""
+    path = sys.argv[0] if sys.argv else ""
+    if os.path.basename(path) == "__main__.py":  # noqa: PTH119
+        path = os.path.dirname(os.path.abspath(path))  # noqa: PTH100, PTH120
+    return "python" if path in ("", "-", "-c") else os.path.basename(path) or "python"  # noqa: PTH119
 
 
 def _left(reporter: Reporter, frame: FrameType | None) -> None:
