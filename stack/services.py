@@ -23,6 +23,9 @@ SUPERVISED: Final = NAMES[1:]
 # group: what is over has to be said again within the shortest group_interval (30 s), or it is news each time. Evaluations come
 # every 5 s, so this is every 25 s. Four times as long an alert holds when nothing more is said: Prometheus may begin anew then.
 RESEND_DELAY: Final = "24s"
+# Alerts that have to hold for so long, or longer, before they are said go on where they were when Prometheus begins anew; by
+# default those that have to for ten minutes, of which there is none here.
+GRACE_PERIOD: Final = "15s"
 _CONFIG: Final = "HEADWAY_CONFIG"
 _WEBHOOK: Final = "HEADWAY_WEBHOOK_URL"
 
@@ -126,6 +129,7 @@ def prometheus(layout: Layout, ports: Ports, binary: str, environ: Mapping[str, 
             f"--web.listen-address={HOST}:{ports.prometheus}",
             *_reached_at(environ.get("HEADWAY_PROMETHEUS_URL") or ports.url("prometheus")),
             f"--rules.alert.resend-delay={RESEND_DELAY}",
+            f"--rules.alert.for-grace-period={GRACE_PERIOD}",
             # Serves the runbook at /user/runbook.txt, where alerts point to; every browser shows that, not every one Markdown.
             f"--web.user-assets={folder / 'assets'}",
         ),

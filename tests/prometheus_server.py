@@ -25,11 +25,11 @@ WINDOWS = ((r"\[5m\]", "[15s]"), (r"\[1m\]", "[5s]"), (r">= 300\b", ">= 25"))
 
 class RunningPrometheus:
     """Scrapes what `watch` names each second and tells the Alertmanager at `alertmanager`, what goes on or is over once more after
-    `resend`."""
+    `resend`. Alerts that were to hold for `grace` or longer before they were said go on where they were when it begins anew."""
 
-    def __init__(self, folder: Path, alertmanager: str, *, resend: str = "5s") -> None:
+    def __init__(self, folder: Path, alertmanager: str, *, resend: str = "5s", grace: str = "2s") -> None:
         self.folder = folder
-        self.resend = resend
+        self.resend, self.grace = resend, grace
         self.port = free_ports(1)[0]
         self.process: subprocess.Popen[bytes] | None = None
         (folder / "rules").mkdir(parents=True)
@@ -59,7 +59,8 @@ class RunningPrometheus:
         binary = shutil.which("prometheus", path=f"{os.environ.get('PATH', os.defpath)}:{ROOT / '.headway/bin'}")
         assert binary is not None
         where = (f"--web.listen-address=127.0.0.1:{self.port}", f"--storage.tsdb.path={self.folder / 'data'}")
-        how = (f"--web.external-url={self.url}", f"--rules.alert.resend-delay={self.resend}")
+        flags = (f"--rules.alert.resend-delay={self.resend}", f"--rules.alert.for-grace-period={self.grace}")
+        how = (f"--web.external-url={self.url}", *flags)
         with (self.folder / "log").open("ab") as log:
             command = (binary, f"--config.file={self.folder / 'prometheus.yml'}", *where, *how)
             self.process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)

@@ -16,24 +16,32 @@ from stack.ports import Ports
 
 from alertmanagers import RunningAlertmanager, binaries
 from headway.durations import parse_duration
-from live_stack import ROOT
+from live_stack import ROOT, fetch
 from prometheus_server import RunningPrometheus
 from stack import services
 from standins import StandIns
 from waiting import wait_until
 
 FLAG = "--rules.alert.resend-delay="
+GRACE_FLAG = "--rules.alert.for-grace-period="
 # So many times shorter than in use are the intervals here.
 HASTE = 5
 
 
-def resend_delays() -> dict[str, float]:
+def flag(name: str) -> dict[str, float]:
     """In seconds, as `make up` and compose.yaml start Prometheus."""
     native = services.prometheus(Layout.of({}), Ports.of({}), "prometheus", {}).command
     composed = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"]["prometheus"]["command"]
     found = {"make up": native, "compose.yaml": composed}
-    flags = {name: next(word for word in words if word.startswith(FLAG)) for name, words in found.items()}
-    return {name: parse_duration(flag.removeprefix(FLAG)) for name, flag in flags.items()}
+    flags = {where: next(word for word in words if word.startswith(name)) for where, words in found.items()}
+    return {where: parse_duration(word.removeprefix(name)) for where, word in flags.items()}
+
+
+def rules_that_wait() -> dict[str, float]:
+    """How long (s) what an alert says has to hold before it is said, by the alert's name: of those of our rules where it has to."""
+    files = [yaml.safe_load(path.read_text()) for path in (ROOT / "prometheus/rules").glob("*.yml")]
+    rules = [rule for file in files for group in file["groups"] for rule in group["rules"]]
+    return {rule["alert"]: parse_duration(rule["for"]) for rule in rules if "for" in rule}
 
 
 def routes(route: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
@@ -86,15 +94,14 @@ def test_what_is_over_is_said_again_within_the_interval_of_every_group() -> None
     alertmanager = yaml.safe_load((ROOT / "alerting/alertmanager.yml").read_text())
     shortest = min(parse_duration(one["group_interval"]) for one in routes(alertmanager["route"]) if "group_interval" in one)
     evaluation = parse_duration(yaml.safe_load((ROOT / "prometheus/prometheus.yml").read_text())["global"]["evaluation_interval"])
-    files = [yaml.safe_load(path.read_text()) for path in (ROOT / "prometheus/rules").glob("*.yml")]
-    rules = [rule for file in files for group in file["groups"] for rule in group["rules"] if "for" in rule]
-    # What holds for three minutes before it is said may be over for a while when Prometheus begins anew (docs/alerting.md).
-    longest = max(parse_duration(rule["for"]) for rule in rules if rule["alert"] != "HeadwayHighFailureRate")
-    for name, delay in resend_delays().items():
+    graces = flag(GRACE_FLAG)
+    for name, delay in flag(FLAG).items():
         assert delay % evaluation, "at an evaluation: that one is too early for it, and it waits for another"
         often = (delay // evaluation + 1) * evaluation
         assert often < shortest, name
-        # From the last word on it is valid for four times as long: so long Prometheus may need to begin anew.
+        # From the last word on it is valid for four times as long: so long Prometheus may need to begin anew. What it does not go
+        # on with has to hold again first.
+        longest = max(held for held in (0.0, *rules_that_wait().values()) if held < graces[name])
         assert 4 * delay - often > longest + 2 * evaluation, name
 
 
@@ -109,7 +116,7 @@ def test_what_is_over_is_told_once_beside_what_goes_on(tmp_path: Path, tools: No
         ending.callback(alertmanager.stop)
         asking = Asking()
         ending.callback(asking.close)
-        resend = resend_delays()["make up"] / HASTE
+        resend = flag(FLAG)["make up"] / HASTE
         prometheus = RunningPrometheus(tmp_path / "prometheus", alertmanager.url, resend=f"{resend * 1000:.0f}ms")
         for path in (tmp_path / "prometheus/rules").iterdir():
             path.unlink()
@@ -132,3 +139,41 @@ def test_what_is_over_is_told_once_beside_what_goes_on(tmp_path: Path, tools: No
         wait_until(lambda: len(told()) > before or time.monotonic() > until, 4 * news, "its turns")
         assert told()[before:] == []
         assert ("c", "firing") in told()[-1]
+
+
+HELD = """
+groups:
+  - name: asking
+    rules:
+      - {alert: Held, expr: asks == 1, for: 12s}
+"""
+
+
+def test_an_alert_goes_on_where_it_was_when_prometheus_begins_anew(tmp_path: Path, tools: None) -> None:
+    """It is said at once, not after it has held once more for as long as it has to."""
+    assert flag(GRACE_FLAG) == dict.fromkeys(flag(GRACE_FLAG), min(rules_that_wait().values())), "all of ours do"
+    with ExitStack() as ending:
+        asking = Asking()
+        ending.callback(asking.close)
+        asking.names = {"a"}
+        prometheus = RunningPrometheus(tmp_path / "prometheus", "http://127.0.0.1:1", grace="12s")
+        for path in (tmp_path / "prometheus/rules").iterdir():
+            path.unlink()
+        (tmp_path / "prometheus/rules/held.yml").write_text(HELD)
+        prometheus.watch(asking.address)
+        prometheus.start()
+        ending.callback(prometheus.stop)
+
+        def since() -> str | None:
+            """When it began, once it is said."""
+            alerts = fetch(f"{prometheus.url}/api/v1/alerts")["data"]["alerts"]
+            return next((alert["activeAt"] for alert in alerts if alert["state"] == "firing"), None)
+
+        wait_until(lambda: since() is not None, 40, "that it is said")
+        before = since()
+        prometheus.stop()
+        prometheus.start()
+        wait_until(lambda: since() is not None, 40, "that it is said again")
+        after = since()
+        assert before is not None and after is not None
+        assert after[:19] == before[:19], "it is kept in whole seconds"
