@@ -141,6 +141,7 @@ def test_the_signal_that_ended_it_is_known(notes: Callable[[], list[dict[str, An
     ("command", "where", "status", "detail"),
     [
         ("no-such-program-anywhere", None, 127, "no-such-program-anywhere: command not found"),
+        ("echo a | wc", None, 127, "echo a | wc: command not found; a line for the shell goes behind sh -c"),
         ("/etc/passwd", None, 126, "/etc/passwd: Permission denied"),
         ("true", "/no/such/folder", 127, "there is no folder /no/such/folder"),
     ],

@@ -487,6 +487,7 @@ def test_services_are_ensured(tmp_path: Path) -> None:
                 flap = await tools("ensure_services", names=["flap"], wait=30)
                 assert not flap["ready"] and flap["services"][0]["gave_up"], flap
                 assert "db, broken, flap, web" in await tools.refused("ensure_services", names=["wbe"])
+                assert "did you mean broken? list_processes" in await tools.refused("service_logs", name="borken")
 
         run(use())
     finally:

@@ -93,8 +93,9 @@ def advice(error: ApiError | Unreachable) -> str:
             f"The exporter at {error.url} does not answer: {error.reason}. Ask the user whether it runs (headway serve). If this "
             "call was to change something, look whether it did before you repeat it."
         )
-    said = error.detail or error.title
-    return f"{said.rstrip('.')}. {NEXT.get(error.status, 'Look at the state with list_processes before you try again.')}"
+    said = (error.detail or error.title).rstrip(".")
+    then = NEXT.get(error.status, "Look at the state with list_processes before you try again.")
+    return f"{said}{'' if said.endswith('?') else '.'} {then}"
 
 
 def given(**fields: Any) -> dict[str, Any]:

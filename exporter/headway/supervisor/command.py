@@ -112,6 +112,8 @@ class Command:
         except FileNotFoundError as error:
             missing = error.filename if isinstance(error.filename, str) else self.argv[0]
             what = f"there is no folder {missing}" if cwd is not None and missing == cwd else f"{missing}: command not found"
+            if self.argv == [missing] and " " in missing:
+                what += "; a line for the shell goes behind sh -c"
             raise CannotStart(what, NOT_FOUND) from None
         except OSError as error:
             raise CannotStart(f"{self.argv[0]}: {error.strerror}", NOT_EXECUTABLE) from None
