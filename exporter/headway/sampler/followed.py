@@ -30,7 +30,7 @@ class Followed:
     `fds_late`: it ran since its open files were counted; `fds_due`: the pass that counts them again. `only_file`: the
     statistics of its thread when there is no other, and these and its line are kept open; `only_text` and `wait` are from there.
     `keeps_all`: its I/O and the folder of its files are kept open too. `stat_length`: how much of the line is read. `waits`: by
-    thread; None where `wait` has changed since."""
+    thread; of the only one they may be older than `wait`."""
 
     __slots__ = (
         "asked",

@@ -136,8 +136,8 @@ class LinuxHost:
     def waits(self, pid: int, threads: int | None) -> dict[int, float] | None:
         entry = self._followed.get(pid) or self._follow(pid)
         entry.asked = True
-        if entry.fresh and threads == 1:
-            if entry.waits is None:
+        if (entry.fresh or entry.full) and threads == 1:
+            if entry.waits is None or entry.waits.get(pid) is not entry.wait:
                 entry.waits = {pid: entry.wait}
             return entry.waits
         try:
@@ -261,36 +261,36 @@ class LinuxHost:
                     found[pid] = row
                 continue
             try:
-                text, settled = _pread(entry.only_file, _SCHEDSTAT, 0), False
+                text = _pread(entry.only_file, _SCHEDSTAT, 0)
                 if text != entry.only_text:
-                    entry.idle = False
+                    entry.idle = known = False
                     entry.only_text = text
                     entry.wait = float(text.split(b" ", 2)[1]) / 1e9
-                    entry.waits = None
                 else:
-                    if not entry.idle:
-                        entry.idle = text[:2] != _NEVER_RAN
-                    if entry.idle and not entry.fds_late and entry.io is not None and entry.fds is not None:
-                        entry.fresh = entry.full = settled = True
-                        if (pid + this) % _IDLE_PASSES and entry.stat_text:
-                            found[pid] = row
-                            continue
+                    idle = entry.idle = entry.idle or text[:2] != _NEVER_RAN
+                    known = idle and not entry.fds_late and entry.io is not None and entry.fds is not None
+                    if known and (pid + this) % _IDLE_PASSES and entry.stat_text:
+                        entry.full = True
+                        found[pid] = row
+                        continue
                 text = _pread(entry.stat_file, entry.stat_length, 0)
                 if text != entry.stat_text:
                     row = entry.see_kept_stat(pid, text, booted)
-                    if entry.only_file == NOT_KEPT:  # it has other threads now
-                        entry.idle = entry.fresh = entry.full = False
-                        settled = True
-                if not settled:
-                    entry.fresh, entry.full = True, entry.keeps_all
-                    if entry.keeps_all:
-                        text = _pread(entry.io_file, _IO, 0)
-                        if text != entry.io_text:
-                            entry.see_io(text)
-                        if this >= entry.fds_due or entry.idle:
-                            entry.see_fds(_fstat(entry.fd_folder).st_size, pid, this)
-                        else:
-                            entry.fds_late = True
+                if entry.only_file == NOT_KEPT:  # it has other threads now
+                    entry.idle = entry.fresh = entry.full = False
+                elif known:
+                    entry.full = True
+                elif entry.keeps_all:
+                    text = _pread(entry.io_file, _IO, 0)
+                    if text != entry.io_text:
+                        entry.see_io(text)
+                    if this >= entry.fds_due or entry.idle:
+                        entry.see_fds(_fstat(entry.fd_folder).st_size, pid, this)
+                    else:
+                        entry.fds_late = True
+                    entry.full = True
+                else:
+                    entry.fresh, entry.full = True, False
             except (ProcessLookupError, FileNotFoundError, PermissionError):
                 entry.idle = entry.fresh = entry.full = False
                 row = self._kept_row(pid, entry)
