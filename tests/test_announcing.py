@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import requests
@@ -383,6 +383,34 @@ async def test_what_ends_while_the_announcer_begins_is_announced(tmp_path: Path,
     finally:
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
+
+
+@in_loop
+@pytest.mark.parametrize("turns", range(8))
+async def test_it_ends_when_it_is_cancelled_just_as_something_changed(tmp_path: Path, turns: int) -> None:
+    """Else the exporter, which waits for it, would never stop."""
+    announcer = Announcer(World().registry, DEFAULT_RULES, tmp_path)
+    begun = asyncio.Event()
+    changed = announcer._changed
+
+    class Waited(asyncio.Event):
+        async def wait(self) -> Literal[True]:
+            begun.set()
+            return await changed.wait()
+
+        def clear(self) -> None:
+            changed.clear()
+
+    announcer._changed = Waited()
+    running = asyncio.create_task(announcer.run())
+    await begun.wait()
+    await asyncio.sleep(0)
+    changed.set()
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    running.cancel()
+    done, _ = await asyncio.wait([running], timeout=10)
+    assert done
 
 
 def pending(exporter: RunningExporter) -> int:

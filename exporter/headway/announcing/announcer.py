@@ -108,9 +108,9 @@ class Announcer:
             return False
         instance = urlsplit(self._links["external_url"]).netloc
         told = alert(process, stats, self._links, instance, again=recovered and self._tells_changes(process))
-        failed = is_failure(process)
+        failed, now = is_failure(process), self.registry.clock()
         wait = self.registry.settings.announce_failures_after if failed else GATHER
-        due = box.next_of(told["labels"], self.registry.clock() + wait)
+        due = box.next_of(told["labels"], now + wait)
         box.pending[process.id] = Letter(told, finished_at, next_at=due, failed=failed)
         return True
 
@@ -127,8 +127,10 @@ class Announcer:
                     await self._save()  # what is sent once more must be the same: Alertmanager tells it once then
                 await self._send(due, now)
                 continue
+            # Not wait_for(), which in Python 3.11 may swallow that it is cancelled, and then the exporter never stops.
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._changed.wait(), 1.0 if self._outbox.pending else 30.0)
+                async with asyncio.timeout(1.0 if self._outbox.pending else 30.0):
+                    await self._changed.wait()
             self._changed.clear()
 
     def _was_seen(self, key: str) -> bool:
