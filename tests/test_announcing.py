@@ -386,6 +386,22 @@ async def test_what_ends_while_the_announcer_begins_is_announced(tmp_path: Path,
 
 
 @in_loop
+@pytest.mark.parametrize(("after", "retry_in", "wait"), [(60.0, 2.0, 60.0), (60.0, 60.0, 90.0), (0.0, 2.0, 32.0), (0.0, None, 0.0)])
+async def test_a_try_that_fails_is_announced_where_no_other_one_comes(
+    tmp_path: Path, after: float, retry_in: float | None, wait: float
+) -> None:
+    world = World(announce_failures_after=after)
+    announcer = Announcer(world.registry, DEFAULT_RULES, tmp_path)
+    world.create(id="one", name="Backfill", type="pipeline")
+    world.update("one", status="failed", metadata={"retry_in": retry_in})
+    assert announcer._consider(world.registry.entry("one"))
+    assert announcer._outbox.pending["one"].next_at - world.clock.now == pytest.approx(wait, abs=0.01)
+    world.create(id="two", name="Backfill", type="pipeline", metadata={"retry_of": "one"})
+    await asyncio.sleep(0)  # it is stored
+    assert announcer._was_seen("one") and not announcer.pending, "the next one begins"
+
+
+@in_loop
 @pytest.mark.parametrize("turns", range(8))
 async def test_it_ends_when_it_is_cancelled_just_as_something_changed(tmp_path: Path, turns: int) -> None:
     """Else the exporter, which waits for it, would never stop."""

@@ -36,7 +36,7 @@ LAYERS = (
         "wholefile",
     ),
     ("model", "errors", "forms", "resources"),
-    ("samples", "view"),
+    ("samples", "view", "repetition"),
     ("settings", "gates", "estimate", "forecast", "shape", "names", "duplicates", "keys", "sessions", "guesses"),
     ("name_gates",),
     ("faults",),

@@ -37,6 +37,7 @@ from headway.model import (
     Waiting,
 )
 from headway.names import NameStats
+from headway.repetition import LATE, due_at
 from headway.samples import Sample
 from headway.used import Used
 from metrics_world import HOSTILE, ROOT, START, Maker, ended_state, promtool, view, without_own
@@ -92,6 +93,7 @@ def test_after_the_end_only_what_stays_true_is_shown() -> None:
             "kill_requested",
             "result_info",
             "value",
+            "retry_timestamp_seconds",
             "dismissed",
         ),
         *(f"{time}_timestamp_seconds" for time in times),
@@ -390,7 +392,12 @@ def golden_collector() -> Collector:
         activity=Activity(updated_at=START + 120, current=3.0, total=3.0, unit="steps", summary="412 nodes\nmerged"),
         metadata={"values": {"nodes": 412}},
     )
-    failed = view("0198-fail", ended_state(Status.FAILED, START + 61, exit_code=1, error="no column: phone"), name="Import")
+    failed = view(
+        "0198-fail",
+        ended_state(Status.FAILED, START + 61, exit_code=1, error="no column: phone"),
+        name="Import",
+        metadata={"retry_in": 4},
+    )
     killed = view("0198-kill", ended_state(Status.KILLED, START + 62, signal=9), name="Import")
     collector.put(done)
     collector.put(failed)
@@ -407,6 +414,26 @@ def test_golden_page(accept: str | None, file: str) -> None:
     """To accept a wanted change: write `without_own(golden_collector().page(accept)[0])` to the file and read the difference."""
     found = without_own(golden_collector().page(accept)[0])
     assert found.decode() == (GOLDEN / file).read_bytes().decode()
+
+
+@pytest.mark.parametrize(
+    ("status", "said", "due"),
+    [
+        (Status.FAILED, 2.5, START + 62.5),
+        (Status.TIMED_OUT, 0, START + 60),
+        (Status.FAILED, 300, START + 360),
+        *((Status.FAILED, said, None) for said in (301, -1, "2", True, None, float("nan"), [2])),
+        *((status, 2.5, None) for status in (Status.DONE, Status.KILLED, Status.CANCELLED, Status.ORPHANED)),
+    ],
+)
+def test_when_a_failure_is_run_again_is_what_its_reporter_says(status: Status, said: Any, due: float | None) -> None:
+    assert due_at(view(state=ended_state(status), metadata={"retry_in": said}).process) == due
+    assert due_at(view(metadata={"retry_in": said}).process) is None, "it runs"
+
+
+def test_rules_and_announcer_wait_equally_long_for_the_next_try() -> None:
+    rules = (Path(__file__).parent.parent / "prometheus" / "rules" / "ends.yml").read_text(encoding="utf-8")
+    assert rules.count(f"(headway_process_retry_timestamp_seconds > time() - {LATE:g})") == 2
 
 
 def test_golden_page_has_every_family_of_processes_and_names() -> None:

@@ -212,6 +212,7 @@ def test_a_failed_one_is_run_again(environ: dict[str, str], shared_exporter: Run
 
     again, first = wait_until(both, 30, "two processes of that name")
     assert (again["metadata"]["retry"], first["metadata"].get("retry")) == (1, None)
+    assert (first["metadata"]["retry_in"], again["metadata"].get("retry_in")) == (1.0, None), "nobody is told of the first"
     assert first["dismissed_at"] is not None, "nobody needs to look at a failure that was mended"
 
 

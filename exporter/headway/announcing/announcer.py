@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
+from headway import repetition
 from headway.announcing.outbox import Letter, Outbox
 from headway.announcing.rule import AnnounceRule, When, is_announced, is_failure, rule_for
 from headway.announcing.words import alert, times
@@ -110,6 +111,8 @@ class Announcer:
         told = alert(process, stats, self._links, instance, again=recovered and self._tells_changes(process))
         failed, now = is_failure(process), self.registry.clock()
         wait = self.registry.settings.announce_failures_after if failed else GATHER
+        if (again_at := repetition.due_at(process)) is not None:  # the last try is told, unless no other one comes
+            wait = max(wait, again_at + repetition.LATE - now)
         due = box.next_of(told["labels"], now + wait)
         box.pending[process.id] = Letter(told, finished_at, next_at=due, failed=failed)
         return True

@@ -74,6 +74,7 @@ EXAMPLES = """\
 """
 TIMED_OUT: Final = 124
 NEVER_RAN: Final = "never ran"  # nothing that --retry could mend
+MENDABLE: Final = ("failed", "timed_out")
 FIRST_PAUSE: Final = 1.0  # s before the first repetition; then twice as long each time
 LONGEST_PAUSE: Final = 60.0
 STATUS_WAIT: Final = 1.0  # s, at Ctrl-Z, until the exporter has heard of it
@@ -184,8 +185,8 @@ def run_with(args: argparse.Namespace, words: Sequence[str], place: Place | None
     """Runs it, and again as --retry says; the exit code."""
     pause = FIRST_PAUSE
     for attempt in range(args.retry + 1):
-        status, code, report = once(args, words, attempt, place)
-        if status not in ("failed", "timed_out") or attempt == args.retry:
+        status, code, report = once(args, words, attempt, place, pause if attempt < args.retry else None)
+        if status not in MENDABLE or attempt == args.retry:
             break
         warn(f"{words[0]} ended with {code}; again in {pause:.0f} s ({args.retry - attempt} left)")
         time.sleep(pause)
@@ -196,8 +197,12 @@ def run_with(args: argparse.Namespace, words: Sequence[str], place: Place | None
     return code
 
 
-def once(args: argparse.Namespace, words: Sequence[str], attempt: int, place: Place | None) -> tuple[str, int, Reporter]:
-    """Runs it one time: the status it ended with, the exit code to pass on, and who reported it."""
+def once(
+    args: argparse.Namespace, words: Sequence[str], attempt: int, place: Place | None, again_in: float | None
+) -> tuple[str, int, Reporter]:
+    """Runs it one time: the status it ended with, the exit code to pass on, and who reported it. `again_in`: if it fails it is run
+    again after so long (s)."""
+    from headway.repetition import RETRY_IN
     from headway.reporter.hub import hub
     from headway.supervisor.command import CannotStart, Command
     from headway.supervisor.tracked import Limits, Tracked
@@ -243,6 +248,8 @@ def once(args: argparse.Namespace, words: Sequence[str], attempt: int, place: Pl
     if usage is not None:
         usage.finish()
     stopper.finish()
+    if again_in is not None and tracked.status(ending) in MENDABLE:
+        report.update(metadata={RETRY_IN: again_in})  # so that nobody is told of this one
     status = tracked.ended(ending)
     return status, TIMED_OUT if status == "timed_out" else ending.status, report
 

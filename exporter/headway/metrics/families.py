@@ -18,6 +18,7 @@ from headway.metrics.shipping import SHIPPING_FAMILIES
 from headway.model import Condition, Killed, Process, Status
 from headway.names import DURATION_BUCKETS, OUTCOMES, NameStats
 from headway.own_values import finite, own_values
+from headway.repetition import due_at
 from headway.samples import Sample
 from headway.view import View
 
@@ -309,6 +310,8 @@ PROCESS_FAMILIES: Final[tuple[Family, ...]] = (
            help="What the process cost so far: metadata.cost_dollars, else its tokens at the price of metadata.model (prices)."),
     Family(name="headway_process_value", type=G, scope=P, labels=("key",), rows=_values,
            help="Numbers of its own that the process reports: metadata.values, at most 16."),
+    Family(name="headway_process_retry_timestamp_seconds", type=G, scope=P, unit=S, shown=END, value=lambda v: due_at(v.process),
+           help="When a process that failed is to be run again, as who runs it says (unix time); absent for all others."),
     Family(name="headway_process_dismissed", type=G, scope=P, shown=END,
            value=lambda v: int(v.process.dismissed_at is not None),
            help="Whether someone dismissed the ended process (1 yes, 0 no)."),

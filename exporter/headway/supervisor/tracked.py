@@ -137,7 +137,7 @@ class Tracked:
         self._look(b"", final=True)
         if self._log_file is not None:
             self._log_file.close()
-        status = self._status(ending)
+        status = self.status(ending)
         error = None
         if self._over_limit is not None:
             error = f"ended: {self._over_limit}"
@@ -154,7 +154,8 @@ class Tracked:
         self._report.end(status, error=error, exit_code=ending.exit_code, signal=ending.signal, used=used)
         return status
 
-    def _status(self, ending: Ending) -> str:
+    def status(self, ending: Ending) -> str:
+        """The one that :meth:`ended` tells."""
         if ending.exit_code == 0 and self.stopped_for is None:
             return "done"
         if self.stopped_for is not None:
