@@ -1,6 +1,6 @@
 """What a pass over OS processes costs, ours beside psutil and process-exporter in one run.
 
-    python -m bench.sampling [--processes 1000] [--large] [--rounds 7] [--tracked 200]
+    python -m bench.sampling [--processes 1000] [--large] [--rounds 11] [--tracked 200]
 
 Real children are started, each of them a tracked process of its own: 1,000, with --large 5,000 more. "They slept": none has run
 since the pass before; "they ran": each was stopped and continued meanwhile, which changes few of their lines in /proc; "every line
@@ -254,7 +254,7 @@ def exporter_load(pids: Sequence[int], seconds: float, folder: Path) -> list[flo
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    flags = parser(__doc__, rounds=7)
+    flags = parser(__doc__, rounds=11)
     flags.add_argument("--processes", type=int, default=1000)
     flags.add_argument("--large", action="store_true", help="5,000 more after that")
     flags.add_argument("--tracked", type=int, default=200, help="by the exporter whose load is measured")
