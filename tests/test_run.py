@@ -15,6 +15,7 @@ import pytest
 import requests
 
 from cli import HEADWAY, headway, surroundings
+from headway import Client
 from osprocesses import wait_gone
 from running import RunningExporter
 from terminals import Terminal
@@ -193,6 +194,31 @@ def test_whoever_asks_to_cancel_it_ends_it(environ: dict[str, str], record: Reco
         assert headway("cancel", "run-cancel", environ=environ).returncode == 0
         assert running.wait(30) == 128 + signal.SIGTERM
     assert record("run-cancel")["status"] == "cancelled"
+
+
+def test_what_ran_within_one_that_is_cancelled_needs_nobody(
+    environ: dict[str, str], shared_exporter: RunningExporter, tmp_path: Path
+) -> None:
+    """It ends with it, maybe without a word, and that is what somebody wanted."""
+    script = f"""
+        import subprocess, time
+        from headway import Reporter
+        subprocess.Popen([{HEADWAY!r}, "run", "--id", "within-run", "--", "sleep", "600"])
+        with Reporter("within", id="within-sdk") as run:
+            while True:
+                run.advance()
+                time.sleep(0.1)
+    """
+    client = Client(shared_exporter.url, shared_exporter.key)
+    words = [HEADWAY, "run", "--quiet", "--id", "within-outer", "--", *python(script)]
+    with subprocess.Popen(words, env={**surroundings(), **environ}, stdin=subprocess.DEVNULL) as running:
+        within = {"within-run", "within-sdk"}
+        wait_until(lambda: within <= {one["id"] for one in client.list(parent="within-outer")}, 30, "both to run")
+        client.cancel("within-outer")
+        assert running.wait(30) == 128 + signal.SIGTERM
+    ended = wait_until(lambda: [one for one in map(client.get, within) if one["finished_at"]][1:], 30, "the ends of both")
+    assert client.get("within-outer")["status"] == "cancelled" and ended
+    assert not within & {one["id"] for one in client.list(state="undismissed", limit=100)}
 
 
 def test_a_failed_one_is_run_again(environ: dict[str, str], shared_exporter: RunningExporter, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from headway import gates
-from headway.model import Condition, OSProcess, Process, Status, Transition
+from headway.model import Condition, Killed, OSProcess, Process, Status, Transition
 from headway.registry.changes import HostFacts
 from headway.registry.unfinished import Unfinished, left_stopping
 from headway.registry.watch import LAST_WORDS, Watch
@@ -113,6 +113,56 @@ async def test_a_vanished_os_process_becomes_orphaned_after_its_last_words_had_t
     assert process.status is Status.ORPHANED and process.finished_at == START
     assert process.error == "its OS process is gone; it never said how it ended"
     assert world.update("a", status="done", age=6).status is Status.DONE, "its last words may arrive late"
+
+
+@pytest.mark.parametrize(
+    ("end", "words"),
+    [
+        ({"status": "cancelled"}, "which was cancelled"),
+        ({"status": "timed_out"}, "which was ended at its timeout"),
+        ({"status": "killed", "signal": 15}, None),
+        ({"status": "failed"}, None),
+        ({"status": "done"}, None),
+    ],
+    ids=["cancelled", "timed out", "killed by somebody", "failed", "done"],
+)
+@pytest.mark.parametrize("later", [0, 4, 200])
+@in_loop
+async def test_what_is_gone_with_the_one_above_it_needs_nobody(end: dict[str, Any], words: str | None, later: int) -> None:
+    """It is known that nobody asks whether it ended well; its last words may arrive late all the same."""
+    world = World()
+    world.create(id="outer", name="Nightly")
+    world.create(id="step", parent_id="outer")
+    world.create(id="a", parent_id="step", pid=4242, create_time=START - 5, host="here", pid_namespace=HOST.pid_namespace)
+    world.watch.apply({"a": sample(world.clock.now)})
+    world.clock.now += 30
+    world.update("outer", **end)
+    world.clock.now += later
+    gone = {"a": sample(world.clock.now, alive=False)}
+    world.watch.exit_of = {"a": Exit(at=world.clock.now, signal=15)}.get
+    world.watch.apply(gone)
+    world.clock.now += LAST_WORDS
+    world.watch.apply(gone)
+    found = world.registry.entries["a"].process
+    assert found.status is Status.ORPHANED
+    if words is not None and later < 10:
+        assert found.dismissed_at == world.clock.now and str(found.error).endswith(f"it ended with Nightly, {words}")
+        assert world.update("a", status="done", age=40).status is Status.DONE
+    else:
+        assert found.dismissed_at is None and str(found.error).endswith("it never said how it ended")
+
+
+@pytest.mark.parametrize(("asked", "after", "requested"), [(True, 3, True), (False, 3, False), (True, 300, False)])
+@in_loop
+async def test_a_kill_of_one_below_is_as_asked(asked: bool, after: int, requested: bool) -> None:
+    world = World()
+    world.create(id="outer")
+    world.create(id="inner", parent_id="outer")
+    if asked:
+        world.registry.request_cancel("outer")
+    world.clock.now += after
+    state = world.update("inner", status="killed", signal=15).state
+    assert isinstance(state, Killed) and state.requested is requested
 
 
 @in_loop

@@ -47,6 +47,7 @@ from headway.registry.logs import LogTail, split_lines
 from headway.registry.marks import Marks
 from headway.registry.outcome import Outcome, Writes
 from headway.registry.roll import Roll
+from headway.registry.together import as_asked_above
 from headway.registry.told import Told
 from headway.registry.totals import Totals
 from headway.schemas.reports import CreateIn, ProgressItem, ProgressUpdate, UpdateIn
@@ -175,6 +176,7 @@ class Registry:
         if progressed and entry.estimator is not None and (current := process.activity.current) is not None:
             entry.estimator.add(at, current)
         if process.state is not before.state:
+            entry.process = process = as_asked_above(process, at, self.entries)
             moved = process.spec.os_process is not before.spec.os_process
             missing = moved and self._move(entry, now)
             told = form.used if isinstance(form, UpdateIn) else UNSET

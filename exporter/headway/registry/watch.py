@@ -16,6 +16,7 @@ from headway.registry.neighbours import Neighbours
 from headway.registry.outcome import Outcome
 from headway.registry.registry import Registry
 from headway.registry.servers import Servers
+from headway.registry.together import ended_with
 from headway.registry.unheard import unheard
 from headway.samples import Exit, Sample
 from headway.turns import at_once
@@ -170,8 +171,12 @@ class Watch:
             # Nobody promised to say how it would end, so this is no failure.
             outcome = self.registry.end(process.id, Status.DONE, at=at, cause=what, summary=f"{what}; how it ended is not known")
         else:
-            error = f"{what}; it never said how it ended"
+            with_whom = None if self.visible(process) is None else ended_with(process, at, self.registry.entries)
+            error = f"{what}; {with_whom or 'it never said how it ended'}"
             outcome = self.registry.end(process.id, Status.ORPHANED, at=at, cause=what, error=error)
+            if with_whom is not None:
+                # Somebody wanted it so, or is told of the one above: this one is seen to. Its last words may still arrive.
+                self._told(self.registry.dismiss(process.id))
         self._told(outcome)
 
     def _told(self, outcome: Outcome) -> None:
