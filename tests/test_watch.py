@@ -152,11 +152,15 @@ async def test_what_is_gone_with_the_one_above_it_needs_nobody(end: dict[str, An
         assert found.dismissed_at is None and str(found.error).endswith("it never said how it ended")
 
 
-@pytest.mark.parametrize(("asked", "after", "requested"), [(True, 3, True), (False, 3, False), (True, 300, False)])
+@pytest.mark.parametrize(
+    ("asked", "limit", "after", "requested"),
+    [(True, None, 3, True), (False, None, 3, False), (True, None, 300, False), (False, 2, 3, True), (False, 9, 3, False)],
+    ids=["cancelled", "nobody asked", "long after", "at its timeout", "before its timeout"],
+)
 @in_loop
-async def test_a_kill_of_one_below_is_as_asked(asked: bool, after: int, requested: bool) -> None:
+async def test_a_kill_of_one_below_is_as_asked(asked: bool, limit: int | None, after: int, requested: bool) -> None:
     world = World()
-    world.create(id="outer")
+    world.create(id="outer", timeout=limit)
     world.create(id="inner", parent_id="outer")
     if asked:
         world.registry.request_cancel("outer")

@@ -33,14 +33,15 @@ def ended_with(process: Process, at: float, entries: Mapping[str, Entry]) -> str
 
 
 def as_asked_above(process: Process, at: float, entries: Mapping[str, Entry]) -> Process:
-    """The same; of one that was killed, and that nobody asked to end, as on request where one above it was asked to end shortly
-    before `at` (unix s)."""
+    """The same; of one that was killed, and that nobody asked to end, as on request where one above it was asked to end, or ran
+    into its timeout, shortly before `at` (unix s)."""
     state = process.state
     if not isinstance(state, Killed) or state.requested:
         return process
-    asked = (above.cancel_requested_at for above in ancestors(process, entries))
-    if any(since is not None and since <= at <= since + TAKES for since in asked):
-        return replace(process, state=replace(state, requested=True))
+    for above in ancestors(process, entries):
+        due = None if above.started_at is None or above.spec.timeout is None else above.started_at + above.spec.timeout
+        if any(since is not None and since <= at <= since + TAKES for since in (above.cancel_requested_at, due)):
+            return replace(process, state=replace(state, requested=True))
     return process
 
 
