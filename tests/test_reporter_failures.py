@@ -125,6 +125,31 @@ def test_one_process_cannot_be_stored_and_the_others_are_not_sent_again(server: 
     assert server.state(lucky.id)["log"] == ["once"]
 
 
+def test_what_could_not_be_stored_comes_before_what_was_said_after_it(
+    server: RecordingServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each item goes in a request of its own, and the disk has room again for the second."""
+    monkeypatch.setattr(link, "MAX_ITEMS", 1)
+    server.delay = 2 * HICCUP
+    unlucky, lucky = Reporter("unlucky"), Reporter("lucky")
+    wait_until(lambda: bool(server.requests), what="the creations to be under way")
+    answer, failures = server.result, iter((507,))
+
+    def failing_once(item: dict[str, Any]) -> dict[str, Any]:
+        status = next(failures, None) if item["id"] == unlucky.id and item.get("status") == "paused" else None
+        return answer(item) if status is None else {"id": item["id"], "status": status, "error": {"detail": "the disk is full"}}
+
+    monkeypatch.setattr(server, "result", failing_once)
+    unlucky.pause()
+    unlucky.done()
+    lucky.done()
+    server.release()
+    server.final(lucky.id)
+    server.final(unlucky.id)
+    assert next(failures, None) is None
+    assert [item["status"] for item in server.of(unlucky.id) if "status" in item] == ["paused", "done"]
+
+
 def test_slow(server: RecordingServer) -> None:
     server.delay = 2 * HICCUP
     reporter = Reporter("slow")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
@@ -57,25 +57,33 @@ class Link:
         self._given_key = key
         self._session: requests.Session | None = None
 
-    def deliver(self, items: Sequence[bytes]) -> Iterator[tuple[int, dict[str, Any]]]:
-        """Sends these batch items (JSON each) in requests that fit and gives the index and result of each as it is known.
+    def deliver(
+        self, items: Sequence[bytes], held: Callable[[int], bool] = lambda index: False
+    ) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Sends these batch items (JSON each) in requests that fit and gives the index and result of each as it is known. Before
+        each request `held` is asked which of its items are not to be sent after all; these have no result.
 
         A request that is refused as a whole is divided, until one wrong item is left alone with the refusal as its result.
         Raises Undelivered when the exporter cannot be reached or cannot take them now.
         """
         for part in divided(items):
-            yield from self._deliver(items, part)
+            yield from self._deliver(items, part, held)
 
-    def _deliver(self, items: Sequence[bytes], part: range) -> Iterator[tuple[int, dict[str, Any]]]:
+    def _deliver(
+        self, items: Sequence[bytes], part: Sequence[int], held: Callable[[int], bool]
+    ) -> Iterator[tuple[int, dict[str, Any]]]:
+        part = [index for index in part if not held(index)]
+        if not part:
+            return
         try:
-            results = self._post(items[part.start : part.stop])
+            results = self._post([items[index] for index in part])
         except Refused as error:
             if len(part) == 1:
-                yield part.start, {"status": error.status, "error": {"detail": str(error)}}
+                yield part[0], {"status": error.status, "error": {"detail": str(error)}}
                 return
-            middle = part.start + len(part) // 2
-            yield from self._deliver(items, range(part.start, middle))
-            yield from self._deliver(items, range(middle, part.stop))
+            middle = len(part) // 2
+            yield from self._deliver(items, part[:middle], held)
+            yield from self._deliver(items, part[middle:], held)
         else:
             yield from zip(part, results, strict=True)
 

@@ -216,12 +216,16 @@ class Sender:
         if not sent:
             return False, None
         later: str | None = None
-        for index, result in link.deliver(bodies):
+        # Of whom something has to be sent again, what comes after it waits: taken before, it would make that old news.
+        again: set[Outbox] = set()
+        for index, result in link.deliver(bodies, lambda index: sent[index][0] in again):
             with self.lock:
                 if self._left:
                     return False, None
                 box, item = sent[index]
-                later = box.settle(item, result, clock()) or later
+                if (why := box.settle(item, result, clock())) is not None:
+                    later = why
+                    again.add(box)
                 if box.finished:
                     self._forget(box)
         return True, later
