@@ -309,6 +309,26 @@ def test_who_has_not_run_is_not_read_again_but_now_and_then(proc: FakeProc) -> N
     assert look() == (30 * 4096, 5), "it ran"
 
 
+def test_a_thread_that_begins_just_as_its_process_seems_to_have_but_one_is_seen(proc: FakeProc) -> None:
+    """Its process waits for it, so that the first thread does not run any more."""
+    proc.put(40, waits=(1.0, 2.0))
+    host = host_of(proc)
+
+    def look(meanwhile: Callable[[], None] = lambda: None) -> int | None:
+        threads = host.rows()[40].threads
+        meanwhile()
+        host.waits(40, threads)
+        host.io(40)
+        host.open_fds(40)
+        return threads
+
+    assert [look(), look()] == [2, 2]
+    proc.put(40, waits=(1.0,), ran=2)
+    assert look(lambda: proc.put(40, waits=(1.0, 0.0), ran=3)) == 1
+    assert look() == 2
+    host.close()
+
+
 def test_open_files_of_who_runs_all_the_time_are_at_most_four_passes_old() -> None:
     """And as they are once it rests. It opens a file for each line that says so."""
     opens = "kept += [open('/dev/null')] * (line == 'open\\n')"

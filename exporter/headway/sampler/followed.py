@@ -99,10 +99,11 @@ class Followed:
         return row
 
     def see_alone(self, pid: int) -> None:
-        """Its only thread is to be looked at from now on, if that is the one it began with, and what is read is kept open."""
+        """Its only thread is to be looked at from now on, if that is the one it began with, and what is read is kept open. Its line
+        is read once more: it may have got another one between that and the statistics."""
         only = self.threads.get(pid) if len(self.threads) == 1 and self.stat_file != NOT_KEPT else None
-        if only is not None:
-            self.only_file, self.only_text, self.wait = only.kept, only.text, only.wait
+        if only is not None and only.kept != NOT_KEPT:
+            self.only_file, self.only_text, self.wait, self.stat_text = only.kept, only.text, only.wait, b""
 
     def see_fds(self, count: int, pid: int, this: int) -> None:
         """Counted in pass `this`, and again in the next but one, or in the fourth where they are as many as before: not all
