@@ -402,6 +402,27 @@ async def test_a_try_that_fails_is_announced_where_no_other_one_comes(
 
 
 @in_loop
+async def test_a_try_is_not_told_with_another_failure_of_its_name(tmp_path: Path) -> None:
+    """Each at its own time, whichever was first."""
+    world = World(announce_failures_after=60.0)
+    announcer = Announcer(world.registry, DEFAULT_RULES, tmp_path)
+
+    def due_after(name: str, **more: Any) -> float:
+        world.create(id=name, name="Backfill", type="pipeline")
+        world.update(name, status="failed", **more)
+        assert announcer._consider(world.registry.entry(name))
+        return announcer._outbox.pending[name].next_at - world.clock.now
+
+    assert due_after("final") == pytest.approx(60.0, abs=0.01)
+    world.clock.now += 30
+    assert due_after("try", metadata={"retry_in": 60.0}) == pytest.approx(90.0, abs=0.01), "there is another one in 60 s"
+    assert due_after("again") == pytest.approx(30.0, abs=0.01), "with the first"
+    for name in ("final", "again"):
+        assert announcer._outbox.withdraw(name)
+    assert due_after("other") == pytest.approx(60.0, abs=0.01), "it does not wait for the other try"
+
+
+@in_loop
 @pytest.mark.parametrize("turns", range(8))
 async def test_it_ends_when_it_is_cancelled_just_as_something_changed(tmp_path: Path, turns: int) -> None:
     """Else the exporter, which waits for it, would never stop."""

@@ -113,7 +113,9 @@ class Announcer:
         wait = self.registry.settings.announce_failures_after if failed else GATHER
         if (again_at := repetition.due_at(process)) is not None:  # the last try is told, unless no other one comes
             wait = max(wait, again_at + repetition.LATE - now)
-        due = box.next_of(told["labels"], now + wait)
+        due = now + wait
+        if again_at is None:
+            due = box.next_of(told["labels"], due)
         box.pending[process.id] = Letter(told, finished_at, next_at=due, failed=failed)
         return True
 

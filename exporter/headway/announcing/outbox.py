@@ -110,9 +110,10 @@ class Outbox:
 
     def next_of(self, labels: Mapping[str, str], at: float) -> float:
         """When the message goes that an end with these labels belongs to: with those of its name and outcome that wait already,
-        else at `at` (unix s)."""
+        else at `at` (unix s); then too where they wait for longer, as a try does that is to be run again."""
         for one in self.pending.values():
-            if one.attempts == 0 and all(one.alert["labels"].get(key) == labels.get(key) for key in ("name", "outcome")):
+            same = all(one.alert["labels"].get(key) == labels.get(key) for key in ("name", "outcome"))
+            if same and one.attempts == 0 and one.next_at <= at:
                 return one.next_at
         return at
 
