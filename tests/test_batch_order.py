@@ -89,6 +89,27 @@ def test_what_was_said_of_one_whose_creation_is_undone_is_not_acknowledged(held:
     play(held, scenario)
 
 
+def test_what_was_said_after_a_change_that_is_undone_is_not_acknowledged(held: Held) -> None:
+    """It was built on that change, and is undone with it; who sends it once more is heard, and no line comes twice."""
+
+    async def scenario() -> None:
+        await held.create("a")
+        await held.create("b")
+        held.full = True
+        said = [
+            {"id": "a", "seq": 1, "log": "one"},
+            {"id": "a", "seq": 2, "status": "paused"},
+            {"id": "a", "seq": 3, "metadata": {"step": 7}, "log": "two"},
+        ]
+        assert await batch(held, *said, OTHER) == [200, 507, 507, 200]
+        held.full = False
+        assert await batch(held, *said[1:]) == [200, 200]
+        found = (await held.get("/api/processes/a"))[1]["data"]
+        assert (found["status"], found["metadata"], found["log_tail"]) == ("paused", {"step": 7}, ["one", "two"])
+
+    play(held, scenario)
+
+
 def test_the_spool_waits_with_what_comes_after_too(
     server: RecordingServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -223,10 +223,16 @@ async def update_many(context: Context, who: Caller, body: Body, durable: bool) 
         with suppress(HeadwayError):  # then each item says so itself
             archived = await context.archive.find_all(unknown)
     later: dict[str, HeadwayError] = {}  # whom nothing can be taken of now: what comes after it would make that old news
+    moving: dict[str, asyncio.Future[None]] = {}  # whose status changes here: what comes after it would be undone with it
     for item in items:
         if isinstance(item, WrongItem):
             results.append(refused(item.id, item.error))
             continue
+        if moving and (change := moving.pop(item.id, None)) is not None:
+            try:
+                await change
+            except HeadwayError as error:
+                later[item.id] = error
         if later and item.id in later:
             results.append(refused(item.id, later[item.id]))
             continue
@@ -239,6 +245,8 @@ async def update_many(context: Context, who: Caller, body: Body, durable: bool) 
                 for outcome in await apply(context, who, item, archived):
                     if outcome.stored is not None:
                         waiting.append((len(results), outcome))
+            if outcome.stored is not None:
+                moving[item.id] = outcome.stored
         except HeadwayError as error:
             results.append(refused(item.id, error))
             if error.status >= SERVER_ERROR:
