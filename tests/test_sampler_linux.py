@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import resource
@@ -326,6 +327,27 @@ def test_a_thread_that_begins_just_as_its_process_seems_to_have_but_one_is_seen(
     proc.put(40, waits=(1.0,), ran=2)
     assert look(lambda: proc.put(40, waits=(1.0, 0.0), ran=3)) == 1
     assert look() == 2
+    host.close()
+
+
+def test_a_file_that_was_closed_is_not_read_where_no_other_could_be_opened(proc: FakeProc, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its descriptor is somebody else's by then."""
+    proc.put(40, waits=(1.0,))
+    host = host_of(proc)
+    for _ in range(2):
+        assert host.rows()[40].threads == 1 and host.waits(40, 1) == {40: 1.0}
+    proc.put(40, waits=(1.0, 2.0), ran=2)
+
+    def refuse(path: str) -> int:
+        raise OSError(errno.EMFILE, "Too many open files", path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(host._files, "open", refuse)
+        with pytest.raises(OSError, match="Too many open files"):
+            host.waits(40, 2)
+    stranger = os.open(proc.path / "meminfo", os.O_RDONLY)
+    assert host.rows()[40].threads == 2 and host.waits(40, 2) == {40: 1.0, 41: 2.0}
+    os.close(stranger)
     host.close()
 
 

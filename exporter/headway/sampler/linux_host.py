@@ -321,13 +321,13 @@ class LinuxHost:
 
     def _set_threads(self, pid: int, entry: Followed, tasks: list[int]) -> None:
         """Opens anew what is read of its threads: a thread id may have come round again as well."""
+        entry.only_file = NOT_KEPT  # first of all: it is one of these, and none may be left to be opened
         for thread in entry.threads.values():
             self._files.close(thread.kept)
         entry.threads = {}
         entry.waits = {}
         for task in tasks:
             entry.threads[task] = Thread(self._keep(f"{self._proc}/{pid}/task/{task}/schedstat"))
-        entry.only_file = NOT_KEPT
 
     def _read_waits(self, pid: int, entry: Followed, *, whoever_is_left: bool = False) -> dict[int, float] | None:
         """Raises ProcessLookupError when a thread is gone, unless those that are left will do."""
