@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 from collections.abc import Sequence
 from typing import Any
 
@@ -167,6 +168,18 @@ async def test_a_kill_of_one_below_is_as_asked(asked: bool, limit: int | None, a
     world.clock.now += after
     state = world.update("inner", status="killed", signal=15).state
     assert isinstance(state, Killed) and state.requested is requested
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV])
+@in_loop
+async def test_a_kill_or_a_crash_after_a_timeout_that_ends_nothing_is_not_as_asked(number: int) -> None:
+    """The kernel, for want of memory: the one above it goes on."""
+    world = World()
+    world.create(id="outer", timeout=2)
+    world.create(id="inner", parent_id="outer")
+    world.clock.now += 60
+    state = world.update("inner", status="killed", signal=int(number)).state
+    assert isinstance(state, Killed) and not state.requested
 
 
 @in_loop

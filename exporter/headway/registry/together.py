@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from signal import SIGTERM
 from typing import Final
 
 from headway.model import Killed, Process, Status
@@ -34,12 +35,15 @@ def ended_with(process: Process, at: float, entries: Mapping[str, Entry]) -> str
 
 def as_asked_above(process: Process, at: float, entries: Mapping[str, Entry]) -> Process:
     """The same; of one that was killed, and that nobody asked to end, as on request where one above it was asked to end, or ran
-    into its timeout, shortly before `at` (unix s)."""
+    into its timeout, shortly before `at` (unix s). After a timeout a crash or a kill for want of memory is none of that."""
     state = process.state
     if not isinstance(state, Killed) or state.requested:
         return process
+    # A timeout may be one that ends nothing; who is ended for it hears SIGTERM first, and of what SIGKILL ends then nobody tells.
+    timely = state.signal in (None, SIGTERM)
     for above in ancestors(process, entries):
-        due = None if above.started_at is None or above.spec.timeout is None else above.started_at + above.spec.timeout
+        limit = above.spec.timeout if timely else None
+        due = None if above.started_at is None or limit is None else above.started_at + limit
         if any(since is not None and since <= at <= since + TAKES for since in (above.cancel_requested_at, due)):
             return replace(process, state=replace(state, requested=True))
     return process
