@@ -23,8 +23,12 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
 
-# A shell that runs the tests in the background lets them ignore these, and so all that they start.
-for _number, _handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGQUIT, signal.SIG_DFL)):
+# A shell that runs the tests in the background lets them ignore these, nohup the last, and so all that they start.
+for _number, _handler in (
+    (signal.SIGINT, signal.default_int_handler),
+    (signal.SIGQUIT, signal.SIG_DFL),
+    (signal.SIGHUP, signal.SIG_DFL),
+):
     if signal.getsignal(_number) is signal.SIG_IGN:
         signal.signal(_number, _handler)
 

@@ -171,7 +171,10 @@ def test_signals_are_handed_on(notes: Callable[[], list[dict[str, Any]]], number
     with subprocess.Popen(runner(*python(code)), stdout=subprocess.PIPE, stdin=subprocess.DEVNULL) as running:
         assert running.stdout is not None and running.stdout.readline() == b"ready\n"
         running.send_signal(number)
-        assert running.wait(30) == 40
+        try:
+            assert running.wait(30) == 40
+        finally:
+            running.kill()
 
 
 def test_what_is_ignored_stays_ignored(notes: Callable[[], list[dict[str, Any]]]) -> None:

@@ -178,13 +178,14 @@ def test_nobody_waits_and_the_oldest_go_when_loki_is_away(loki: Loki) -> None:
         shipper.put(batch([f"line {number}" for number in range(start, start + 50)], made))
     figures = shipper.figures(0)
     assert figures.dropped["full"] > 1000 and figures.pending < 5000
+    wait_until(lambda: shipper.retries >= 1, DEADLINE, "a try that failed")
     with loki.lock:
         loki.answers.clear()
     wait_until(lambda: shipper.pending == 0, DEADLINE, "the rest")
     assert shipper.figures(0).dropped["full"] + shipper.delivered == 5000
     found = loki.lines("p1")
     assert found[-1] == "line 4999" and found == sorted(found, key=lambda text: int(text.split()[1])), "in order, newest kept"
-    assert shipper.retries >= 1 and shipper.up
+    assert shipper.up
     shipper.close(5)
 
 
