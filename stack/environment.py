@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
+import os
 import re
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
 
 from stack import apt
 from stack.layout import Layout
@@ -26,8 +30,33 @@ def ensure(layout: Layout, extras: str, environ: Mapping[str, str], say: Callabl
         return
     stamp = layout.venv / f"installed-{extras.replace(',', '-')}"
     wanted = _digest(layout)
-    if stamp.exists() and stamp.read_text() == wanted and (layout.venv / "bin/headway").exists():
+    if _holds(layout, stamp, wanted):
         return
+    with _alone(layout, say):
+        if not _holds(layout, stamp, wanted):  # somebody else has done it meanwhile
+            _install(layout, extras, stamp, wanted, environ, say)
+
+
+def _holds(layout: Layout, stamp: Path, wanted: str) -> bool:
+    return stamp.exists() and stamp.read_text() == wanted and (layout.venv / "bin/headway").exists()
+
+
+@contextmanager
+def _alone(layout: Layout, say: Callable[[str], None]) -> Iterator[None]:
+    """Two that install into one environment at a time take each other's files away."""
+    folder = os.open(layout.root, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say("waiting for another set-up of this clone")
+            fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)
+
+
+def _install(layout: Layout, extras: str, stamp: Path, wanted: str, environ: Mapping[str, str], say: Callable[[str], None]) -> None:
     if not (layout.venv / "bin/python").exists():
         _create(layout, environ, say)
     say(f"installing the pinned Python packages into {layout.shown(layout.venv)} (once)")

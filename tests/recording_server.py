@@ -142,8 +142,10 @@ class RecordingServer:
     def state(self, process_id: str) -> dict[str, Any]:
         """All fields as the exporter would have them after all items; `log` and `statuses` as lists."""
         state: dict[str, Any] = {"progress": {}, "log": [], "statuses": []}
+        created = False
         for item in self.of(process_id):
-            create = item.get("create", {})
+            create = {} if created else item.get("create", {})  # what is there already is not created again
+            created = created or "create" in item
             state["progress"] |= create.get("progress", {}) | item.get("progress", {})
             state["log"] += item.get("log", [])
             if "status" in item:

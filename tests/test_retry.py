@@ -195,8 +195,10 @@ def test_a_full_disk_is_no_reason_to_fail(tmp_path: Path, caplog: pytest.LogCapt
 
 
 def test_of_two_who_ask_at_once_one_is_served(client: Client, exporter: RunningExporter, tmp_path: Path) -> None:
-    first = client.track(f"echo ran >> {tmp_path / 'runs'}", name="once")
+    hold = tmp_path / "hold"
+    first = client.track(f"echo ran >> {tmp_path / 'runs'}; while [ -e {hold} ]; do sleep 0.05; done", name="once")
     assert ended(client, first["id"])["status"] == "done"
+    hold.touch()  # what had ended could be run again by the next one
     url = f"{exporter.url}/api/processes/{first['id']}/retry"
 
     def ask(_: int) -> int:
@@ -204,6 +206,7 @@ def test_of_two_who_ask_at_once_one_is_served(client: Client, exporter: RunningE
 
     with ThreadPoolExecutor(4) as pool:
         assert sorted(pool.map(ask, range(4))) == [201, 409, 409, 409]
+    hold.unlink()
     again = [row for row in client.list(state="all", name="once") if row["metadata"].get("retry_of") == first["id"]]
     assert len(again) == 1 and ended(client, again[0]["id"])["status"] == "done"
     assert (tmp_path / "runs").read_text() == "ran\n" * 2
